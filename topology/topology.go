@@ -1,0 +1,239 @@
+// Package topology turns TOML files into one immutable, validated value: everything that runs and how it is linked.
+//
+// The words, used the same way in every package:
+//
+//	topology     one file (with its overlays and includes): everything that runs and how it is linked
+//	satellite    one named entry of it; its name is also the step that messages are addressed to
+//	instance     one slot of a satellite, written "cpu:0"; at most one OS process at a time; its number is the wid
+//	incarnation  one life of an instance; grows by one with every spawn
+//	link         an edge: what one satellite emits goes to another
+//
+// A *Topology is never changed after Load returned it. TOML is known in this package only.
+package topology
+
+import (
+	"syscall"
+	"time"
+)
+
+// Topology is everything that runs and how it is linked.
+type Topology struct {
+	Name       string       // names the run and state directories; default: the first file's stem
+	Files      []string     // absolute paths of all files that were read, overlays and includes too
+	Dir        string       // absolute directory of the first file
+	Daemon     Daemon       //
+	Satellites []*Satellite // in file order, which is start order among equals
+}
+
+// Satellite returns the satellite of that name, or nil.
+func (t *Topology) Satellite(name string) *Satellite {
+	for _, s := range t.Satellites {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Daemon is what concerns dsatd itself.
+type Daemon struct {
+	HTTP         string        // host:port of the TCP listener; "" is the unix socket only
+	RunDir       string        // sockets and the record; "" is chosen by dsatd from Name
+	StateDir     string        // epoch and logs; "" is chosen by dsatd from Name
+	StopDeadline time.Duration // for `down`: how long the drain may take before what is left is counted and given up
+}
+
+// Satellite is one named entry of the topology.
+type Satellite struct {
+	Name      string
+	Command   []string       // argv; empty when Plugin is set. Element 0 is a path (absolute) when it contained a slash, else looked up in PATH
+	Plugin    string         // "cpu": built in; an absolute path: a go-plugin satellite of the user's
+	Options   map[string]any // the satellite's own, handed over as JSON in DSAT_OPTIONS; paths in it are relative to Dir
+	Speaks    Speaks
+	Mode      Mode // how a filter (Speaks lines, json, frames) pairs its input and output
+	TTY       bool // a filter's stdout is a pseudo terminal, so that it buffers by line
+	Dir       string
+	Env       map[string]string // added to a clean environment
+	EnvFile   []string
+	Instances int
+	Autostart bool // false: stopped until `dsatctl start`
+
+	Needs   []Need
+	After   []string
+	Ready   Ready
+	Restart Restart
+	Stop    Stop
+	Log     Log
+
+	To    []Link
+	Queue Queue
+	Work  Work
+}
+
+// Speaks says how a process talks to the bus.
+type Speaks string
+
+// The closed set of Speaks. A plugin always speaks SpeaksBus.
+const (
+	SpeaksNone   Speaks = "none"   // not at all: any program
+	SpeaksBus    Speaks = "bus"    // the session of bus/wire, over ZeroMQ (commands) or gRPC (plugins)
+	SpeaksLines  Speaks = "lines"  // a filter: a payload per line in, a line out
+	SpeaksJSON   Speaks = "json"   // a filter: as lines, each checked to be one JSON value
+	SpeaksFrames Speaks = "frames" // a filter: 4-byte big-endian length, then that many bytes, both ways
+)
+
+// Filter reports whether messages travel over the process's standard input and output.
+func (s Speaks) Filter() bool { return s == SpeaksLines || s == SpeaksJSON || s == SpeaksFrames }
+
+// Mode says how a filter's answers pair with its questions.
+type Mode string
+
+// The closed set of Mode.
+const (
+	ModeLockstep  Mode = "lockstep"  // one in hand, one answer (default)
+	ModePipelined Mode = "pipelined" // many in hand, one answer each, in order
+	ModeSink      Mode = "sink"      // no answers: done when the write succeeded
+	ModeSource    Mode = "source"    // no questions: every line is emitted
+	ModeMany      Mode = "many"      // any number of lines for each question, ended by an empty line
+)
+
+// Need is a dependency: order, readiness and fate.
+type Need struct {
+	Name  string
+	Stage string // "ready" (default); "booted" is spawned; "healthy" comes with health checks
+}
+
+// Ready says when a starting instance counts as running. Exactly one of the kinds is set.
+type Ready struct {
+	Kind     ReadyKind
+	Log      string        // KindLog: regular expression on an output line
+	TCP      string        // KindTCP: host:port that accepts
+	Get      string        // KindGet: URL that answers 2xx or 3xx
+	Delay    time.Duration // KindDelay
+	Deadline time.Duration // not ready by then: the instance is stopped and judged as failed
+	Every    time.Duration // interval of tcp and http probes
+}
+
+// ReadyKind is the way readiness is found.
+type ReadyKind string
+
+// The closed set of ReadyKind.
+const (
+	ReadySpawned ReadyKind = "spawned" // the exec succeeded (default of a process off the bus)
+	ReadyLog     ReadyKind = "log"
+	ReadyTCP     ReadyKind = "tcp"
+	ReadyGet     ReadyKind = "get"
+	ReadyDelay   ReadyKind = "delay"
+	ReadyHello   ReadyKind = "hello" // HELLO was received (default of what speaks "bus")
+)
+
+// Restart is what follows an exit nobody asked for.
+type Restart struct {
+	Policy       RestartPolicy
+	SuccessCodes []int // exit codes that count as success; default [0]
+	Backoff      Backoff
+	Limit        int           // at most so many starts ...
+	Window       time.Duration // ... in this sliding window, then fatal; Limit 0 is without limit
+}
+
+// RestartPolicy is when to start again.
+type RestartPolicy string
+
+// The closed set of RestartPolicy.
+const (
+	RestartAlways    RestartPolicy = "always" // default
+	RestartOnFailure RestartPolicy = "on-failure"
+	RestartNever     RestartPolicy = "never"
+)
+
+// Backoff is the delay before the n-th consecutive restart: none for the first, then Initial*Factor^(n-2), at most Max,
+// spread by +-Jitter; forgotten after Reset of uninterrupted running.
+type Backoff struct {
+	Initial time.Duration
+	Factor  float64
+	Max     time.Duration
+	Jitter  float64 // share of the delay, 0 to 1
+	Reset   time.Duration
+}
+
+// Stop is how an instance is ended.
+type Stop struct {
+	Signal   syscall.Signal
+	Deadline time.Duration // from the signal; then SIGKILL to all that is left
+	Group    bool          // the signal goes to the whole process group instead of the leader only
+}
+
+// Log is what becomes of captured output.
+type Log struct {
+	Stdout, Stderr LogTarget // Stderr == "joined" shares stdout's pipe
+	MaxSize        int64     // bytes of one file before it is rotated
+	Keep           int       // rotated files kept
+	Ring           int       // bytes of the newest output kept in memory, allocated on the first byte
+}
+
+// LogTarget is where one stream goes.
+type LogTarget string
+
+// The closed set of LogTarget.
+const (
+	LogCapture LogTarget = "capture" // ring and file under the state directory
+	LogRing    LogTarget = "ring"    // memory only
+	LogJoined  LogTarget = "joined"  // stderr only: into stdout's pipe (default)
+	LogNull    LogTarget = "null"
+)
+
+// Link says that what a satellite emits goes To another.
+type Link struct {
+	To string
+}
+
+// Queue is what waits for a satellite.
+type Queue struct {
+	Delivery    Delivery
+	MaxBytes    int64
+	MaxMessages int
+	Full        Full
+	TTL         time.Duration // 0: messages do not expire
+}
+
+// Delivery is the promise of a queue.
+type Delivery string
+
+// The closed set of Delivery. Only DeliveryTracked is in this version.
+const (
+	DeliveryDirect  Delivery = "direct"
+	DeliveryTracked Delivery = "tracked"
+	DeliveryDurable Delivery = "durable"
+)
+
+// Full is what happens to a message that finds its queue full.
+type Full string
+
+// The closed set of Full. FullSpill is not in this version.
+const (
+	FullBlock      Full = "block"
+	FullSpill      Full = "spill"
+	FullDropOldest Full = "drop-oldest"
+	FullDropNewest Full = "drop-newest"
+	FullQuarantine Full = "quarantine"
+)
+
+// Work is what is being done.
+type Work struct {
+	InHand   int           // messages one instance may hold unacknowledged
+	Deadline time.Duration // of one running hop; 0: none
+	Retries  int           // after the first attempt
+	Backoff  time.Duration // before a retry, jittered and doubled each time
+	Hops     int           // hop limit: a message that passed so many steps is quarantined
+	Crashes  int           // processes one message may take with it before it is quarantined
+	Then     Then          // when the retries are used up
+}
+
+// Then is the end of a hop that failed for good.
+type Then string
+
+// The closed set of Then.
+const (
+	ThenQuarantine Then = "quarantine"
+	ThenDrop       Then = "drop"
+)

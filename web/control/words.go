@@ -1,0 +1,241 @@
+// Package control is the words of dsatd's HTTP API and a client for them. It needs the standard library only, so that
+// dsatctl starts in a millisecond and other Go programs may import it at no cost.
+package control
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Status is what GET /v1/status answers.
+type Status struct {
+	Name       string      `json:"name"`
+	Version    string      `json:"version"`
+	PID        int         `json:"pid"`
+	Epoch      uint64      `json:"epoch"`
+	Since      time.Time   `json:"since"`
+	RunDir     string      `json:"run_dir"`
+	StateDir   string      `json:"state_dir"`
+	HTTP       string      `json:"http,omitempty"` // the TCP listener's address as bound
+	State      string      `json:"state"`          // starting, running, stopping
+	Ready      bool        `json:"ready"`
+	Satellites []Satellite `json:"satellites"`
+	Ledger     *Ledger     `json:"ledger,omitempty"` // nil when nothing speaks to the bus
+}
+
+// Satellite is one named entry of the topology.
+type Satellite struct {
+	Name      string     `json:"name"`
+	Want      string     `json:"want"`  // up or down
+	State     string     `json:"state"` // the worst of its instances' states; "stopped" without any
+	Speaks    string     `json:"speaks"`
+	Why       string     `json:"why,omitempty"` // one sentence when it is not in its wanted state
+	Instances []Instance `json:"instances"`
+	Queue     *Queue     `json:"queue,omitempty"`
+}
+
+// Instance is one slot of a satellite.
+type Instance struct {
+	WID         int       `json:"wid"`
+	State       string    `json:"state"` // stopped starting running stopping backoff exited fatal
+	PID         int       `json:"pid,omitempty"`
+	Incarnation uint64    `json:"incarnation"`
+	Restarts    int       `json:"restarts"` // spawns nobody asked for, since dsatd started
+	Since       time.Time `json:"since"`    // of the state
+	Why         string    `json:"why,omitempty"`
+	LastExit    string    `json:"last_exit,omitempty"` // "exit code 3", "killed by signal 9 (SIGKILL)"
+}
+
+// Queue is what waits for one step and what its workers hold. Ages are seconds.
+type Queue struct {
+	Step       string  `json:"step"`
+	Delivery   string  `json:"delivery"`
+	Waiting    int     `json:"waiting"`
+	Bytes      int64   `json:"bytes"`
+	InFlight   int     `json:"in_flight"` // dispatched and not yet answered
+	Held       int     `json:"held"`      // waiting for the time of their retry
+	OldestAge  float64 `json:"oldest_age"`
+	Workers    int     `json:"workers"` // sessions that may be given work
+	Quarantine int     `json:"quarantine"`
+	Blocked    bool    `json:"blocked"` // full, and those who fill it wait
+	Ledger     Ledger  `json:"ledger"`
+}
+
+// Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped + Held + InFlight.
+// The terminal terms are counters; Held and InFlight were found by walking the tables.
+type Ledger struct {
+	Admitted    uint64 `json:"admitted"`
+	Done        uint64 `json:"done"`
+	Quarantined uint64 `json:"quarantined"`
+	Expired     uint64 `json:"expired"`
+	Cancelled   uint64 `json:"cancelled"`
+	Dropped     uint64 `json:"dropped"`
+	Held        uint64 `json:"held"`
+	InFlight    uint64 `json:"in_flight"`
+	Redelivered uint64 `json:"redelivered"` // not a term: attempts after the first
+	Balanced    bool   `json:"balanced"`
+}
+
+// Event is one thing that happened; events have increasing sequence numbers within one epoch.
+type Event struct {
+	Seq         uint64    `json:"seq"`
+	Time        time.Time `json:"time"`
+	Kind        string    `json:"kind"` // state, log, bus, daemon
+	Satellite   string    `json:"satellite,omitempty"`
+	WID         *int      `json:"wid,omitempty"`
+	Incarnation uint64    `json:"incarnation,omitempty"`
+	PID         int       `json:"pid,omitempty"`
+	From        string    `json:"from,omitempty"` // state before, for kind state
+	To          string    `json:"to,omitempty"`
+	Cause       string    `json:"cause"` // one sentence
+}
+
+// LogLine is one line of captured output.
+type LogLine struct {
+	Seq    uint64    `json:"seq"`
+	Time   time.Time `json:"time"`
+	Name   string    `json:"name"`
+	WID    int       `json:"wid"`
+	Stream string    `json:"stream"` // stdout or stderr
+	Text   string    `json:"text"`
+}
+
+// Change is the answer to start, stop, restart, scale and signal.
+type Change struct {
+	Instances []ChangedInstance `json:"instances"`
+}
+
+// ChangedInstance is one instance after a change.
+type ChangedInstance struct {
+	Name  string `json:"name"`
+	WID   int    `json:"wid"`
+	State string `json:"state"`
+	PID   int    `json:"pid,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// Task is what GET /v1/tasks/ID answers: a message and all that descends from it.
+type Task struct {
+	ID      string `json:"id"`
+	State   string `json:"state"` // running, done, failed, unknown
+	Open    int    `json:"open"`  // hops not yet terminal
+	Hops    []Hop  `json:"hops"`  // the newest kept ones
+	Results []Body `json:"results,omitempty"`
+}
+
+// Hop is one message on one link.
+type Hop struct {
+	ID       uint64  `json:"id"`
+	Step     string  `json:"step"`
+	State    string  `json:"state"` // waiting, in_flight, held, done, quarantined, expired, cancelled, dropped
+	Instance string  `json:"instance,omitempty"`
+	Attempts int     `json:"attempts"`
+	Age      float64 `json:"age"` // seconds since admission
+	Reason   string  `json:"reason,omitempty"`
+}
+
+// Body is a payload in transit through JSON: Text when it is valid UTF-8, Base64 otherwise.
+type Body struct {
+	Codec  string `json:"codec,omitempty"`
+	Text   string `json:"text,omitempty"`
+	Base64 []byte `json:"base64,omitempty"`
+}
+
+// Sent is the answer to POST /v1/send/STEP.
+type Sent struct {
+	Task    string `json:"task"`
+	State   string `json:"state"`             // accepted; with wait: done, failed
+	Results []Body `json:"results,omitempty"` // with wait: what came out at the last steps
+	Reason  string `json:"reason,omitempty"`
+}
+
+// Quarantined is a message set aside, with the evidence why.
+type Quarantined struct {
+	ID       string    `json:"id"`
+	Step     string    `json:"step"`
+	Task     string    `json:"task"`
+	Time     time.Time `json:"time"`
+	Reason   string    `json:"reason"`
+	Attempts int       `json:"attempts"`
+	Crashes  int       `json:"crashes"`
+	Size     int       `json:"size"`
+	Evidence []string  `json:"evidence,omitempty"` // exit causes and the last log lines
+	Payload  *Body     `json:"payload,omitempty"`  // only in the answer for one id
+}
+
+// Ready is what GET /readyz?verbose answers.
+type Ready struct {
+	Ready bool     `json:"ready"`
+	Why   []string `json:"why,omitempty"`
+}
+
+// Version is what GET /v1/version answers.
+type Version struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	ZeroMQ  string `json:"zeromq,omitempty"`
+}
+
+// Kind classifies an Error for programs.
+type Kind string
+
+// The closed set of Kind and the HTTP status and dsatctl exit code each is told by.
+const (
+	KindInvalid     Kind = "invalid"     // 400, exit 2: the request makes no sense
+	KindDenied      Kind = "denied"      // 403, exit 5
+	KindNotFound    Kind = "not_found"   // 404, exit 4
+	KindConflict    Kind = "conflict"    // 409, exit 1
+	KindTimeout     Kind = "timeout"     // 504, exit 124: not finished in time; what was begun goes on
+	KindUnavailable Kind = "unavailable" // 503, exit 3: no daemon, or it is stopping
+	KindFailed      Kind = "failed"      // 500, exit 1
+)
+
+// Error is every error answer of the API: {"error": {...}}.
+type Error struct {
+	Kind    Kind     `json:"kind"`
+	Message string   `json:"message"`           // a sentence for people: "cannot X: why"
+	Suggest []string `json:"suggest,omitempty"` // names close to one that was not found
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// ErrorAnswer is the envelope of an Error.
+type ErrorAnswer struct {
+	Error *Error `json:"error"`
+}
+
+// The paths of the API. NAME is a satellite, NAME:WID an instance, or a glob of either; several are joined by commas.
+//
+//	GET  /v1/status                                 Status
+//	GET  /v1/version                                Version
+//	POST /v1/satellites/{names}/start|stop|restart  Change; ?timeout=30s (default: waits as long as the deadlines allow)
+//	POST /v1/satellites/{name}/scale?n=4            Change
+//	POST /v1/satellites/{names}/signal?signal=HUP   Change
+//	GET  /v1/logs/{names}?n=100&follow=1            LogLine per line (application/x-ndjson)
+//	GET  /events?since=SEQ                          Event as server-sent events, id is EPOCH-SEQ; resumes by Last-Event-ID; ?follow=0 ends after the kept ones
+//	POST /v1/down?timeout=30s                       {} at once; the daemon stops afterwards
+//	GET  /v1/queues                                 []Queue
+//	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
+//	GET  /v1/tasks/{id}                             Task
+//	GET  /v1/quarantine?step=NAME                   []Quarantined
+//	GET  /v1/quarantine/{id}                        Quarantined with payload
+//	POST /v1/quarantine/{id}/retry|drop             {}; id may be "all", with ?step=NAME
+//	GET  /livez /readyz?verbose /metrics /
+const (
+	PathStatus     = "/v1/status"
+	PathVersion    = "/v1/version"
+	PathSatellites = "/v1/satellites/"
+	PathLogs       = "/v1/logs/"
+	PathEvents     = "/events"
+	PathDown       = "/v1/down"
+	PathQueues     = "/v1/queues"
+	PathSend       = "/v1/send/"
+	PathTasks      = "/v1/tasks/"
+	PathQuarantine = "/v1/quarantine"
+)
+
+// SocketName is the control socket's file name in the run directory.
+const SocketName = "control.sock"
+
+// Raw is JSON passed through unread.
+type Raw = json.RawMessage
