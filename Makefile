@@ -1,0 +1,59 @@
+# dsat: everything a person or CI does starts here. `make run` and `make test` are all a newcomer needs.
+SHELL    := /bin/sh
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -X main.version=$(VERSION)
+LINT     := .cache/golangci-lint-v2.15.0
+PACKAGES := gcc pkg-config libzmq3-dev python3-zmq
+
+.PHONY: run test build race lint fmt bench ci smoke fuzz clean deps
+
+run: build
+	@sh etc/run.sh bin/dsatd start etc/probe.toml
+
+test: build
+	$(GO) test ./...
+
+build: deps
+	@echo "building bin/dsatd"
+	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/dsatd ./cmd/dsatd
+	@echo "building bin/dsatctl"
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/dsatctl ./cmd/dsatctl
+
+race: build
+	$(GO) test -race ./...
+
+lint: deps $(LINT)
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+# Comparisons with floors and peers, interleaved; writes docs/bench/.
+bench: build
+	$(GO) run ./bench
+
+# What must hold before anything lands: format, generated files, lint, every test with the race detector, the main job once.
+ci: build lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	$(GO) test -race -timeout 20m ./...
+	$(MAKE) --no-print-directory smoke
+
+# The main job, end to end, short: start, kill -9, restart, scrape, down.
+smoke: build
+	sh etc/smoke.sh
+
+clean:
+	rm -rf bin .cache
+
+deps:
+	@sh etc/deps.sh $(PACKAGES)
+
+$(LINT):
+	@echo "building golangci-lint (once, about a minute)"
+	@mkdir -p .cache
+	@cd / && GOBIN=$(CURDIR)/.cache GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv .cache/golangci-lint $(LINT)

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs the Debian packages named as arguments that are not there yet; says so before it does.
+set -eu
+missing=
+for package in "$@"; do
+	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null; then
+	echo "missing:$missing; there is no apt-get here: install what they are called on this system" >&2
+	exit 1
+fi
+root=
+[ "$(id -u)" -eq 0 ] || root=sudo
+echo "installing with ${root:+$root }apt-get:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$root apt-get update -qq
+# shellcheck disable=SC2086
+$root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+echo "installed:$missing"
