@@ -1,0 +1,58 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// The bodies of the records that open and change a session are JSON: they are rare, and grow by new keys. A key that the
+// other side does not know is ignored.
+
+// HelloBody is the body of HELLO.
+type HelloBody struct {
+	Step        string `json:"step"`                  // the satellite's name: DSAT_NAME
+	WID         int    `json:"wid"`                   // DSAT_WID
+	Incarnation uint64 `json:"incarnation,string"`    // DSAT_INCARNATION
+	Token       string `json:"token"`                 // DSAT_TOKEN
+	PID         int    `json:"pid,omitempty"`         //
+	Concurrency int    `json:"concurrency,omitempty"` // hops handled at the same time; 0 is 1
+	Source      bool   `json:"source,omitempty"`      // it will emit
+	SDK         string `json:"sdk,omitempty"`         // name and version, for people
+}
+
+// WelcomeBody is the body of WELCOME.
+type WelcomeBody struct {
+	Epoch        uint32   `json:"epoch"`
+	InHand       int      `json:"in_hand"`       // DATA the daemon will leave unanswered at most
+	Bytes        int      `json:"bytes"`         // the same in bytes of their bodies
+	EmitMessages int      `json:"emit_messages"` // EMITs that may be unaccepted at most
+	EmitBytes    int      `json:"emit_bytes"`    // the same in bytes of their bodies
+	Accepted     uint64   `json:"accepted"`      // last EMIT of this incarnation accepted so far (after HELLO again)
+	Routes       []string `json:"routes"`        // output links; a port is an index into it
+	From         []string `json:"from"`          // input links; the port of DATA is an index into it
+	DeadlineMS   int64    `json:"deadline_ms"`   // of one running hop; 0: none
+	MaxBody      int      `json:"max_body"`      // bytes of one payload
+}
+
+// RoutesBody is the body of ROUTES.
+type RoutesBody struct {
+	Routes []string `json:"routes"`
+	From   []string `json:"from"`
+}
+
+// AppendJSON appends body as JSON to b; body is one of the three above.
+func AppendJSON(b []byte, body any) []byte {
+	j, err := json.Marshal(body)
+	if err != nil { // none of the three can fail
+		panic(err)
+	}
+	return append(b, j...)
+}
+
+// ParseJSON reads the body of a record into one of the three above.
+func ParseJSON(rec *Record, body any) error {
+	if err := json.Unmarshal(rec.Body, body); err != nil {
+		return fmt.Errorf("cannot read %v: %w", rec.Kind, err)
+	}
+	return nil
+}
