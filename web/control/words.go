@@ -4,6 +4,7 @@ package control
 
 import (
 	"encoding/json"
+	"net/http"
 	"time"
 )
 
@@ -98,6 +99,7 @@ type LogLine struct {
 	WID    int       `json:"wid"`
 	Stream string    `json:"stream"` // stdout or stderr
 	Text   string    `json:"text"`
+	Lost   uint64    `json:"lost,omitempty"` // lines before this one that the reader was too slow for
 }
 
 // Change is the answer to start, stop, restart, scale and signal.
@@ -144,7 +146,7 @@ type Body struct {
 // Sent is the answer to POST /v1/send/STEP.
 type Sent struct {
 	Task    string `json:"task"`
-	State   string `json:"state"`             // accepted; with wait: done, failed
+	State   string `json:"state"`             // accepted; with wait: done, failed, or running when the wait was over first (status 200 all the same)
 	Results []Body `json:"results,omitempty"` // with wait: what came out at the last steps
 	Reason  string `json:"reason,omitempty"`
 }
@@ -199,6 +201,45 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+// Status is the HTTP status that tells the kind.
+func (k Kind) Status() int {
+	switch k {
+	case KindInvalid:
+		return http.StatusBadRequest
+	case KindDenied:
+		return http.StatusForbidden
+	case KindNotFound:
+		return http.StatusNotFound
+	case KindConflict:
+		return http.StatusConflict
+	case KindTimeout:
+		return http.StatusGatewayTimeout
+	case KindUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// KindOf is the kind that an HTTP status of 400 or more tells.
+func KindOf(status int) Kind {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return KindDenied
+	case http.StatusNotFound, http.StatusGone:
+		return KindNotFound
+	case http.StatusConflict:
+		return KindConflict
+	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
+		return KindTimeout
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		return KindUnavailable
+	}
+	if status < http.StatusInternalServerError {
+		return KindInvalid
+	}
+	return KindFailed
+}
+
 // ErrorAnswer is the envelope of an Error.
 type ErrorAnswer struct {
 	Error *Error `json:"error"`
@@ -209,10 +250,12 @@ type ErrorAnswer struct {
 //	GET  /v1/status                                 Status
 //	GET  /v1/version                                Version
 //	POST /v1/satellites/{names}/start|stop|restart  Change; ?timeout=30s (default: waits as long as the deadlines allow)
-//	POST /v1/satellites/{name}/scale?n=4            Change
+//	POST /v1/satellites/{name}/scale?n=4            Change; ?timeout=30s
 //	POST /v1/satellites/{names}/signal?signal=HUP   Change
-//	GET  /v1/logs/{names}?n=100&follow=1            LogLine per line (application/x-ndjson)
-//	GET  /events?since=SEQ                          Event as server-sent events, id is EPOCH-SEQ; resumes by Last-Event-ID; ?follow=0 ends after the kept ones
+//	GET  /v1/logs/{names}?n=100&follow=1            LogLine per line (application/x-ndjson); an empty line means nothing
+//	GET  /events?since=SEQ                          Event as server-sent events, id is EPOCH-SEQ: the kept ones greater than SEQ (default: all), then those
+//	                                                to come; ?follow=0 ends after the kept ones; Last-Event-ID wins over since, and when it is of another
+//	                                                epoch all kept ones come. Events are numbered without gaps, so that a reader sees what it lost
 //	POST /v1/down?timeout=30s                       {} at once; the daemon stops afterwards
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent

@@ -1,0 +1,204 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// lineLimit bounds one line of a stream, bytes.
+const lineLimit = 16 << 20
+
+// Logs reads the newest n lines that the named instances wrote and, with follow, those to come. With follow the end of the
+// stream is an error of KindUnavailable: the daemon is gone. Breaking off the loop closes the connection.
+func (c *Client) Logs(ctx context.Context, names []string, n int, follow bool) iter.Seq2[LogLine, error] {
+	query := url.Values{"n": {strconv.Itoa(n)}}
+	if follow {
+		query.Set("follow", "1")
+	}
+	req := get(PathLogs+url.PathEscape(strings.Join(names, ",")), query)
+	return func(yield func(LogLine, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		answer, err := c.openStream(ctx, req)
+		if err != nil {
+			yield(LogLine{}, err)
+			return
+		}
+		defer answer.Body.Close()
+		lines := scanner(answer.Body)
+		for lines.Scan() {
+			if len(lines.Bytes()) == 0 {
+				continue // keeps the connection alive
+			}
+			var line LogLine
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				yield(line, c.garbled(err))
+				return
+			}
+			if !yield(line, c.pass(lines.Bytes())) {
+				return
+			}
+		}
+		if err := c.ended(ctx, lines.Err(), follow); err != nil {
+			yield(LogLine{}, err)
+		}
+	}
+}
+
+// Events reads the events kept by the daemon whose number is greater than since and, with follow, those to come. A dropped
+// connection is resumed where it ended; when that fails, or nothing more comes before it drops again, the stream ends with
+// an error of KindUnavailable: the daemon is gone.
+func (c *Client) Events(ctx context.Context, since uint64, follow bool) iter.Seq2[Event, error] {
+	query := url.Values{}
+	if since > 0 {
+		query.Set("since", strconv.FormatUint(since, 10))
+	}
+	if !follow {
+		query.Set("follow", "0")
+	}
+	req := get(PathEvents, query)
+	return func(yield func(Event, error) bool) {
+		s := subscription{client: c, follow: follow, yield: yield}
+		for {
+			seen := s.seen
+			err := s.read(ctx, req)
+			switch {
+			case s.left || err == nil:
+				return
+			case !follow || !isDrop(err) || ctx.Err() != nil || s.resumed && s.seen == seen:
+				yield(Event{}, err)
+				return
+			}
+			s.resumed = true
+			if s.last != "" {
+				req.header = http.Header{"Last-Event-Id": {s.last}}
+			}
+		}
+	}
+}
+
+// subscription is one reader of events over several connections.
+type subscription struct {
+	client  *Client
+	follow  bool
+	yield   func(Event, error) bool
+	last    string // id of the newest event
+	seen    uint64 // events so far
+	resumed bool   // a connection was dropped before
+	left    bool   // the reader broke off
+}
+
+// read is one connection; nil is an end that was asked for.
+func (s *subscription) read(ctx context.Context, req request) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer, err := s.client.openStream(ctx, req)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	frames := newFrames(answer.Body)
+	for {
+		f, err := frames.next()
+		if err != nil {
+			return s.client.ended(ctx, notEOF(err), s.follow)
+		}
+		if f.id != "" {
+			s.last = f.id
+		}
+		if len(f.data) == 0 {
+			continue
+		}
+		var event Event
+		if err := json.Unmarshal(f.data, &event); err != nil {
+			return s.client.garbled(err)
+		}
+		s.seen++
+		if !s.yield(event, s.client.pass(f.data)) {
+			s.left = true
+			return nil
+		}
+	}
+}
+
+// openStream waits for the head of the answer as long as for any question; what follows may take for ever.
+func (c *Client) openStream(ctx context.Context, req request) (*http.Response, error) {
+	type opened struct {
+		answer *http.Response
+		err    error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	head := make(chan opened, 1)
+	go func() {
+		answer, err := c.open(ctx, req)
+		head <- opened{answer, err}
+	}()
+	limit, stop := c.limit(context.WithoutCancel(ctx))
+	defer stop()
+	select {
+	case o := <-head:
+		if o.err != nil {
+			cancel()
+			return nil, o.err
+		}
+		o.answer.Body = &streamBody{o.answer.Body, cancel}
+		return o.answer, nil
+	case <-limit.Done():
+		cancel()
+		if o := <-head; o.err == nil {
+			_ = o.answer.Body.Close() // it came too late; nothing of it is wanted
+		}
+		return nil, c.transport(limit, limit.Err())
+	}
+}
+
+// streamBody frees the context of a stream with the stream.
+type streamBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b *streamBody) Close() error {
+	b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// ended judges the end of a stream.
+func (c *Client) ended(ctx context.Context, err error, follow bool) error {
+	if err == nil && !follow {
+		return nil
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	if err == bufio.ErrTooLong {
+		return c.garbled(fmt.Errorf("a line is longer than %d bytes", lineLimit))
+	}
+	return c.transport(ctx, err)
+}
+
+func isDrop(err error) bool {
+	failure, ok := err.(*Error)
+	return ok && failure.Kind == KindUnavailable
+}
+
+func notEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+func scanner(r io.Reader) *bufio.Scanner {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, lineLimit)
+	return lines
+}
