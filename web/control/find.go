@@ -104,20 +104,27 @@ func MakeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot create the directory: %w: choose another with --run-dir or --state-dir", err)
 	}
-	checked := []string{dir}
-	if parent := filepath.Dir(dir); strings.HasPrefix(parent, "/tmp/dsat-") {
-		checked = append(checked, parent)
+	info, err := os.Stat(dir)
+	if err == nil && !isPrivate(info) {
+		err = errShared
 	}
-	for _, d := range checked {
-		info, err := os.Lstat(d)
-		if err != nil {
-			return fmt.Errorf("cannot use the directory: %w", err)
+	if parent := filepath.Dir(dir); err == nil && strings.HasPrefix(parent, "/tmp/dsat-") {
+		info, err = os.Lstat(parent) // a link there may be another user's
+		if err == nil && !isPrivate(info) {
+			err = errShared
 		}
-		if !isOwn(d) || info.Mode().Perm()&0o022 != 0 {
-			return fmt.Errorf("cannot use directory %s: it belongs to another user or others may write to it: choose another", d)
-		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use directory %s: %w: choose another with --run-dir or --state-dir", dir, err)
 	}
 	return nil
+}
+
+var errShared = errors.New("it or its parent belongs to another user, or others may write to it")
+
+func isPrivate(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.IsDir() && int(stat.Uid) == os.Getuid() && info.Mode().Perm()&0o022 == 0
 }
 
 // CheckSocket refuses a path that is too long for a unix socket. Its error is an *Error of KindInvalid.
@@ -225,4 +232,9 @@ func peer(conn net.Conn) int {
 // Listener asks the kernel which process listens at the socket; 0 when none does or it is out of sight.
 func Listener(socket string) int {
 	return knock(Found{Socket: socket}).PID
+}
+
+// Answers tells whether somebody listens at the socket.
+func Answers(socket string) bool {
+	return knock(Found{Socket: socket}).Alive
 }

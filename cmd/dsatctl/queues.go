@@ -1,0 +1,62 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsat/dsat/web/control"
+)
+
+const queuesHelp = `Print what waits for each step and what its workers hold: messages waiting, their bytes, those waiting for the
+time of their retry, those in the hands of workers, the age of the oldest, workers that may be given work,
+messages in quarantine, and whether it is full so that those who fill it wait.`
+
+func (t *tool) queuesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "queues",
+		Short: "Print what waits for each step",
+		Long:  queuesHelp,
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := t.client()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := t.limit(cmd.Context(), 0)
+			defer cancel()
+			queues, err := client.Queues(ctx)
+			if err != nil || t.json {
+				return err
+			}
+			if len(queues) == 0 {
+				t.note("no satellite takes messages")
+				return nil
+			}
+			_, err = t.out.WriteString(queuesText(queues, t.paint()))
+			return err
+		},
+	}
+}
+
+func queuesText(queues []control.Queue, paint bool) string {
+	var b strings.Builder
+	rows := table{head: []string{"STEP", "DELIVERY", "WAITING", "BYTES", "HELD", "INFLIGHT", "OLDEST", "WORKERS", "DONE", "QUARANTINE", "FULL"}}
+	for _, q := range queues {
+		workers, quarantine, full := number(strconv.Itoa(q.Workers)), number(grouped(q.Quarantine)), text("no")
+		if q.Workers == 0 {
+			workers.color = red
+		}
+		if q.Quarantine > 0 {
+			quarantine.color = red
+		}
+		if q.Blocked {
+			full = cell{text: "yes", color: yellow}
+		}
+		rows.add(text(q.Step), text(q.Delivery), number(grouped(q.Waiting)), number(size(q.Bytes)), number(grouped(q.Held)),
+			number(grouped(q.InFlight)), number(ageSeconds(q.OldestAge)), workers, number(grouped(q.Ledger.Done)), quarantine, full)
+	}
+	rows.write(&b, paint)
+	return b.String()
+}

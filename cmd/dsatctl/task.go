@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsat/dsat/web/control"
+)
+
+func (t *tool) taskCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "task ID",
+		Short: "Print what became of a message and all that descends from it",
+		Args:  exactly("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := t.client()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := t.limit(cmd.Context(), 0)
+			defer cancel()
+			task, err := client.Task(ctx, args[0])
+			if err != nil || t.json {
+				return err
+			}
+			_, err = t.out.WriteString(taskText(task, t.paint()))
+			return err
+		},
+	}
+}
+
+func taskText(task *control.Task, paint bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "task %s  %s  %s open\n", printable(task.ID), colored(printable(task.State), stateColor(task.State), paint), grouped(task.Open))
+	if len(task.Hops) > 0 {
+		b.WriteByte('\n')
+		hops := table{head: []string{"HOP", "STEP", "STATE", "INSTANCE", "ATTEMPTS", "AGE", "REASON"}}
+		for _, h := range task.Hops {
+			hops.add(number(strconv.FormatUint(h.ID, 10)), text(h.Step), cell{text: h.State, color: stateColor(h.State)},
+				text(orDash(h.Instance)), number(strconv.Itoa(h.Attempts)), number(ageSeconds(h.Age)), text(h.Reason))
+		}
+		hops.write(&b, paint)
+	}
+	if len(task.Results) > 0 {
+		b.WriteString("\nresults:\n")
+		for _, r := range task.Results {
+			b.WriteString(shown(&r))
+		}
+	}
+	return b.String()
+}
+
+// shown is a payload for people: a text, or how long a binary one is.
+func shown(body *control.Body) string {
+	if body.Base64 != nil {
+		return fmt.Sprintf("(%s bytes, not text; see --json)\n", grouped(len(body.Base64)))
+	}
+	return printable(strings.TrimRight(body.Text, "\n")) + "\n"
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
