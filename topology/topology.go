@@ -23,6 +23,7 @@ type Topology struct {
 	Dir        string       // absolute directory of the first file
 	Daemon     Daemon       //
 	Satellites []*Satellite // in file order, which is start order among equals
+	Notes      []string     // what is allowed and worth knowing, for `check`: cycles of links, needs that are not started
 }
 
 // Satellite returns the satellite of that name, or nil.

@@ -1,0 +1,143 @@
+package topology
+
+import "time"
+
+// language is the schema of a topology file. It is built anew on each call, so that nobody can change another's.
+func language() *key {
+	root := &key{kind: tableKind{}, keys: []*key{
+		{name: "dsat", kind: wholeKind{}, def: "1", min: 1, max: 1, doc: "Format of this file.", aka: []string{"version", "format"}},
+		{name: "name", kind: nameKind{}, auto: "the first file's name without its ending", doc: "Name of the topology. It names the run and the state directory.",
+			aka: []string{"title", "project"}, field: top(func(t *Topology) any { return &t.Name })},
+		{name: "include", kind: pathsKind{}, whole: true, doc: "Files to read before this one's own keys, which win over theirs. Relative to this file.", aka: []string{"includes", "import"}},
+		daemonKeys(),
+		{name: "defaults", kind: tableKind{}, doc: "Merged under every satellite: any key of a satellite but those that are one satellite's own.",
+			aka: []string{"default", "common"}, keys: inherited()},
+		{name: "satellite", kind: namesKind{}, doc: "One table for each satellite: [satellite.NAME]. File order is start order among equals.",
+			aka:  []string{"satellites", "watcher", "program", "programs", "service", "services", "process", "processes"},
+			each: &key{name: "*", kind: tableKind{}, keys: satelliteKeys(), doc: "A satellite."}},
+		later("socket", "Listening sockets that dsatd opens and hands to satellites."),
+		later("group", "Satellites that are steered together."),
+		later("bus", "Further doors of the bus: [bus.v1] for DSAT 0.6 satellites, TCP listeners with keys."),
+		later("secrets", "Values that are handed over by file, not by environment."),
+		later("schedule", "Times at which satellites are started."),
+		later("hooks", "Commands that run when the topology starts and stops."),
+	}}
+	return root.settle("")
+}
+
+func later(name, doc string) *key { return &key{name: name, kind: freeKind{}, doc: doc, later: true} }
+
+// top and sat bind a key to its Go field.
+func top(f func(*Topology) any) func(any) any  { return func(o any) any { return f(o.(*Topology)) } }
+func sat(f func(*Satellite) any) func(any) any { return func(o any) any { return f(o.(*Satellite)) } }
+
+func daemonKeys() *key {
+	return &key{name: "daemon", kind: tableKind{}, doc: "What concerns dsatd itself.", aka: []string{"dsatd", "circus", "supervisord"}, keys: []*key{
+		{name: "http", kind: listenKind{}, def: `""`, doc: "host:port of dashboard, /metrics, health and API; empty: the unix socket only. Loopback only in this version.",
+			aka: []string{"listen", "port", "address"}, field: top(func(t *Topology) any { return &t.Daemon.HTTP })},
+		{name: "run_dir", kind: pathKind{}, def: `""`, auto: "chosen by dsatd from the name", doc: "Directory of sockets and of the record of processes.",
+			aka: []string{"rundir", "runtime_dir"}, field: top(func(t *Topology) any { return &t.Daemon.RunDir })},
+		{name: "state_dir", kind: pathKind{}, def: `""`, auto: "chosen by dsatd from the name", doc: "Directory of logs and of what outlives a restart of the machine.",
+			aka: []string{"statedir", "data_dir"}, field: top(func(t *Topology) any { return &t.Daemon.StateDir })},
+		{name: "stop_deadline", kind: durationKind{}, def: `"30s"`, doc: "How long the drain may take when everything stops, before what is left is counted and given up.",
+			aka: []string{"shutdown_timeout"}, field: top(func(t *Topology) any { return &t.Daemon.StopDeadline })},
+		later("listen", "TCP listeners of the bus, with keys."),
+		later("token", "File with the token that a listener beyond loopback asks for."),
+		later("tls", "Certificate and key of a listener beyond loopback."),
+		later("group", "Group that may use the unix socket."),
+		later("hooks", "Commands that run when the daemon starts and stops."),
+	}}
+}
+
+// inherited is what [defaults] can hold.
+func inherited() []*key {
+	var out []*key
+	for _, k := range satelliteKeys() {
+		if !k.own {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+func satelliteKeys() []*key {
+	keys := []*key{
+		{name: "command", kind: commandKind{}, group: "command", own: true, whole: true, aka: []string{"cmd", "exec", "run", "program", "args", "execstart"},
+			doc:   "The program. A string is split into words without a shell (quotes and backslashes are understood); a list is taken as it is. With a slash the program is relative to this file, else it is looked up in PATH.",
+			field: sat(func(s *Satellite) any { return &s.Command }), dropped: func(o, _ any) bool { return o.(*Satellite).Plugin != "" }},
+		{name: "plugin", kind: pluginKind{}, group: "command", own: true, aka: []string{"builtin", "use", "type"},
+			doc:   "In place of command: a bare word is a built-in satellite, a path (./x) is a go-plugin satellite of yours. A plugin speaks bus.",
+			field: sat(func(s *Satellite) any { return &s.Plugin }), dropped: func(o, _ any) bool { return o.(*Satellite).Plugin == "" }},
+		{name: "options", kind: freeKind{}, own: true, doc: "The satellite's own options: handed over as JSON in DSAT_OPTIONS, and checked by a built-in satellite. Paths in it are relative to the first file.",
+			aka: []string{"config", "params", "settings"}, field: sat(func(s *Satellite) any { return &s.Options })},
+		{name: "speaks", kind: enumKind{}, own: true, def: `"none"`, auto: `"none"; "bus" for a plugin`, derive: deriveSpeaks, choices: speaksChoices(), aka: []string{"protocol", "stdin"},
+			doc: "How the process talks to the bus.", field: sat(func(s *Satellite) any { return &s.Speaks })},
+		{name: "mode", kind: enumKind{}, own: true, def: `"lockstep"`, choices: modeChoices(), applies: whenFilter, doc: "How a filter's answers pair with its questions.",
+			field: sat(func(s *Satellite) any { return &s.Mode })},
+		{name: "tty", kind: boolKind{}, own: true, def: "false", applies: whenFilter, doc: "A filter's stdout is a pseudo terminal, for programs that buffer by line only there.",
+			aka: []string{"pty"}, field: sat(func(s *Satellite) any { return &s.TTY })},
+		{name: "to", kind: linksKind{}, own: true, whole: true, applies: whenEmits, doc: "Where goes what it emits: a name, a list of names, or a table with a name for each link.",
+			aka: []string{"targets", "target", "outputs", "output", "next", "links", "link"}, field: sat(func(s *Satellite) any { return &s.To })},
+		{name: "instances", kind: wholeKind{}, def: "1", min: 1, max: 10000, doc: "How many processes.",
+			aka: []string{"numprocesses", "numprocs", "replicas", "count", "workers", "processes"}, field: sat(func(s *Satellite) any { return &s.Instances })},
+		{name: "autostart", kind: boolKind{}, def: "true", doc: "false: stopped until `dsatctl start`.", aka: []string{"enabled", "disabled"},
+			field: sat(func(s *Satellite) any { return &s.Autostart })},
+		{name: "needs", kind: needsKind{}, own: true, whole: true, doc: `Order, readiness and fate: satellites that must be ready first, as "NAME" or "NAME:STAGE". Stages: booted (spawned), ready (default), healthy (not in this version).`,
+			aka: []string{"depends_on", "depends", "requires", "dependencies", "need"}, field: sat(func(s *Satellite) any { return &s.Needs })},
+		{name: "after", kind: stepsKind{}, own: true, whole: true, doc: "Order only: satellites that are started before it.",
+			aka: []string{"follows"}, field: sat(func(s *Satellite) any { return &s.After })},
+		{name: "cwd", kind: pathKind{instance: true}, auto: "the directory of the file with its command", doc: "Working directory, relative to this file.",
+			aka: []string{"working_dir", "workdir", "directory", "dir", "chdir", "working_directory"}, field: sat(func(s *Satellite) any { return &s.Dir })},
+		{name: "env", kind: namesKind{}, doc: "Environment, added to a clean one (PATH, HOME, USER, LANG, TZ).", aka: []string{"environment", "environ"},
+			each: &key{name: "*", kind: textKind{instance: true}, doc: "Value of the variable."}, field: sat(func(s *Satellite) any { return &s.Env })},
+		{name: "env_file", kind: pathsKind{}, whole: true, doc: "Files of NAME=value lines, read at each start, below env. Relative to this file.",
+			aka: []string{"envfile", "environment_file", "env_files"}, field: sat(func(s *Satellite) any { return &s.EnvFile })},
+	}
+	keys = append(keys, readyKeys(), restartKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
+	return append(keys,
+		later("health", "Checks of a running satellite; needs stage healthy; progress."),
+		later("schedule", "Times at which it is started."),
+		later("hooks", "Commands that run around its starts and stops."),
+		later("user", "User the process runs as."),
+		later("group", "Group the process runs as, or of satellites it belongs to."),
+		later("umask", "File mode mask."),
+		later("rlimits", "Limits of the kernel (setrlimit)."),
+		later("limits", "Limits of its cgroup: memory, cpu, pids."),
+		later("nice", "Scheduling priority."),
+		later("cpus", "Processors it may run on."),
+		later("sockets", "Listening sockets it is given."),
+		later("secrets", "Values it is given by file."),
+		later("recycle", "Replace an instance by age, messages or memory."),
+		later("scale", "Number of instances by backlog."),
+		later("watch", "Restart when files change."),
+		later("moved_from", "Former name, whose messages on disk it takes over."),
+	)
+}
+
+func readyKeys() *key {
+	const how = "ready"
+	return &key{name: "ready", kind: tableKind{}, short: "on", doc: "When a starting instance counts as running: hello, spawned, or one of log, tcp, get, delay.", aka: []string{"readiness", "healthcheck", "startup"}, keys: []*key{
+		{name: "log", kind: regexpKind{}, group: how, doc: "A line of its output matches this regular expression (RE2).", field: sat(func(s *Satellite) any { return &s.Ready.Log }),
+			dropped: otherReady(ReadyLog)},
+		{name: "tcp", kind: hostPortKind{}, group: how, doc: "host:port accepts a connection.", aka: []string{"port"}, field: sat(func(s *Satellite) any { return &s.Ready.TCP }),
+			dropped: otherReady(ReadyTCP)},
+		{name: "get", kind: urlKind{}, group: how, doc: "The URL answers 2xx or 3xx.", aka: []string{"http", "http_get", "url"}, field: sat(func(s *Satellite) any { return &s.Ready.Get }),
+			dropped: otherReady(ReadyGet)},
+		{name: "delay", kind: durationKind{}, group: how, min: 1, doc: "It has run for so long.", aka: []string{"sleep", "warmup"}, field: sat(func(s *Satellite) any { return &s.Ready.Delay }),
+			dropped: otherReady(ReadyDelay)},
+		{name: "on", kind: enumKind{}, group: how, auto: `"hello" for what speaks bus, else "spawned"`, derive: deriveReady, choices: []choice{
+			{value: "spawned", doc: "the program was executed"}, {value: "hello", doc: "it said HELLO on the bus"},
+		}, doc: `Which event, where it needs no value. ready = "hello" is short for it.`, field: sat(func(s *Satellite) any { return &s.Ready.Kind }),
+			dropped: func(o, _ any) bool { k := o.(*Satellite).Ready.Kind; return k != ReadySpawned && k != ReadyHello }},
+		{name: "deadline", kind: durationKind{}, def: `"30s"`, min: 1, doc: "Not ready by then: it is stopped and counts as failed.", aka: []string{"timeout", "start_timeout"},
+			field: sat(func(s *Satellite) any { return &s.Ready.Deadline })},
+		{name: "every", kind: durationKind{}, def: `"200ms"`, min: int64(time.Millisecond), doc: "Interval of the tcp and get probes.", aka: []string{"interval", "period"},
+			field: sat(func(s *Satellite) any { return &s.Ready.Every })},
+		later("command", "A command that ends with 0."),
+	}}
+}
+
+// otherReady leaves a member out of the effective file unless it is the kind that was chosen.
+func otherReady(kind ReadyKind) func(owner, v any) bool {
+	return func(o, _ any) bool { return o.(*Satellite).Ready.Kind != kind }
+}

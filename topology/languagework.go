@@ -1,0 +1,184 @@
+package topology
+
+import (
+	"time"
+)
+
+func restartKeys() *key {
+	return &key{name: "restart", kind: tableKind{}, short: "policy", doc: "What follows an exit that nobody asked for. A bare string is the policy.", aka: []string{"autorestart", "respawn"}, keys: []*key{
+		{name: "policy", kind: enumKind{}, def: `"always"`, choices: []choice{
+			{value: "always", doc: "start it again"}, {value: "on-failure", doc: "only after an exit that is no success"}, {value: "never", doc: "leave it"},
+		}, doc: "When to start again.", field: sat(func(s *Satellite) any { return &s.Restart.Policy })},
+		{name: "success_codes", kind: codesKind{}, def: "[0]", whole: true, min: 0, max: 255, doc: "Exit codes that count as success.", aka: []string{"exitcodes", "exit_codes"},
+			field: sat(func(s *Satellite) any { return &s.Restart.SuccessCodes })},
+		{name: "backoff", kind: tableKind{}, doc: "Delay before the n-th restart in a row: none, initial, initial x factor, ... up to max.", keys: []*key{
+			{name: "initial", kind: durationKind{}, def: `"100ms"`, doc: "Delay before the second restart; the first is at once.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Initial })},
+			{name: "factor", kind: numberKind{}, def: "2.0", min: 1, max: 100, doc: "Growth from one delay to the next.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Factor })},
+			{name: "max", kind: durationKind{}, def: `"30s"`, doc: "The longest delay.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Max })},
+			{name: "jitter", kind: numberKind{}, def: "0.2", min: 0, max: 1, doc: "Share of the delay by which it is spread either way.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Jitter })},
+			{name: "reset", kind: durationKind{}, def: `"10s"`, doc: "After running so long, former failures are forgotten.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Reset })},
+		}},
+		{name: "limit", kind: wholeKind{}, def: "10", min: 0, max: 1_000_000, aka: []string{"max_restarts", "startretries", "max_retry", "retries"},
+			doc:   "More starts than this within the window make the instance fatal: it stays down, visibly, until `dsatctl start`. With the default back-off a program that exits at once gets there in about half a minute, so a typing error shows and does not flap for ever. 0: never give up, for what waits for something outside that may be away for longer.",
+			field: sat(func(s *Satellite) any { return &s.Restart.Limit })},
+		{name: "window", kind: durationKind{}, def: `"1m"`, min: 1, doc: "The sliding window of the limit.", field: sat(func(s *Satellite) any { return &s.Restart.Window })},
+	}}
+}
+
+func stopKeys() *key {
+	return &key{name: "stop", kind: tableKind{}, doc: "How an instance is ended: drained, signalled, and killed at the deadline.", aka: []string{"shutdown", "kill"}, keys: []*key{
+		{name: "signal", kind: signalKind{}, def: `"TERM"`, choices: signalChoices(), doc: "The signal, by name.", aka: []string{"stopsignal", "stop_signal", "sig"},
+			field: sat(func(s *Satellite) any { return &s.Stop.Signal })},
+		{name: "deadline", kind: durationKind{}, def: `"10s"`, doc: "From the signal on; then KILL to all that is left of it.", aka: []string{"timeout", "graceful_timeout", "stopwaitsecs", "grace"},
+			field: sat(func(s *Satellite) any { return &s.Stop.Deadline })},
+		{name: "group", kind: boolKind{}, def: "false", doc: "The signal goes to its whole process group, not to the first process only.", aka: []string{"stopasgroup", "killasgroup", "children"},
+			field: sat(func(s *Satellite) any { return &s.Stop.Group })},
+		later("command", "A command that stops it, in place of the signal."),
+	}}
+}
+
+func logKeys() *key {
+	target := func(extra ...choice) []choice {
+		return append([]choice{
+			{value: "capture", doc: "ring in memory, and files in the state directory"}, {value: "ring", doc: "memory only"}, {value: "null", doc: "nowhere"},
+		}, extra...)
+	}
+	return &key{name: "log", kind: tableKind{}, doc: "What becomes of its output.", aka: []string{"logs", "logging", "output"}, keys: []*key{
+		{name: "stdout", kind: enumKind{}, def: `"capture"`, choices: target(), doc: "Standard output (of a filter it carries messages, and is not logged).",
+			aka: []string{"stdout_logfile"}, field: sat(func(s *Satellite) any { return &s.Log.Stdout })},
+		{name: "stderr", kind: enumKind{}, auto: `"joined"; "capture" for plugins and filters`, derive: deriveStderr, choices: target(choice{value: "joined", doc: "into the pipe of stdout, in the order written"}),
+			doc: "Standard error.", aka: []string{"stderr_logfile"}, field: sat(func(s *Satellite) any { return &s.Log.Stderr })},
+		{name: "max_size", kind: sizeKind{}, def: `"10MiB"`, min: 4096, max: 1 << 50, doc: "Size of a file at which it is rotated.", aka: []string{"max_bytes", "maxbytes", "rotate"},
+			field: sat(func(s *Satellite) any { return &s.Log.MaxSize })},
+		{name: "keep", kind: wholeKind{}, def: "3", min: 0, max: 1000, doc: "Rotated files that are kept.", aka: []string{"backups", "backup_count"},
+			field: sat(func(s *Satellite) any { return &s.Log.Keep })},
+		{name: "ring", kind: sizeKind{}, def: `"64KiB"`, min: 1024, max: 64 << 20, doc: "Newest output kept in memory, for each instance.", aka: []string{"buffer"},
+			field: sat(func(s *Satellite) any { return &s.Log.Ring })},
+	}}
+}
+
+func queueKeys() *key {
+	return &key{name: "queue", kind: tableKind{}, applies: whenFed, doc: "What waits for it.", aka: []string{"buffer", "inbox"}, keys: []*key{
+		{name: "delivery", kind: enumKind{}, def: `"tracked"`, choices: []choice{
+			{value: "tracked", doc: "at least once while the daemon lives"},
+			{value: "direct", doc: "satellite to satellite, at most once", later: true},
+			{value: "durable", doc: "as tracked, and survives kill -9 and power loss", later: true},
+		}, doc: "The promise.", aka: []string{"class", "durability"}, field: sat(func(s *Satellite) any { return &s.Queue.Delivery })},
+		{name: "max", kind: sizeKind{}, def: `"64MiB"`, min: 1, max: 1 << 50, doc: "Bytes that may wait.", aka: []string{"max_bytes", "size", "max_size", "maxsize"},
+			field: sat(func(s *Satellite) any { return &s.Queue.MaxBytes })},
+		{name: "max_messages", kind: wholeKind{}, def: "100000", min: 1, max: 1_000_000_000, doc: "Messages that may wait.", aka: []string{"length", "depth", "max_length"},
+			field: sat(func(s *Satellite) any { return &s.Queue.MaxMessages })},
+		{name: "full", kind: enumKind{}, def: `"block"`, choices: []choice{
+			{value: "block", doc: "sources above wait"},
+			{value: "spill", doc: "to disk", later: true},
+			{value: "drop-oldest", doc: "the oldest waiting is dropped and counted"},
+			{value: "drop-newest", doc: "the arriving one is dropped and counted"},
+			{value: "quarantine", doc: "the arriving one is set aside"},
+		}, doc: "What happens to a message that finds the queue full.", aka: []string{"overflow", "policy"}, field: sat(func(s *Satellite) any { return &s.Queue.Full })},
+		{name: "ttl", kind: durationKind{}, def: `"0s"`, doc: "Messages that waited so long expire; 0s: never.", aka: []string{"expires", "max_age", "timeout"},
+			field: sat(func(s *Satellite) any { return &s.Queue.TTL })},
+		later("dedup", "Window in which a message's own id is taken once."),
+	}}
+}
+
+func workKeys() *key {
+	return &key{name: "work", kind: tableKind{}, applies: whenFed, doc: "What is being done by it.", aka: []string{"task", "job"}, keys: []*key{
+		{name: "in_hand", kind: wholeKind{}, def: "32", auto: "32; 1 for a filter in lockstep", derive: deriveInHand, min: 1, max: 65535, doc: "Messages that one instance may hold unacknowledged.",
+			aka: []string{"prefetch", "max_in_flight", "in_flight", "concurrency", "credit"}, field: sat(func(s *Satellite) any { return &s.Work.InHand })},
+		{name: "deadline", kind: durationKind{}, def: `"60s"`, doc: "Of one running message; 0s: none.", aka: []string{"timeout", "ack_wait"}, field: sat(func(s *Satellite) any { return &s.Work.Deadline })},
+		{name: "retries", kind: wholeKind{}, def: "5", min: 0, max: 1_000_000, doc: "After the first attempt.", aka: []string{"max_deliver", "attempts", "retry"}, field: sat(func(s *Satellite) any { return &s.Work.Retries })},
+		{name: "backoff", kind: durationKind{}, def: `"200ms"`, doc: "Before a retry; jittered, and doubled each time.", aka: []string{"delay"}, field: sat(func(s *Satellite) any { return &s.Work.Backoff })},
+		{name: "hops", kind: wholeKind{}, def: "50", min: 1, max: 65535, doc: "A message that passed so many steps is quarantined: it ends loops.", aka: []string{"max_hops"}, field: sat(func(s *Satellite) any { return &s.Work.Hops })},
+		{name: "crashes", kind: wholeKind{}, def: "3", min: 1, max: 65535, doc: "Processes that one message may take with it before it is quarantined.", field: sat(func(s *Satellite) any { return &s.Work.Crashes })},
+		{name: "then", kind: enumKind{}, def: `"quarantine"`, choices: []choice{{value: "quarantine", doc: "set aside, with the evidence"}, {value: "drop", doc: "dropped and counted"}},
+			doc: "When the retries are used up.", aka: []string{"on_failure", "dead_letter"}, field: sat(func(s *Satellite) any { return &s.Work.Then })},
+		later("key", "Messages of one key are handled one at a time, in order."),
+		later("heartbeat", "A running message must show PROGRESS so often."),
+	}}
+}
+
+func speaksChoices() []choice {
+	return []choice{
+		{value: "none", doc: "not at all: any program"},
+		{value: "bus", doc: "the session of dsat, through an SDK"},
+		{value: "lines", doc: "a filter: a payload per line in, a line out"},
+		{value: "json", doc: "a filter: as lines, each checked to be one JSON value"},
+		{value: "frames", doc: "a filter: 4-byte big-endian length, then so many bytes, both ways"},
+	}
+}
+
+func modeChoices() []choice {
+	return []choice{
+		{value: "lockstep", doc: "one line in hand, one answer"},
+		{value: "pipelined", doc: "many in hand, one answer each, in order"},
+		{value: "sink", doc: "no answers: done when the write succeeded"},
+		{value: "source", doc: "no questions: every line is emitted"},
+		{value: "many", doc: "any number of lines for each question, ended by an empty line"},
+	}
+}
+
+func whenFilter(o any) string {
+	if o.(*Satellite).Speaks.Filter() {
+		return ""
+	}
+	return `is for filters: satellites with speaks = "lines", "json" or "frames"`
+}
+
+func whenEmits(o any) string {
+	switch s := o.(*Satellite); {
+	case s.Speaks == SpeaksNone:
+		return `means nothing where speaks = "none": the satellite emits nothing`
+	case s.Mode == ModeSink:
+		return `means nothing where mode = "sink": the satellite emits nothing`
+	}
+	return ""
+}
+
+func whenFed(o any) string {
+	switch s := o.(*Satellite); {
+	case s.Speaks == SpeaksNone:
+		return `means nothing where speaks = "none": nothing can be sent to the satellite`
+	case s.Mode == ModeSource:
+		return `means nothing where mode = "source": nothing can be sent to the satellite`
+	}
+	return ""
+}
+
+func deriveSpeaks(o any) any {
+	if o.(*Satellite).Plugin != "" {
+		return "bus"
+	}
+	return "none"
+}
+
+func deriveReady(o any) any {
+	r := o.(*Satellite).Ready
+	switch {
+	case r.Log != "":
+		return string(ReadyLog)
+	case r.TCP != "":
+		return string(ReadyTCP)
+	case r.Get != "":
+		return string(ReadyGet)
+	case r.Delay != time.Duration(0):
+		return string(ReadyDelay)
+	case o.(*Satellite).Speaks == SpeaksBus:
+		return string(ReadyHello)
+	}
+	return string(ReadySpawned)
+}
+
+// deriveStderr keeps apart what must not mix: a filter's messages, or a plugin's handshake line, and their complaints.
+func deriveStderr(o any) any {
+	if s := o.(*Satellite); s.Speaks.Filter() || s.Plugin != "" {
+		return string(LogCapture)
+	}
+	return string(LogJoined)
+}
+
+func deriveInHand(o any) any {
+	if o.(*Satellite).Mode == ModeLockstep {
+		return int64(1)
+	}
+	return int64(32)
+}
