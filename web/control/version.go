@@ -5,10 +5,17 @@ import (
 	"runtime/debug"
 )
 
-// OwnVersion is the version of the program that calls it: the module's when it was installed as one, else the commit it was
+// release is set by the linker only: -ldflags "-X github.com/dsat/dsat/web/control.release=v1.2.3".
+var release string
+
+// OwnVersion is the version of the program that calls it: what the linker was told, the module's when it was installed as one, else the commit it was
 // built from, shortened to 12 digits, with "-dirty" when files were changed; "unknown" when neither was recorded.
 func OwnVersion() Version {
 	v := Version{Version: "unknown", Go: runtime.Version()}
+	if release != "" {
+		v.Version = release
+		return v
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v

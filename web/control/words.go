@@ -58,8 +58,8 @@ type Queue struct {
 	OldestAge  float64 `json:"oldest_age"`
 	Workers    int     `json:"workers"` // sessions that may be given work
 	Quarantine int     `json:"quarantine"`
-	Blocked    bool    `json:"blocked"` // full, and those who fill it wait
-	Ledger     Ledger  `json:"ledger"`
+	Blocked    bool    `json:"blocked"`         // full, and those who fill it wait
+	Ledger     Ledger  `json:"ledger,omitzero"` // left out in the status, which is to be quick
 }
 
 // Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped + Held + InFlight.
