@@ -1,0 +1,111 @@
+package supervisor
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dsat/dsat/topology"
+)
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// inherited is what children get of the daemon's own environment.
+func inherited() []string {
+	var env []string
+	for _, key := range []string{"PATH", "HOME", "USER", "LANG", "TZ"} {
+		v, ok := os.LookupEnv(key)
+		if key == "PATH" && v == "" {
+			v, ok = defaultPath, true
+		}
+		if ok {
+			env = append(env, key+"="+v)
+		}
+	}
+	return env
+}
+
+// environment is what one instance sees, without incarnation and bus. Later entries win in the child, so equal keys are replaced.
+func (s *Supervisor) environment(t *topology.Satellite, wid int, here *strings.Replacer) ([]string, error) {
+	env := slices.Clone(s.inherited)
+	for _, name := range t.EnvFile {
+		file := here.Replace(name)
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(s.topology.Dir, file)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the env file %s: %w", file, cause(err))
+		}
+		pairs, err := parseEnv(text)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the env file %s: %w", file, err)
+		}
+		for _, p := range pairs {
+			env = setenv(env, p[0], here.Replace(p[1]))
+		}
+	}
+	for key, v := range t.Env {
+		env = setenv(env, key, here.Replace(v))
+	}
+	ref := topology.Ref{Name: t.Name, WID: wid}
+	for _, p := range [][2]string{
+		{"DSAT_RUN", s.runDir}, {"DSAT_NAME", t.Name}, {"DSAT_WID", fmt.Sprint(wid)}, {"DSAT_INSTANCE", ref.String()},
+		{"DSAT_TOPOLOGY", s.topology.Name}, {"DSAT_DIR", s.topology.Dir},
+	} {
+		env = setenv(env, p[0], p[1])
+	}
+	options := []byte("{}")
+	if len(t.Options) > 0 {
+		var err error
+		if options, err = json.Marshal(t.Options); err != nil {
+			return nil, fmt.Errorf("cannot hand the options to %s: %w", ref, err)
+		}
+	}
+	return setenv(env, "DSAT_OPTIONS", here.Replace(string(options))), nil
+}
+
+func setenv(env []string, key, value string) []string {
+	for i, kv := range env {
+		if len(kv) > len(key) && kv[len(key)] == '=' && kv[:len(key)] == key {
+			env[i] = key + "=" + value
+			return env
+		}
+	}
+	return append(env, key+"="+value)
+}
+
+// parseEnv reads KEY=VALUE lines. Empty lines and those that begin with # are skipped, "export " before the key is allowed, and
+// one pair of quotes around the value is taken away. Nothing is expanded.
+func parseEnv(text []byte) ([][2]string, error) {
+	var pairs [][2]string
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		entry := strings.TrimSpace(string(line))
+		if entry == "" || entry[0] == '#' {
+			continue
+		}
+		entry = strings.TrimPrefix(entry, "export ")
+		key, value, ok := strings.Cut(entry, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("line %d: want KEY=VALUE", n)
+		case key == "" || strings.ContainsAny(key, " \t\"'"):
+			return nil, fmt.Errorf("line %d: %q is no name of a variable", n, key)
+		case strings.ContainsRune(key+value, 0):
+			return nil, fmt.Errorf("line %d: holds a NUL byte", n)
+		}
+		if k := len(value); k >= 2 && (value[0] == '"' || value[0] == '\'') && value[k-1] == value[0] {
+			value = value[1 : k-1]
+		}
+		pairs = append(pairs, [2]string{key, value})
+	}
+	return pairs, nil
+}

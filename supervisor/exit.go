@@ -1,0 +1,55 @@
+package supervisor
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exit is how a life ended. A spawn that failed is an exit with Err.
+type Exit struct {
+	Code   int
+	Signal syscall.Signal // 0 unless a signal ended it
+	Core   bool           // a core was dumped
+	Err    error          // it never ran, and this is why
+	Cause  string         // why it was ended and counts as a failure, whatever its code: "not ready within 30s: ..."
+	Uptime time.Duration  // from the spawn
+}
+
+func exitOf(ws syscall.WaitStatus) Exit {
+	if ws.Signaled() {
+		return Exit{Signal: ws.Signal(), Core: ws.CoreDump()}
+	}
+	return Exit{Code: ws.ExitStatus()}
+}
+
+// String is "exit code 3", "killed by signal 9 (SIGKILL)" or the reason it never ran.
+func (e Exit) String() string {
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Signal != 0:
+		text := fmt.Sprintf("killed by signal %d (%s)", int(e.Signal), unix.SignalName(e.Signal))
+		if e.Core {
+			text += ", core dumped"
+		}
+		return text
+	default:
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+}
+
+// because is String, or the cause it was ended for.
+func (e Exit) because() string {
+	if e.Cause != "" {
+		return e.Cause
+	}
+	return e.String()
+}
+
+func (e Exit) success(codes []int) bool {
+	return e.Err == nil && e.Cause == "" && e.Signal == 0 && slices.Contains(codes, e.Code)
+}

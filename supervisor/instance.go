@@ -1,0 +1,301 @@
+package supervisor
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// instance is one slot of a satellite. Whoever wants something of it posts an event, which never blocks. The first event of a
+// batch starts the owner, a goroutine that handles all there is and ends: at most one at a time, none while idle.
+type instance struct {
+	ref   topology.Ref
+	spec  *topology.Satellite
+	world world
+	tell  func(event) // post; a field, because the table refers to actions that set timers
+
+	mu    sync.Mutex
+	inbox []event
+	busy  bool
+
+	// What follows belongs to the owner.
+	want     Want
+	state    State
+	since    time.Time
+	why      string
+	life     *life // the newest; nil before the first
+	spawns   uint32
+	restarts int
+	unasked  bool // the next spawn is a restart nobody asked for
+	hopeless bool // waits for one that will not become ready by itself
+	draining bool
+	hist     history
+	lastExit string
+	success  bool
+	timer    *time.Timer
+	timerSeq uint64
+	waiters  []waiter
+
+	status atomic.Pointer[InstanceStatus]
+	book   *logbook
+}
+
+// life is one incarnation: one process and what it forked.
+type life struct {
+	of      *instance
+	inc     topology.Incarnation
+	pid     int       // set before evSpawned is posted
+	start   uint64    // the kernel's start time of pid, in clock ticks; 0 when it was gone before it could be read
+	started time.Time // set before evSpawned is posted
+	first   uint64    // sequence number of the log before its first line
+
+	cancelled atomic.Bool // must not be forked any more
+	hard      atomic.Bool // what it leaves behind is killed, not asked
+
+	pipes  []*capture
+	filter bool  // its standard output carries messages
+	kin    []kin // what it had forked when its stop began
+
+	// What follows belongs to the owner.
+	spawned, hello bool
+	exited, swept  bool
+	judged         bool // ended by us for a failure: judge its exit although we asked for it
+	cause          string
+	cancel         func() // ends what goes on for it: the probe, or the drain
+}
+
+// world is everything an instance needs from outside; tests fake it. No method blocks for long, and each answers by posting.
+type world interface {
+	now() time.Time
+	roll() float64                                       // in [0, 1), spreads back-off
+	incarnation(spawn uint32) topology.Incarnation       //
+	ask(i *instance) (why string, hopeless bool)         // the gate of needs and after; evGo says: ask again
+	phase(i *instance, p phase)                          //
+	spawn(l *life)                                       // -> evSpawned, or evExit with Err
+	probe(l *life) (cancel func())                       // -> evReady or, after the deadline, evUnready
+	drain(l *life, within time.Duration) (cancel func()) // -> evDrained; nil: has nothing to drain
+	signal(l *life, s topology.Stop)                     // the stop signal
+	kill(l *life)                                        // SIGKILL to all of it, also later to what is left
+	bury(l *life, e Exit)                                // after evExit: tell everyone, read the last output, look for leftovers -> evSwept
+	changed(i *instance, from State, s *InstanceStatus)  // a state was left
+	run(f func()) bool
+}
+
+type eventKind uint8
+
+const (
+	evStart eventKind = iota
+	evStop
+	evRestart
+	evKill    // stop without manners
+	evGo      // the gate may have opened
+	evNeed    // one it needs became ready
+	evTimer   // back-off is over, or a deadline has passed
+	evSpawned // the fork succeeded
+	evReady
+	evUnready // the deadline of readiness has passed
+	evExit
+	evSwept // nothing is left of it
+	evDrained
+	evFault // it broke the protocol
+	evAwait // nothing happens, only the waiter is told
+	eventKinds
+)
+
+// event is something that happened to an instance. Those that concern a life name it; of another than the newest they are stale.
+type event struct {
+	kind  eventKind
+	life  *life
+	inc   topology.Incarnation // of those told from outside, instead of life
+	seq   uint64               // of the timer
+	exit  Exit
+	cause string
+	wait  *waiter
+}
+
+// goal is what a waiter waits for.
+type goal uint8
+
+const (
+	goalUp   goal = iota // running, or it is clear that it will not be soon
+	goalDown             // stopped, and nothing is left of it
+)
+
+type waiter struct {
+	goal  goal
+	reply chan Result // of capacity 1
+}
+
+func newInstance(ref topology.Ref, spec *topology.Satellite, w world) *instance {
+	i := &instance{ref: ref, spec: spec, world: w, since: w.now(), why: "not started yet"}
+	i.tell = i.post
+	i.publish()
+	return i
+}
+
+// post hands over an event. It never blocks; after the world has ended it does nothing.
+func (i *instance) post(e event) {
+	i.mu.Lock()
+	i.inbox = append(i.inbox, e)
+	start := !i.busy
+	i.busy = true
+	i.mu.Unlock()
+	if start && !i.world.run(i.turn) {
+		i.mu.Lock()
+		i.inbox, i.busy = nil, false
+		i.mu.Unlock()
+	}
+}
+
+// turn is the owner: it handles events until there are none.
+func (i *instance) turn() {
+	for {
+		i.mu.Lock()
+		batch := i.inbox
+		i.inbox = nil
+		if len(batch) == 0 {
+			i.busy = false
+			i.mu.Unlock()
+			return
+		}
+		i.mu.Unlock()
+		for _, e := range batch {
+			i.step(e)
+		}
+	}
+}
+
+// step is one event. Stale ones end here, so that actions need not look.
+func (i *instance) step(e event) {
+	if e.inc != 0 && i.life != nil && i.life.inc == e.inc {
+		e.life = i.life
+	} else if e.inc != 0 {
+		return
+	}
+	if e.life != nil && e.life != i.life || e.kind == evTimer && e.seq != i.timerSeq {
+		return
+	}
+	if l := i.life; e.life != nil {
+		switch e.kind {
+		case evSpawned:
+			l.spawned = true
+		case evExit:
+			i.exited(l, e.exit)
+		case evSwept:
+			l.swept = true
+		case evReady:
+			l.hello = true
+		}
+	}
+	if act := table[i.state][e.kind]; act != nil {
+		act(i, e)
+	}
+	if e.wait != nil {
+		i.waiters = append(i.waiters, *e.wait)
+	}
+	i.publish()
+	i.answer()
+}
+
+// exited notes the end of the process itself; what it left behind is looked for by bury.
+func (i *instance) exited(l *life, e Exit) {
+	l.exited = true
+	if e.Err != nil {
+		l.swept = true
+	}
+	l.quit()
+	if !l.started.IsZero() {
+		e.Uptime = i.world.now().Sub(l.started)
+	}
+	if e.Cause = l.cause; e.Err == nil || !l.cancelled.Load() {
+		i.lastExit = e.because()
+	}
+	if i.state != Stopping || l.judged {
+		l.hard.Store(true)
+	}
+	i.world.bury(l, e)
+}
+
+// quit ends what goes on for it.
+func (l *life) quit() {
+	if l.cancel != nil {
+		l.cancel()
+		l.cancel = nil
+	}
+}
+
+// enter changes the state.
+func (i *instance) enter(s State, why string) {
+	i.why = why
+	if s == i.state {
+		return
+	}
+	from := i.state
+	i.state, i.since = s, i.world.now()
+	i.publish()
+	i.world.changed(i, from, i.status.Load())
+}
+
+// publish stores a snapshot for readers and tells the gate.
+func (i *instance) publish() {
+	s := &InstanceStatus{
+		Ref: i.ref, Want: i.want, State: i.state, Restarts: i.restarts, Since: i.since, Why: i.why,
+		LastExit: i.lastExit, Success: i.success,
+	}
+	if l := i.life; l != nil {
+		s.Inc = l.inc
+		if l.spawned && !l.exited {
+			s.PID, s.Started = l.pid, l.started
+		}
+	}
+	if old := i.status.Load(); old == nil || *old != *s {
+		i.status.Store(s)
+	}
+	i.world.phase(i, i.phase())
+}
+
+func (i *instance) phase() phase {
+	switch i.state {
+	case Running:
+		return phaseReady
+	case Starting:
+		if l := i.life; l != nil && l.spawned && !l.exited {
+			return phaseSpawned
+		}
+		if i.hopeless {
+			return phaseBlocked
+		}
+		return phasePending
+	case Stopping:
+		if i.want == Up {
+			return phasePending
+		}
+	case Backoff:
+		return phaseFailing
+	case Exited:
+		if i.success {
+			return phaseDone
+		}
+		return phaseFailed
+	case Fatal:
+		return phaseFailed
+	}
+	return phaseDown
+}
+
+// arm sets the one timer; an earlier one is forgotten.
+func (i *instance) arm(d time.Duration) {
+	i.disarm()
+	seq := i.timerSeq
+	i.timer = time.AfterFunc(d, func() { i.tell(event{kind: evTimer, seq: seq}) })
+}
+
+func (i *instance) disarm() {
+	i.timerSeq++
+	if i.timer != nil {
+		i.timer.Stop()
+		i.timer = nil
+	}
+}

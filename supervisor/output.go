@@ -1,0 +1,258 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// output reads all captured pipes with one goroutine: one epoll set, whose data is a number of our own, never the descriptor, and
+// which a descriptor leaves before it is closed (a child between fork and exec holds a copy of it, and would keep it in the set).
+type output struct {
+	epoll int
+	bell  int // an eventfd: wakes the loop
+	bufs  sync.Pool
+
+	mu   sync.Mutex
+	next uint64
+	open map[uint64]*capture
+	ring []chan struct{} // who rang the bell
+	done bool
+}
+
+// capture is our end of one pipe.
+type capture struct {
+	fd     int
+	book   *logbook
+	stream Stream
+	toFile bool
+	first  func(line string) // takes the first line, which is no log
+	match  *regexp.Regexp    // readiness
+	found  func(line string) // called once with the first match
+
+	mu   sync.Mutex
+	id   uint64 // 0: not in the set
+	shut bool
+	tail []byte // an unfinished line
+}
+
+const (
+	readSize = 64 << 10
+	maxLine  = 32 << 10 // a longer line is taken apart
+	maxDrain = 4 << 20  // read at most from a pipe whose process is gone, for somebody else may still be writing
+)
+
+func newOutput() (*output, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot watch output: %w", err)
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err == nil {
+		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, bell, &unix.EpollEvent{Events: unix.EPOLLIN})
+	}
+	if err != nil {
+		unix.Close(epoll)
+		return nil, fmt.Errorf("cannot watch output: %w", err)
+	}
+	o := &output{epoll: epoll, bell: bell, open: make(map[uint64]*capture)}
+	o.bufs.New = func() any { return new([readSize]byte) }
+	return o, nil
+}
+
+// add begins to read.
+func (o *output) add(c *capture) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut {
+		return
+	}
+	o.next++
+	c.id = o.next
+	o.open[c.id] = c
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(uint32(c.id)), Pad: int32(uint32(c.id >> 32))}
+	if err := unix.EpollCtl(o.epoll, unix.EPOLL_CTL_ADD, c.fd, &ev); err != nil {
+		delete(o.open, c.id)
+		c.id = 0
+	}
+}
+
+// run reads until the context ends. A turn reads each pipe once at most, so that a flood from one does not hold up the others.
+func (o *output) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, o.wake)
+	defer stop()
+	events := make([]unix.EpollEvent, 128)
+	for ctx.Err() == nil {
+		n, err := unix.EpollWait(o.epoll, events, -1)
+		if err != nil && err != unix.EINTR {
+			return
+		}
+		for _, ev := range events[:max(n, 0)] {
+			id := uint64(uint32(ev.Fd)) | uint64(uint32(ev.Pad))<<32
+			if id == 0 {
+				o.answer()
+				continue
+			}
+			o.mu.Lock()
+			c := o.open[id]
+			o.mu.Unlock()
+			if c != nil && o.read(c, readSize) {
+				o.close(c)
+			}
+		}
+	}
+}
+
+// read takes up to limit bytes; it reports the end of the stream.
+func (o *output) read(c *capture, limit int) (end bool) {
+	buf := o.bufs.Get().(*[readSize]byte)
+	defer o.bufs.Put(buf)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for total := 0; total < limit && !c.shut; {
+		n, err := unix.Read(c.fd, buf[:])
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false
+		case err != nil || n == 0:
+			return true
+		default:
+			c.feed(time.Now(), buf[:n])
+			total += n
+		}
+	}
+	return false
+}
+
+// drain reads what a dead process has written.
+func (o *output) drain(c *capture) { o.read(c, maxDrain) }
+
+// close reads the rest and lets go of the pipe.
+func (o *output) close(c *capture) {
+	o.drain(c)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut {
+		return
+	}
+	c.shut = true
+	if len(c.tail) > 0 {
+		c.take(time.Now(), [][]byte{c.tail})
+		c.tail = nil
+	}
+	if c.id != 0 {
+		_ = unix.EpollCtl(o.epoll, unix.EPOLL_CTL_DEL, c.fd, nil) // cannot fail: it is in the set
+		delete(o.open, c.id)
+	}
+	unix.Close(c.fd)
+}
+
+// feed cuts what was read into lines.
+func (c *capture) feed(at time.Time, p []byte) {
+	var lines [][]byte
+	for len(p) > 0 {
+		n := bytes.IndexByte(p, '\n')
+		if n < 0 {
+			c.tail = append(c.tail, p...)
+			for len(c.tail) >= maxLine {
+				lines = append(lines, c.tail[:maxLine:maxLine])
+				c.tail = c.tail[maxLine:]
+			}
+			break
+		}
+		line := p[:n]
+		p = p[n+1:]
+		if len(c.tail) > 0 {
+			line = append(c.tail, line...)
+			c.tail = nil
+		}
+		for len(line) > maxLine {
+			lines = append(lines, line[:maxLine])
+			line = line[maxLine:]
+		}
+		lines = append(lines, bytes.TrimSuffix(line, []byte{'\r'}))
+	}
+	if len(lines) > 0 {
+		c.take(at, lines)
+	}
+}
+
+// take is what happens to lines.
+func (c *capture) take(at time.Time, lines [][]byte) {
+	if c.first != nil {
+		c.first(string(lines[0]))
+		c.first, lines = nil, lines[1:]
+	}
+	if c.match != nil {
+		for _, l := range lines {
+			if c.match.Match(l) {
+				c.found(string(l))
+				c.match = nil
+				break
+			}
+		}
+	}
+	c.book.append(at, c.stream, c.toFile, lines)
+}
+
+func (o *output) wake() {
+	one := binary.NativeEndian.AppendUint64(nil, 1)
+	_, _ = unix.Write(o.bell, one) // full means that it rings already
+}
+
+func (o *output) answer() {
+	var count [8]byte
+	_, _ = unix.Read(o.bell, count[:]) // empty is fine too
+	o.mu.Lock()
+	ring := o.ring
+	o.ring = nil
+	o.mu.Unlock()
+	for _, r := range ring {
+		close(r)
+	}
+}
+
+func (o *output) alive(ctx context.Context) error {
+	answer := make(chan struct{})
+	o.mu.Lock()
+	if o.done {
+		o.mu.Unlock()
+		return context.Canceled
+	}
+	o.ring = append(o.ring, answer)
+	o.wake()
+	o.mu.Unlock()
+	select {
+	case <-answer:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end closes everything; the loop has ended.
+func (o *output) end() {
+	o.mu.Lock()
+	o.done = true
+	var open []*capture
+	for _, c := range o.open {
+		open = append(open, c)
+	}
+	o.mu.Unlock()
+	for _, c := range open {
+		o.close(c)
+	}
+	unix.Close(o.bell)
+	unix.Close(o.epoll)
+}

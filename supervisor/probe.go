@@ -1,0 +1,132 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// probe watches for readiness until it comes, the deadline passes, or it is cancelled. HELLO and log lines come by themselves, so
+// only the deadline is watched for them. Nothing of it lives on once the instance is ready.
+func (s *Supervisor) probe(l *life) (cancel func()) {
+	r := l.of.spec.Ready
+	deadline, stop := s.readyDeadline(l, r)
+	switch r.Kind {
+	case topology.ReadyDelay:
+		t := time.AfterFunc(r.Delay, func() { l.of.post(event{kind: evReady, life: l}) })
+		return func() { stop(); t.Stop() }
+	case topology.ReadyTCP, topology.ReadyGet:
+		ctx, end := context.WithCancel(context.Background())
+		s.crew.run(func() { s.attempts(ctx, l, r, deadline) })
+		return func() { stop(); end() }
+	}
+	return stop
+}
+
+// lastProbe is the words of the newest failed attempt.
+type lastProbe struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (p *lastProbe) set(text string) {
+	p.mu.Lock()
+	p.text = text
+	p.mu.Unlock()
+}
+
+func (p *lastProbe) get() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text
+}
+
+func (s *Supervisor) readyDeadline(l *life, r topology.Ready) (*lastProbe, func()) {
+	last := &lastProbe{text: awaits(r)}
+	if r.Deadline <= 0 {
+		return last, func() {}
+	}
+	t := time.AfterFunc(r.Deadline, func() {
+		l.of.post(event{kind: evUnready, life: l, cause: fmt.Sprintf("not ready within %s: %s", r.Deadline, last.get())})
+	})
+	return last, func() { t.Stop() }
+}
+
+// attempts probes at once and then at intervals.
+func (s *Supervisor) attempts(ctx context.Context, l *life, r topology.Ready, last *lastProbe) {
+	every := r.Every
+	if every <= 0 {
+		every = 200 * time.Millisecond
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		err := attempt(ctx, r, l.of.ref.WID, max(every, time.Second))
+		if err == nil {
+			l.of.post(event{kind: evReady, life: l})
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		last.set(err.Error())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		case <-s.stopped:
+			return
+		}
+	}
+}
+
+func attempt(ctx context.Context, r topology.Ready, wid int, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	here := func(v string) string { return strings.ReplaceAll(v, "${instance}", strconv.Itoa(wid)) }
+	if r.Kind == topology.ReadyTCP {
+		addr := here(r.TCP)
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return fmt.Errorf("%s does not accept: %w", addr, inner(err))
+		}
+		return c.Close()
+	}
+	url := here(r.Get)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	answer, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s does not answer: %w", url, inner(err))
+	}
+	answer.Body.Close()
+	if answer.StatusCode < 200 || answer.StatusCode >= 400 {
+		return fmt.Errorf("%s answered %s", url, answer.Status)
+	}
+	return nil
+}
+
+// inner is the innermost error: "connection refused" instead of four layers around it.
+func inner(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}

@@ -1,0 +1,197 @@
+package supervisor
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// kin is a process by number and start time: two processes never share both.
+type kin struct {
+	pid   int
+	start uint64
+}
+
+// procStat is the part of /proc/PID/stat that is needed here.
+type procStat struct {
+	kin
+	name      string
+	state     byte
+	ppid      int
+	pgid, sid int
+}
+
+// dead: a zombie, or on its last way.
+func (p procStat) dead() bool { return p.state == 'Z' || p.state == 'X' || p.state == 'x' }
+
+func readStat(pid int) (procStat, error) {
+	text, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return procStat{}, err
+	}
+	return parseStat(pid, text)
+}
+
+// parseStat: the name is in parentheses and may hold anything, even those.
+func parseStat(pid int, text []byte) (procStat, error) {
+	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return procStat{}, fmt.Errorf("cannot read the state of process %d", pid)
+	}
+	p := procStat{kin: kin{pid: pid}, name: string(text[open+1 : end])}
+	f := strings.Fields(string(text[end+1:]))
+	if len(f) < 20 {
+		return procStat{}, fmt.Errorf("cannot read the state of process %d", pid)
+	}
+	p.state = f[0][0]
+	p.ppid, _ = strconv.Atoi(f[1])
+	p.pgid, _ = strconv.Atoi(f[2])
+	p.sid, _ = strconv.Atoi(f[3])
+	p.start, _ = strconv.ParseUint(f[19], 10, 64)
+	return p, nil
+}
+
+// readSmall is os.ReadFile without its poller and growing: three system calls.
+func readSmall(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 1024)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return nil, err
+	}
+	return buf[:n], nil
+}
+
+func startTime(pid int) uint64 {
+	p, err := readStat(pid)
+	if err != nil {
+		return 0
+	}
+	return p.start
+}
+
+// children lists the direct children of a process, by any of its threads.
+func children(pid int) ([]int, error) {
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	tasks, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for _, t := range tasks {
+		text, err := os.ReadFile(dir + "/" + t.Name() + "/children")
+		if err != nil {
+			if _, gone := os.Stat(dir + "/" + t.Name()); gone != nil {
+				continue // the thread ended
+			}
+			return childrenByScan(pid)
+		}
+		for _, f := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(f); err == nil {
+				all = append(all, n)
+			}
+		}
+	}
+	return all, nil
+}
+
+// childrenByScan is for kernels built without the file of children.
+func childrenByScan(pid int) ([]int, error) {
+	everyone, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for _, p := range everyone {
+		if s, err := readStat(p); err == nil && s.ppid == pid {
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+// processes lists all there are.
+func processes() ([]int, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			all = append(all, pid)
+		}
+	}
+	return all, nil
+}
+
+// descendants lists what a process has forked and what that has forked, as far as parents are still there.
+func descendants(pid int) []kin {
+	var all []kin
+	seen := map[int]bool{pid: true}
+	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
+		below, err := children(queue[0])
+		if err != nil {
+			continue // it ended; what it left is found as an orphan
+		}
+		for _, c := range below {
+			if !seen[c] {
+				seen[c] = true
+				all = append(all, kin{c, startTime(c)})
+				queue = append(queue, c)
+			}
+		}
+	}
+	return all
+}
+
+// envOf reads some variables from the environment a process was executed with.
+func envOf(pid int, keys ...string) []string {
+	values := make([]string, len(keys))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return values
+	}
+	for kv := range bytes.SplitSeq(text, []byte{0}) {
+		for i, k := range keys {
+			if v, ok := bytes.CutPrefix(kv, []byte(k+"=")); ok {
+				values[i] = string(v)
+			}
+		}
+	}
+	return values
+}
+
+// shoot signals a process only if it is still the one that was meant.
+func shoot(k kin, sig unix.Signal) {
+	fd, err := unix.PidfdOpen(k.pid, 0)
+	if err != nil {
+		return // gone
+	}
+	defer unix.Close(fd)
+	// The descriptor holds the process that has the number now; is it the one we saw?
+	if startTime(k.pid) == k.start {
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0) // it may be gone by now, which is all we want
+	}
+}
+
+func bootID() string {
+	text, err := readSmall("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(text))
+}

@@ -1,0 +1,81 @@
+package supervisor
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// satellite is the instances of one entry of the topology.
+type satellite struct {
+	spec *topology.Satellite
+	list atomic.Pointer[[]*instance] // replaced, never changed
+	all  map[int]*instance           // also those scaled away; guarded by turn
+	turn chan struct{}               // holds a token while a scaling or a rolling restart is under way
+}
+
+func (s *satellite) instances() []*instance { return *s.list.Load() }
+
+// wanted: one of its instances shall be up.
+func (s *satellite) wanted() bool {
+	for _, i := range s.instances() {
+		if i.status.Load().Want == Up {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Supervisor) find(ref topology.Ref) *instance {
+	sat := s.byName[ref.Name]
+	if sat == nil {
+		return nil
+	}
+	for _, i := range sat.instances() {
+		if i.ref == ref {
+			return i
+		}
+	}
+	return nil
+}
+
+// everyone is all instances, in the order of the topology.
+func (s *Supervisor) everyone() []*instance {
+	var all []*instance
+	for _, sat := range s.satellites {
+		all = append(all, sat.instances()...)
+	}
+	return all
+}
+
+// Snapshot is all satellites in the order of the topology. It takes no lock of the instances.
+func (s *Supervisor) Snapshot() []SatelliteStatus {
+	all := make([]SatelliteStatus, 0, len(s.satellites))
+	for _, sat := range s.satellites {
+		list := sat.instances()
+		st := SatelliteStatus{Name: sat.spec.Name, Speaks: sat.spec.Speaks, Instances: make([]InstanceStatus, 0, len(list))}
+		for n, i := range list {
+			is := *i.status.Load()
+			is.LogLost = i.book.lost()
+			st.Instances = append(st.Instances, is)
+			st.Want = max(st.Want, is.Want)
+			if before := st.State; n == 0 || worst(before, is.State) != before {
+				st.State, st.Why = is.State, is.Why
+			}
+		}
+		all = append(all, st)
+	}
+	return all
+}
+
+// Ready tells, a sentence each, which wanted instances are not ready. Empty is ready.
+func (s *Supervisor) Ready() []string {
+	var why []string
+	for _, i := range s.everyone() {
+		if st := i.status.Load(); st.Want == Up && st.State != Running {
+			why = append(why, fmt.Sprintf("%s is %s: %s", i.ref, st.State, st.Why))
+		}
+	}
+	return why
+}

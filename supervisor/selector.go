@@ -1,0 +1,118 @@
+package supervisor
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// NotFound says that nothing has this name.
+type NotFound struct {
+	Name    string
+	Suggest []string // names that are close, the closest first
+}
+
+func (e *NotFound) Error() string {
+	text := fmt.Sprintf("cannot find %q: no satellite or instance has this name", e.Name)
+	if len(e.Suggest) > 0 {
+		text += fmt.Sprintf("; did you mean %s?", strings.Join(e.Suggest, " or "))
+	}
+	return text
+}
+
+// Select finds instances. The pattern is NAME, NAME:WID or a glob of either (*, ?, [a-z]); several are joined by commas. The answer
+// is in the order of the topology, without repetition. The error is a *NotFound for the first part that matches nothing.
+func (s *Supervisor) Select(pattern string) ([]topology.Ref, error) {
+	chosen := make(map[topology.Ref]bool)
+	for part := range strings.SplitSeq(pattern, ",") {
+		part = strings.TrimSpace(part)
+		found := false
+		for _, sat := range s.satellites {
+			if ok, _ := path.Match(part, sat.spec.Name); ok { // a malformed pattern matches nothing, and is reported as that
+				found = true
+				for _, i := range sat.instances() {
+					chosen[i.ref] = true
+				}
+				continue
+			}
+			for _, i := range sat.instances() {
+				if ok, _ := path.Match(part, i.ref.String()); ok {
+					found, chosen[i.ref] = true, true
+				}
+			}
+		}
+		if !found {
+			return nil, &NotFound{Name: part, Suggest: s.suggest(part)}
+		}
+	}
+	var refs []topology.Ref
+	for _, sat := range s.satellites {
+		for _, i := range sat.instances() {
+			if chosen[i.ref] {
+				refs = append(refs, i.ref)
+			}
+		}
+	}
+	return refs, nil
+}
+
+// suggest lists at most three names close to a mistyped one. For an instance that is not there it lists those that are.
+func (s *Supervisor) suggest(name string) []string {
+	base, _, isInstance := strings.Cut(name, ":")
+	if sat := s.byName[base]; sat != nil && isInstance {
+		var refs []string
+		for _, i := range sat.instances() {
+			refs = append(refs, i.ref.String())
+		}
+		return refs[:min(len(refs), 3)]
+	}
+	type close struct {
+		name string
+		far  int
+	}
+	var near []close
+	for _, sat := range s.satellites {
+		d := distance(base, sat.spec.Name)
+		if strings.HasPrefix(sat.spec.Name, base) && base != "" {
+			d = min(d, 1)
+		}
+		if d <= max(2, len(base)/3) {
+			near = append(near, close{sat.spec.Name, d})
+		}
+	}
+	slices.SortStableFunc(near, func(a, b close) int { return a.far - b.far })
+	var names []string
+	for _, n := range near[:min(len(near), 3)] {
+		names = append(names, n.name)
+	}
+	return names
+}
+
+// distance is Levenshtein's, with neighbours swapped counting once.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = d
+		}
+	}
+	return rows[len(a)][len(b)]
+}

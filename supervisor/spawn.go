@@ -1,0 +1,178 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dsat/dsat/topology"
+)
+
+var errCancelled = errors.New("was stopped before it was spawned")
+
+// spawners is how many goroutines fork for all instances: more do not help, forks take turns.
+const spawners = 2
+
+// fork makes a life a process, or its failure an exit. The order of what happens around a fork is a contract: Admit, record of the intent, fork, Spawned, evSpawned, output.
+func (s *Supervisor) fork(l *life) {
+	if l.cancelled.Load() {
+		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: errCancelled}})
+		return
+	}
+	var extra []string
+	if s.bus != nil {
+		extra = s.bus.Admit(l.of.ref, l.inc)
+	}
+	s.record.intend(l.of.ref, l.inc)
+	if err := s.launch(l, extra); err != nil {
+		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: err}})
+	}
+}
+
+func (s *Supervisor) launch(l *life, extra []string) error {
+	p, err := s.plan(l.of.spec, l.of.ref.WID)
+	if err != nil {
+		return err
+	}
+	p.env = append(p.env, "DSAT_INCARNATION="+strconv.FormatUint(uint64(l.inc), 10))
+	p.env = append(p.env, extra...)
+	pl, err := s.plumb(l)
+	if err != nil {
+		return fmt.Errorf("cannot open the pipes of %s: %w", l.of.ref, err)
+	}
+	l.first = l.of.book.seq()
+	s.reaper.expect()
+	pid, err := syscall.ForkExec(p.path, p.argv, &syscall.ProcAttr{
+		Dir: p.dir, Env: p.env, Files: pl.child[:], Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	pl.closeChild()
+	if err != nil {
+		s.reaper.forget()
+		pl.closeOurs()
+		return p.explain(err)
+	}
+	l.pid, l.started = pid, s.now()
+	l.start = startTime(pid)
+	l.pipes, l.filter = pl.captures, l.of.spec.Speaks.Filter()
+	s.record.spawned(l.of.ref, l.inc, pid, l.start)
+	if s.bus != nil {
+		s.bus.Spawned(l.of.ref, l.inc, pid, pl.in, pl.out)
+	} else {
+		pl.closeFilter()
+	}
+	s.reaper.admit(l)
+	for _, c := range pl.captures {
+		s.output.add(c)
+	}
+	return nil
+}
+
+// plan is what is executed.
+type plan struct {
+	path string
+	argv []string
+	env  []string
+	dir  string
+}
+
+func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
+	here := strings.NewReplacer("${instance}", strconv.Itoa(wid))
+	p := &plan{dir: here.Replace(t.Dir)}
+	if p.dir == "" {
+		p.dir = s.topology.Dir
+	}
+	env, err := s.environment(t, wid, here)
+	if err != nil {
+		return nil, err
+	}
+	p.env = env
+	title := "dsat:" + topology.Ref{Name: t.Name, WID: wid}.String()
+	switch {
+	case filepath.IsAbs(t.Plugin):
+		p.path, p.argv = t.Plugin, []string{title}
+		return p, nil
+	case t.Plugin != "":
+		p.path, p.argv = s.self, []string{title, "plugin", t.Plugin}
+		return p, nil
+	case len(t.Command) == 0:
+		return nil, fmt.Errorf("cannot execute %s: it has no command", t.Name)
+	}
+	for _, word := range t.Command {
+		p.argv = append(p.argv, here.Replace(word))
+	}
+	if p.path, err = lookPath(p.argv[0], p.env); err != nil {
+		return nil, err
+	}
+	if (t.Speaks == topology.SpeaksLines || t.Speaks == topology.SpeaksJSON) && !t.TTY && s.stdbuf != "" {
+		// A filter that buffers by block answers hundreds of lines late.
+		p.argv = append([]string{"stdbuf", "-oL", p.path}, p.argv[1:]...)
+		p.path = s.stdbuf
+	}
+	return p, nil
+}
+
+// explain finds which part of an exec failed; the kernel tells a number only.
+func (p *plan) explain(err error) error {
+	if p.dir != "" {
+		if info, serr := os.Stat(p.dir); serr != nil {
+			return fmt.Errorf("cannot enter the directory %s: %w", p.dir, cause(serr))
+		} else if !info.IsDir() {
+			return fmt.Errorf("cannot enter the directory %s: not a directory", p.dir)
+		}
+	}
+	if errors.Is(err, unix.ENOENT) {
+		if _, serr := os.Stat(p.path); serr == nil {
+			return fmt.Errorf("cannot execute %s: the interpreter its first line names, or its loader, does not exist", p.path)
+		}
+	}
+	if errors.Is(err, unix.ENOEXEC) {
+		return fmt.Errorf("cannot execute %s: neither a program nor a script that begins with #!", p.path)
+	}
+	return fmt.Errorf("cannot execute %s: %w", p.path, err)
+}
+
+// cause strips "stat /x:" from an error, which is said already.
+func cause(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// lookPath finds a program as a shell would, by the PATH its own environment has.
+func lookPath(name string, env []string) (string, error) {
+	if strings.ContainsRune(name, '/') {
+		return name, nil
+	}
+	path := ""
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	var found error = unix.ENOENT
+	for _, dir := range filepath.SplitList(path) {
+		if dir == "" {
+			dir = "."
+		}
+		file := filepath.Join(dir, name)
+		switch info, err := os.Stat(file); {
+		case err != nil || info.IsDir():
+		case unix.Access(file, unix.X_OK) != nil:
+			found = unix.EACCES
+		default:
+			return file, nil
+		}
+	}
+	if found == unix.EACCES {
+		return "", fmt.Errorf("cannot execute %s: it is in PATH (%s) but not executable", name, path)
+	}
+	return "", fmt.Errorf("cannot execute %s: not found in PATH (%s)", name, path)
+}

@@ -1,0 +1,251 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// Bus is what the supervisor tells whoever carries the messages. No method but Drain may block.
+type Bus interface {
+	// Admit comes before the fork, and is followed by exactly one Gone. It returns environment ("KEY=VALUE") by which the
+	// process finds the bus.
+	Admit(ref topology.Ref, inc topology.Incarnation) (env []string)
+	// Spawned comes after the fork. in and out are our ends of a filter's stdin and stdout, not blocking, and belong to the
+	// receiver; nil for anything else.
+	Spawned(ref topology.Ref, inc topology.Incarnation, pid int, in, out *os.File)
+	// Handshake is the first line a plugin wrote to its stdout.
+	Handshake(ref topology.Ref, inc topology.Incarnation, line string)
+	// Gone comes after the process was reaped, or could not be spawned. last is its last lines of output.
+	Gone(ref topology.Ref, inc topology.Incarnation, cause string, last []string)
+	// Drain comes before the stop signal: no new work, and wait until what it has in hand is acknowledged.
+	Drain(ctx context.Context, ref topology.Ref, inc topology.Incarnation) error
+}
+
+// Config is what a Supervisor needs.
+type Config struct {
+	Topology *topology.Topology
+	RunDir   string // exists; holds the record of processes
+	StateDir string // log files go to log/ in it; "" keeps output in memory only
+	Epoch    uint32 // of this run of the daemon
+	Log      *slog.Logger
+	Bus      Bus         // may be nil
+	Self     string      // executed for built-in plugins
+	Event    func(Event) // told of every change of state; must not block; may be nil
+}
+
+// Supervisor keeps every instance of every satellite in its wanted state.
+type Supervisor struct {
+	topology  *topology.Topology
+	runDir    string
+	epoch     uint32
+	log       *slog.Logger
+	bus       Bus
+	self      string
+	event     func(Event)
+	inherited []string
+	stdbuf    string
+	null      int // /dev/null
+	depth     int // of output pipes
+	logDir    string
+	matches   map[string]*regexp.Regexp // by satellite: readiness by log line
+
+	order   *order
+	reaper  *reaper
+	output  *output
+	sweeper *sweeper
+	writer  *logWriter
+	record  *record
+	left    []recordEntry // what an earlier daemon left
+	lines   atomic.Uint64 // sequence of log lines
+	forks   *spawnQueue
+	crew    *crew
+
+	satellites []*satellite // in the order of the topology
+	byName     map[string]*satellite
+
+	hurry   func() // ends the patience with what an earlier daemon left
+	hurried <-chan struct{}
+	stop    func() // of Run
+	stopped <-chan struct{}
+	ran     atomic.Bool
+	over    chan struct{} // Run has returned
+	once    sync.Once
+}
+
+// New builds a supervisor. Nothing runs before Run. The process becomes a subreaper, and descriptors it has inherited are closed in
+// children; only one Supervisor may live in a process at a time.
+func New(c Config) (*Supervisor, error) {
+	s := &Supervisor{
+		topology: c.Topology, runDir: c.RunDir, epoch: c.Epoch, log: c.Log, bus: c.Bus, self: c.Self, event: c.Event,
+		inherited: inherited(), order: newOrder(c.Topology), byName: make(map[string]*satellite),
+		matches: make(map[string]*regexp.Regexp), crew: &crew{}, forks: newSpawnQueue(), over: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if c.StateDir != "" {
+		s.logDir = filepath.Join(c.StateDir, "log")
+	}
+	if path, err := lookPath("stdbuf", s.inherited); err == nil {
+		s.stdbuf = path
+	}
+	s.stop, s.stopped = gate()
+	s.hurry, s.hurried = gate()
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	s.writer = newLogWriter(s.log)
+	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
+	s.reaper = newReaper(s.sweeper.nudge)
+	s.sweeper.reaper = s.reaper
+	pipes := 0
+	for _, t := range c.Topology.Satellites {
+		sat := &satellite{spec: t, turn: make(chan struct{}, 1), all: make(map[int]*instance)}
+		list := make([]*instance, 0, t.Instances)
+		for wid := range t.Instances {
+			list = append(list, s.instance(sat, wid))
+		}
+		sat.list.Store(&list)
+		s.satellites = append(s.satellites, sat)
+		s.byName[t.Name] = sat
+		pipes += 2 * t.Instances
+	}
+	s.depth = depthFor(pipes)
+	return s, nil
+}
+
+// gate is a channel and the function that closes it, which may be called often.
+func gate() (func(), <-chan struct{}) {
+	c := make(chan struct{})
+	return sync.OnceFunc(func() { close(c) }), c
+}
+
+// open is what can fail of New.
+func (s *Supervisor) open() (err error) {
+	for _, t := range s.topology.Satellites {
+		if t.Ready.Kind == topology.ReadyLog {
+			if s.matches[t.Name], err = regexp.Compile(t.Ready.Log); err != nil {
+				return fmt.Errorf("cannot watch the output of %s: %w", t.Name, err)
+			}
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become the parent of orphans: %w", err)
+	}
+	// What whoever started us left open must not reach the children. Old kernels do not know the call; then it does.
+	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	if s.null, err = unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("cannot open %s: %w", os.DevNull, err)
+	}
+	if s.output, err = newOutput(); err != nil {
+		unix.Close(s.null)
+		return err
+	}
+	s.record, s.left, err = openRecord(filepath.Join(s.runDir, "record"), s.log)
+	if err != nil {
+		s.output.end()
+		unix.Close(s.null)
+	}
+	return err
+}
+
+// instance makes one slot, or finds the one that had the number before: incarnations go on counting.
+func (s *Supervisor) instance(sat *satellite, wid int) *instance {
+	if i := sat.all[wid]; i != nil {
+		return i
+	}
+	t, ref := sat.spec, topology.Ref{Name: sat.spec.Name, WID: wid}
+	i := newInstance(ref, t, s)
+	i.book = &logbook{ref: ref, counter: &s.lines, writer: s.writer, ring: ring{limit: t.Log.Ring}}
+	if s.logDir != "" {
+		i.book.file = &logFile{path: filepath.Join(s.logDir, fmt.Sprintf("%s.%d.log", t.Name, wid)), max: t.Log.MaxSize, keep: t.Log.Keep}
+	}
+	sat.all[wid] = i
+	return i
+}
+
+// Run runs the loops. It first ends what an earlier daemon left alive. It returns after Close; when the context ends it kills
+// everything, as Close does.
+func (s *Supervisor) Run(ctx context.Context) error {
+	s.ran.Store(true)
+	defer close(s.over)
+	looping, end := context.WithCancel(context.Background())
+	defer end()
+	var loops sync.WaitGroup
+	for _, loop := range []func(context.Context){s.reaper.run, s.output.run, s.sweeper.run} {
+		loops.Go(func() { loop(looping) })
+	}
+	writing, written := context.WithCancel(context.Background())
+	var writer sync.WaitGroup
+	writer.Go(func() { s.writer.run(writing) })
+	loops.Go(func() {
+		s.clean(s.left)
+		var forks sync.WaitGroup
+		for range spawners {
+			forks.Go(func() { s.forks.run(looping, s.fork) })
+		}
+		forks.Wait()
+	})
+	select {
+	case <-ctx.Done():
+		s.KillAll()
+		s.stop()
+	case <-s.stopped:
+	}
+	end()
+	loops.Wait()
+	s.crew.close()
+	s.release()
+	written()
+	writer.Wait()
+	return ctx.Err()
+}
+
+// release lets go of all descriptors.
+func (s *Supervisor) release() {
+	s.output.end()
+	s.record.close()
+	unix.Close(s.null)
+}
+
+// Close ends the loops; what still lives is killed first. Run returns after it.
+func (s *Supervisor) Close() {
+	s.once.Do(func() {
+		if s.ran.Load() {
+			s.KillAll()
+		}
+		s.stop()
+		if s.ran.Load() {
+			<-s.over
+			return
+		}
+		s.crew.close()
+		s.release()
+	})
+}
+
+// Alive reports whether every loop answers.
+func (s *Supervisor) Alive(ctx context.Context) error {
+	if err := s.reaper.alive(ctx); err != nil {
+		return errors.New("the loop that waits for children does not answer")
+	}
+	if err := s.output.alive(ctx); err != nil {
+		return errors.New("the loop that reads output does not answer")
+	}
+	if err := ping(ctx, s.forks.sync); err != nil {
+		return errors.New("the loop that spawns does not answer")
+	}
+	return nil
+}

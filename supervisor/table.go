@@ -1,0 +1,376 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// table is the whole behaviour of an instance. A restart is a stop with want up; a failed spawn is an exit. What is not in it
+// changes nothing.
+var table = [...][eventKinds]func(*instance, event){
+	Stopped: {
+		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).down, evKill: (*instance).down,
+	},
+	Starting: {
+		evStart: (*instance).stay, evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
+		evGo: (*instance).advance, evSwept: (*instance).advance, evSpawned: (*instance).launched,
+		evReady: (*instance).ready, evUnready: (*instance).unready, evExit: (*instance).judge, evFault: (*instance).fault,
+	},
+	Running: {
+		evStart: (*instance).stay, evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
+		evExit: (*instance).judge, evFault: (*instance).fault,
+	},
+	Stopping: {
+		evStart: (*instance).stay, evRestart: (*instance).back, evStop: (*instance).down, evKill: (*instance).slay,
+		evSpawned: (*instance).term, evDrained: (*instance).drained, evTimer: (*instance).overdue,
+		evExit: (*instance).gone, evSwept: (*instance).gone, evFault: (*instance).fault,
+	},
+	Backoff: {
+		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
+		evTimer: (*instance).begin, evNeed: (*instance).begin,
+	},
+	Exited: {
+		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
+	},
+	Fatal: {
+		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
+	},
+}
+
+// up is a start by hand: what happened before is forgotten.
+func (i *instance) up(e event) {
+	i.want, i.hist, i.unasked = Up, history{}, false
+	i.begin(e)
+}
+
+// stay notes that it is wanted. In Stopping this makes it come back.
+func (i *instance) stay(e event) {
+	if i.want == Down {
+		i.back(e)
+	}
+}
+
+// back makes it return after the stop that is going on, whatever that stop was for.
+func (i *instance) back(event) {
+	i.want, i.hist, i.unasked = Up, history{}, false
+	if i.life != nil {
+		i.life.judged = false
+	}
+}
+
+func (i *instance) down(event) { i.want = Down }
+
+// begin is the way to a process.
+func (i *instance) begin(e event) {
+	i.disarm()
+	i.success, i.hopeless = false, false
+	i.enter(Starting, "is being spawned")
+	i.advance(e)
+}
+
+// advance spawns once nothing is left of the life before and the gate is open.
+func (i *instance) advance(event) {
+	if l := i.life; l != nil && !l.exited {
+		return // spawned, or about to be
+	}
+	if l := i.life; l != nil && !l.swept {
+		i.why = "waits until the processes it left behind are gone"
+		return
+	}
+	why, hopeless := i.world.ask(i)
+	if i.hopeless = hopeless; why != "" {
+		i.why = why
+		return
+	}
+	now := i.world.now()
+	i.hist.started(i.spec.Restart, now)
+	if i.unasked {
+		i.restarts++
+	}
+	i.unasked = false
+	i.spawns++
+	i.why = "is being spawned"
+	i.life = &life{of: i, inc: i.world.incarnation(i.spawns)}
+	i.publish()
+	i.world.spawn(i.life)
+}
+
+// launched: there is a process.
+func (i *instance) launched(e event) {
+	l := i.life
+	switch {
+	case i.spec.Ready.Kind == topology.ReadySpawned || l.hello:
+		i.ready(e)
+	default:
+		i.why = "is not ready yet: " + awaits(i.spec.Ready)
+		l.cancel = i.world.probe(l)
+	}
+}
+
+func (i *instance) ready(event) {
+	l := i.life
+	if !l.spawned || l.exited || l.cause != "" {
+		return
+	}
+	l.quit()
+	i.enter(Running, "")
+}
+
+// unready: stopped and judged as failed.
+func (i *instance) unready(e event) {
+	l := i.life
+	if !l.spawned || l.exited || l.cause != "" {
+		return
+	}
+	l.cause, l.judged = e.cause, true
+	i.enter(Stopping, e.cause)
+	i.term(e)
+}
+
+// fault: killed and judged as failed. The exit does the rest.
+func (i *instance) fault(e event) {
+	l := i.life
+	if l == nil || !l.spawned || l.exited {
+		return
+	}
+	if l.cause == "" {
+		l.cause = e.cause
+		l.judged = l.judged || i.state != Stopping
+	}
+	i.world.kill(l)
+}
+
+// anew is a restart: a stop with want up.
+func (i *instance) anew(e event) {
+	if l := i.life; i.state == Starting && (l == nil || l.exited) {
+		i.up(e) // has no process yet: it is on its way
+		return
+	}
+	i.end("is being restarted")
+	i.want, i.hist, i.unasked = Up, history{}, false
+}
+
+func (i *instance) halt(event) {
+	i.want = Down
+	i.end("is being stopped")
+}
+
+// end begins a stop from Starting or Running.
+func (i *instance) end(why string) {
+	l := i.life
+	if l == nil || l.exited {
+		i.rest(event{})
+		return
+	}
+	l.quit()
+	i.enter(Stopping, why)
+	if l.spawned && l.cause == "" {
+		l.cancel = i.world.drain(l, i.spec.Stop.Deadline)
+	}
+	if l.cancel != nil {
+		i.draining = true
+		i.why = why + ": finishes what it has in hand"
+		i.arm(i.spec.Stop.Deadline)
+		return
+	}
+	i.term(event{})
+}
+
+func (i *instance) drained(e event) {
+	if i.draining {
+		i.term(e)
+	}
+}
+
+// term sends the stop signal. What is not forked yet must not be.
+func (i *instance) term(event) {
+	l := i.life
+	i.draining = false
+	l.quit()
+	if l.exited {
+		return
+	}
+	if !l.spawned {
+		l.cancelled.Store(true)
+		return
+	}
+	if l.hard.Load() || i.spec.Stop.Deadline <= 0 {
+		i.world.kill(l)
+		return
+	}
+	if l.cause == "" {
+		i.why = fmt.Sprintf("was told to stop and has %s for it", i.spec.Stop.Deadline)
+	}
+	i.arm(i.spec.Stop.Deadline)
+	i.world.signal(l, i.spec.Stop)
+}
+
+// overdue: a deadline of the stop has passed.
+func (i *instance) overdue(e event) {
+	if i.draining {
+		i.term(e)
+		return
+	}
+	i.why = fmt.Sprintf("did not stop within %s and was killed", i.spec.Stop.Deadline)
+	i.world.kill(i.life)
+}
+
+// slay stops without manners, from any state with a process.
+func (i *instance) slay(e event) {
+	i.want, i.draining = Down, false
+	l := i.life
+	if l == nil || l.exited && l.swept {
+		i.rest(e)
+		return
+	}
+	l.hard.Store(true)
+	l.quit()
+	i.disarm()
+	i.enter(Stopping, "is being killed")
+	if !l.spawned {
+		l.cancelled.Store(true)
+		return
+	}
+	i.world.kill(l)
+}
+
+// rest: want down with no process, only perhaps leftovers.
+func (i *instance) rest(event) {
+	i.want = Down
+	i.disarm()
+	if l := i.life; l != nil && !l.swept {
+		i.enter(Stopping, "waits until the processes it left behind are gone")
+		return
+	}
+	i.enter(Stopped, "was stopped")
+}
+
+// gone: the process, or the last of what it left, has ended.
+func (i *instance) gone(e event) {
+	l := i.life
+	if !l.exited || !l.swept {
+		if l.exited {
+			i.why = "waits until the processes it left behind are gone"
+		}
+		return
+	}
+	i.disarm()
+	i.draining = false
+	switch {
+	case i.want == Down:
+		i.enter(Stopped, "was stopped")
+	case l.judged:
+		i.conclude(Exit{Cause: l.cause})
+	default:
+		i.begin(e)
+	}
+}
+
+// judge is an exit nobody asked for.
+func (i *instance) judge(e event) {
+	e.exit.Cause = i.life.cause
+	if s := i.life.started; !s.IsZero() {
+		e.exit.Uptime = i.world.now().Sub(s)
+	}
+	i.conclude(e.exit)
+}
+
+func (i *instance) conclude(e Exit) {
+	v, wait, h := next(i.spec.Restart, i.hist, e, i.world.now(), i.world.roll())
+	i.hist = h
+	because := e.because()
+	switch v {
+	case done:
+		if i.success = e.success(i.spec.Restart.SuccessCodes); i.success {
+			i.want = Down
+		}
+		i.enter(Exited, fmt.Sprintf("ended with %s, and its restart policy is %q", because, i.spec.Restart.Policy))
+	case giveUp:
+		i.enter(Fatal, fmt.Sprintf("gave up after %d starts within %s, the last one: %s", i.spec.Restart.Limit, i.spec.Restart.Window, because))
+	case again:
+		i.unasked = true
+		if wait <= 0 {
+			i.enter(Backoff, "restarts at once after "+because)
+			i.begin(event{})
+			return
+		}
+		i.enter(Backoff, fmt.Sprintf("in back-off for %s after %s (%s in a row)", round(wait), because, ordinal(h.crashes)))
+		i.arm(wait)
+	}
+}
+
+// answer tells those who wait for what has come true.
+func (i *instance) answer() {
+	kept := i.waiters[:0]
+	for _, w := range i.waiters {
+		if err, ok := i.reached(w.goal); ok {
+			s := i.status.Load()
+			w.reply <- Result{Ref: i.ref, State: s.State, PID: s.PID, Err: err}
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(i.waiters[len(kept):])
+	i.waiters = kept
+}
+
+func (i *instance) reached(g goal) (error, bool) {
+	if g == goalDown {
+		switch {
+		case i.state == Stopped:
+			return nil, true
+		case i.want == Up && i.state != Stopping:
+			return errors.New("was started again meanwhile"), true
+		}
+		return nil, false
+	}
+	switch i.state {
+	case Running:
+		return nil, true
+	case Exited:
+		if i.success {
+			return nil, true
+		}
+		return errors.New(i.why), true
+	case Fatal:
+		return errors.New(i.why), true
+	case Stopped:
+		return errors.New("was stopped meanwhile"), true
+	case Starting:
+		if i.hopeless {
+			return errors.New(i.why), true
+		}
+	}
+	return nil, false
+}
+
+func awaits(r topology.Ready) string {
+	switch r.Kind {
+	case topology.ReadyLog:
+		return fmt.Sprintf("no output line matches %q", r.Log)
+	case topology.ReadyTCP:
+		return fmt.Sprintf("%s does not accept", r.TCP)
+	case topology.ReadyGet:
+		return fmt.Sprintf("%s does not answer", r.Get)
+	case topology.ReadyDelay:
+		return fmt.Sprintf("its delay of %s is not over", r.Delay)
+	case topology.ReadyHello:
+		return "it did not say HELLO"
+	}
+	return "it is being spawned"
+}
+
+// round keeps two digits or so: "1.6s", "35ms".
+func round(d time.Duration) time.Duration {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(time.Second)
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond)
+	default:
+		return d.Round(time.Millisecond)
+	}
+}

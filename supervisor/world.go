@@ -1,0 +1,162 @@
+package supervisor
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// The real world of the instances: Supervisor is one.
+var _ world = (*Supervisor)(nil)
+
+const evidence = 10 // last lines of output told with a death
+
+func (s *Supervisor) now() time.Time             { return time.Now() }
+func (s *Supervisor) roll() float64              { return rand.Float64() }
+func (s *Supervisor) run(f func()) bool          { return s.crew.run(f) }
+func (s *Supervisor) spawn(l *life)              { s.forks.put(l) }
+func (s *Supervisor) phase(i *instance, p phase) { s.order.set(i, p) }
+
+func (s *Supervisor) ask(i *instance) (string, bool) { return s.order.ask(i) }
+
+func (s *Supervisor) incarnation(spawn uint32) topology.Incarnation {
+	return topology.NewIncarnation(s.epoch, spawn)
+}
+
+// drain lets what speaks to the bus finish what it has in hand.
+func (s *Supervisor) drain(l *life, within time.Duration) (cancel func()) {
+	if s.bus == nil || within <= 0 || !messages(l.of.spec) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	if !s.crew.run(func() {
+		if err := s.bus.Drain(ctx, l.of.ref, l.inc); err != nil && ctx.Err() != context.Canceled {
+			s.log.Warn("stopped before all it had in hand was acknowledged", "instance", l.of.ref, "error", err)
+		}
+		l.of.post(event{kind: evDrained, life: l})
+	}) {
+		cancel()
+		return nil
+	}
+	return cancel
+}
+
+// messages: it speaks to the bus.
+func messages(t *topology.Satellite) bool {
+	return t.Plugin != "" || t.Speaks != topology.SpeaksNone && t.Speaks != ""
+}
+
+func (s *Supervisor) signal(l *life, stop topology.Stop) {
+	l.kin = descendants(l.pid)
+	_ = s.reaper.signal(l, stop.Signal, stop.Group) // gone already: its exit is on the way
+}
+
+func (s *Supervisor) kill(l *life) {
+	l.hard.Store(true)
+	if !l.exited {
+		l.kin = descendants(l.pid)
+		_ = s.reaper.signal(l, 9, true) // gone already: its exit is on the way
+	}
+	s.sweeper.nudge()
+}
+
+// bury is what follows every exit.
+func (s *Supervisor) bury(l *life, e Exit) {
+	for _, c := range l.pipes {
+		s.output.drain(c)
+	}
+	if s.bus != nil && e.Err != errCancelled {
+		s.bus.Gone(l.of.ref, l.inc, e.because(), l.of.book.last(evidence, l.first))
+	}
+	if e.Err == nil {
+		s.sweeper.check(l)
+	} else if e.Err != errCancelled {
+		s.record.ended(l.of.ref, l.inc)
+	}
+}
+
+// swept is told by the sweeper.
+func (s *Supervisor) swept(l *life) {
+	for _, c := range l.pipes {
+		s.output.close(c)
+	}
+	s.record.ended(l.of.ref, l.inc)
+	l.of.post(event{kind: evSwept, life: l})
+}
+
+func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {
+	s.log.Debug("state", "instance", i.ref, "from", from, "to", now.State, "pid", now.PID, "cause", now.Why)
+	if s.event != nil {
+		s.event(Event{
+			Time: now.Since, Ref: i.ref, Inc: now.Inc, PID: now.PID, From: from, To: now.State, Cause: now.Why,
+		})
+	}
+}
+
+// Hello tells that a process said HELLO to the bus.
+func (s *Supervisor) Hello(ref topology.Ref, inc topology.Incarnation) {
+	i := s.find(ref)
+	if i == nil || i.spec.Ready.Kind != topology.ReadyHello {
+		return
+	}
+	i.post(event{kind: evReady, inc: inc})
+}
+
+// Fault tells that a process broke the protocol: it is killed, and judged as failed for this cause.
+func (s *Supervisor) Fault(ref topology.Ref, inc topology.Incarnation, why string) {
+	if i := s.find(ref); i != nil {
+		i.post(event{kind: evFault, inc: inc, cause: why})
+	}
+}
+
+// spawnQueue is the lives that wait for a fork, unbounded, because an owner must not wait.
+type spawnQueue struct {
+	mu   sync.Mutex
+	todo []*life
+	wake chan struct{}
+	sync chan chan struct{}
+}
+
+func newSpawnQueue() *spawnQueue {
+	return &spawnQueue{wake: make(chan struct{}, spawners), sync: make(chan chan struct{})}
+}
+
+func (q *spawnQueue) put(l *life) {
+	q.mu.Lock()
+	q.todo = append(q.todo, l)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *spawnQueue) take() *life {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.todo) == 0 {
+		return nil
+	}
+	l := q.todo[0]
+	q.todo[0] = nil
+	q.todo = q.todo[1:]
+	return l
+}
+
+func (q *spawnQueue) run(ctx context.Context, fork func(*life)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-q.wake:
+		case answer := <-q.sync:
+			close(answer)
+		}
+		for l := q.take(); l != nil && ctx.Err() == nil; l = q.take() {
+			fork(l)
+		}
+	}
+}
