@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,5 +15,5 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-	os.Exit(run(ctx, ends{in: os.Stdin, out: os.Stdout, errs: os.Stderr, terminal: err == nil}, os.Args[1:]))
+	os.Exit(run(ctx, ends{in: os.Stdin, out: os.Stdout, errs: os.Stderr, terminal: err == nil, now: time.Now}, os.Args[1:]))
 }

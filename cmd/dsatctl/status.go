@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,8 @@ import (
 )
 
 const statusHelp = `Print what runs and what should: per satellite what is wanted, its state, instances ready and wanted,
-pid, restarts that nobody asked for, how long it has been so, messages waiting for it and in its hands.
+pid, restarts that nobody asked for, how long it has been so, messages waiting for it (for a retry too) and in
+its hands.
 Below: why it is not as wanted, and the ledger of all messages.
 
 It exits with 0 whenever the daemon answers. With names and --json the answer holds these satellites only.`
@@ -54,6 +56,7 @@ func (t *tool) status(ctx context.Context, names []string, verbose bool) error {
 		if status.Satellites, err = chosen(status.Satellites, names); err != nil {
 			return err
 		}
+		verbose = verbose || slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, ":") })
 	}
 	if t.json {
 		if len(names) == 0 {
@@ -82,11 +85,20 @@ func (v *statusView) write(b *strings.Builder) {
 		v.daemon(b)
 	}
 	if len(v.status.Satellites) > 0 {
+		gap(b)
 		v.satellites(b)
 	}
 	v.reasons(b)
 	if l := v.status.Ledger; l != nil && !v.partial {
-		b.WriteString("\n" + ledgerLine(l, v.paint) + "\n")
+		gap(b)
+		b.WriteString(ledgerLine(l, v.paint) + "\n")
+	}
+}
+
+// gap parts what follows from what stands above.
+func gap(b *strings.Builder) {
+	if b.Len() > 0 {
+		b.WriteByte('\n')
 	}
 }
 
@@ -103,7 +115,7 @@ func (v *statusView) daemon(b *strings.Builder) {
 	if s.HTTP != "" {
 		fmt.Fprintf(b, "  http://%s", printable(s.HTTP))
 	}
-	b.WriteString("\n\n")
+	b.WriteByte('\n')
 }
 
 func (v *statusView) satellites(b *strings.Builder) {
@@ -169,8 +181,8 @@ func pidOf(pid int) string {
 func (v *statusView) reasons(b *strings.Builder) {
 	first := true
 	say := func(who, why, color string) {
-		if first && b.Len() > 0 {
-			b.WriteByte('\n')
+		if first {
+			gap(b)
 		}
 		first = false
 		fmt.Fprintf(b, "%s: %s\n", colored(printable(who), color, v.paint), printable(why))

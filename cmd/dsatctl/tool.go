@@ -23,13 +23,13 @@ type ends struct {
 	out      io.Writer
 	errs     io.Writer
 	terminal bool // out is one
+	now      func() time.Time
 }
 
 // tool is one run of dsatctl: its ends and its global flags.
 type tool struct {
 	ends
 	out     *bufio.Writer
-	now     func() time.Time
 	socket  string
 	runDir  string
 	json    bool
@@ -39,9 +39,9 @@ type tool struct {
 
 // run is dsatctl without its process; it returns the exit code.
 func run(ctx context.Context, e ends, args []string) int {
-	t := &tool{ends: e, out: bufio.NewWriter(e.out), now: time.Now}
+	t := &tool{ends: e, out: bufio.NewWriter(e.out)}
 	root := t.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // cobra takes those of the process for nil
 	err := root.ExecuteContext(ctx)
 	if flushed := t.out.Flush(); err == nil {
 		err = flushed

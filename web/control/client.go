@@ -349,7 +349,7 @@ func (c *Client) transport(ctx context.Context, err error) error {
 			"cannot get an answer from %s in time: the daemon is busy, stopped or hangs", c.socket)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return &Error{Kind: KindUnavailable, Message: fmt.Sprintf(
-			"cannot hear the daemon at %s out: it closed the connection; it has ended or is ending", c.socket)}
+			"cannot read on from the daemon at %s: it closed the connection: it has ended or is ending", c.socket)}
 	}
 	return &Error{Kind: KindUnavailable, Message: fmt.Sprintf("cannot talk to the daemon at %s: %v", c.socket, err)}
 }

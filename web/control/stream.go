@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // lineLimit bounds one line of a stream, bytes.
@@ -131,33 +133,22 @@ func (s *subscription) read(ctx context.Context, req request) error {
 
 // openStream waits for the head of the answer as long as for any question; what follows may take for ever.
 func (c *Client) openStream(ctx context.Context, req request) (*http.Response, error) {
-	type opened struct {
-		answer *http.Response
-		err    error
-	}
 	ctx, cancel := context.WithCancel(ctx)
-	head := make(chan opened, 1)
-	go func() {
-		answer, err := c.open(ctx, req)
-		head <- opened{answer, err}
-	}()
-	limit, stop := c.limit(context.WithoutCancel(ctx))
-	defer stop()
-	select {
-	case o := <-head:
-		if o.err != nil {
-			cancel()
-			return nil, o.err
-		}
-		o.answer.Body = &streamBody{o.answer.Body, cancel}
-		return o.answer, nil
-	case <-limit.Done():
-		cancel()
-		if o := <-head; o.err == nil {
-			_ = o.answer.Body.Close() // it came too late; nothing of it is wanted
-		}
-		return nil, c.transport(limit, limit.Err())
+	late := time.AfterFunc(c.patience, cancel)
+	answer, err := c.open(ctx, req)
+	inTime := late.Stop()
+	if err == nil && inTime {
+		answer.Body = &streamBody{answer.Body, cancel}
+		return answer, nil
 	}
+	cancel()
+	if err == nil {
+		_ = answer.Body.Close() // it came too late; nothing of it is wanted
+	}
+	if !inTime {
+		err = c.transport(context.Background(), context.DeadlineExceeded)
+	}
+	return nil, err
 }
 
 // streamBody frees the context of a stream with the stream.
@@ -179,19 +170,19 @@ func (c *Client) ended(ctx context.Context, err error, follow bool) error {
 	if err == nil {
 		err = io.EOF
 	}
-	if err == bufio.ErrTooLong {
+	if errors.Is(err, bufio.ErrTooLong) {
 		return c.garbled(fmt.Errorf("a line is longer than %d bytes", lineLimit))
 	}
 	return c.transport(ctx, err)
 }
 
 func isDrop(err error) bool {
-	failure, ok := err.(*Error)
-	return ok && failure.Kind == KindUnavailable
+	var failure *Error
+	return errors.As(err, &failure) && failure.Kind == KindUnavailable
 }
 
 func notEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err

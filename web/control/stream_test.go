@@ -139,7 +139,7 @@ func TestFramesSurviveAnyCut(t *testing.T) {
 				t.Fatalf("frame %d: got %q %q %v, want %q", i, f.id, f.data, err, text)
 			}
 		}
-		if _, err := frames.next(); err != io.EOF {
+		if _, err := frames.next(); !errors.Is(err, io.EOF) {
 			t.Fatalf("after the last: %v", err)
 		}
 	})

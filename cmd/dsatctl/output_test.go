@@ -1,0 +1,122 @@
+package main
+
+import (
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dsat/dsat/web/control"
+)
+
+var update = flag.Bool("update", false, "write the golden files and docs/dsatctl.md anew")
+
+// outputs are all tables and texts; testdata/NAME.txt holds what is expected.
+var outputs = []struct {
+	name    string
+	args    string
+	handler http.HandlerFunc
+	code    int
+}{
+	{"status", "", always(probe()), 0},
+	{"status-verbose", "ps -v", always(probe()), 0},
+	{"status-some", "status cl* cpu:1", always(probe()), 0},
+	{"status-empty", "ls", always(&control.Status{Name: "new", PID: 7, State: "starting", Since: ago(time.Second)}), 0},
+	{"status-unbalanced", "status", always(&control.Status{Name: "new", PID: 7, State: "running", Ready: true, Since: ago(90 * time.Second),
+		Ledger: &control.Ledger{Admitted: 2, Done: 1}}), 0},
+	{"status-unknown", "status clok", always(probe()), 4},
+	{"restart", "restart cpu,web --timeout 1m", answers(map[string]any{"POST /v1/satellites/cpu,web/restart?timeout=1m0s": control.Change{
+		Instances: []control.ChangedInstance{{Name: "cpu", State: "running", PID: 12}, {Name: "cpu", WID: 10, State: "running", PID: 12345}}}}), 0},
+	{"start-partly", "start *", answers(map[string]any{"POST /v1/satellites/*/start": control.Change{Instances: []control.ChangedInstance{
+		{Name: "cpu", State: "running", PID: 12}, {Name: "web", State: "fatal", Error: "cannot start: no such file"}}}}), 1},
+	{"stop-unknown", "stop cpuu", always(&control.Error{Kind: control.KindNotFound, Message: `cannot find "cpuu"`, Suggest: []string{"cpu", "cpu:0"}}), 4},
+	{"stop-late", "stop cpu", always(&control.Error{Kind: control.KindTimeout, Message: "cannot stop cpu in time"}), 124},
+	{"stop-denied", "stop cpu", always(&control.Error{Kind: control.KindDenied, Message: "cannot stop cpu: reading only"}), 5},
+	{"scale", "scale cpu 0", answers(map[string]any{"POST /v1/satellites/cpu/scale?n=0": control.Change{}}), 0},
+	{"signal", "signal HUP cpu:0 web", answers(map[string]any{"POST /v1/satellites/cpu:0,web/signal?signal=HUP": control.Change{
+		Instances: []control.ChangedInstance{{Name: "cpu", State: "running", PID: 12}}}}), 0},
+	{"logs", "logs cpu -n 2", answers(map[string]any{"GET /v1/logs/cpu?n=2": `{"name":"cpu","wid":0,"text":"\u001b[1mloud"}` + "\n" + `{"name":"cpu","wid":1,"text":"b","lost":4}` + "\n"}), 0},
+	{"logs-one", "logs cpu:0", answers(map[string]any{"GET /v1/logs/cpu:0?n=100": `{"name":"cpu","text":"as it was"}`}), 0},
+	{"logs-followed", "logs -f cpu:0", answers(map[string]any{"GET /v1/logs/cpu:0?follow=1&n=100": `{"name":"cpu","text":"last words"}` + "\n"}), 3},
+	{"events", "events --since 4", answers(map[string]any{"GET /events?follow=0&since=4": events}), 0},
+	{"send", "send csv {}", answers(map[string]any{"POST /v1/send/csv": control.Sent{Task: "1-7", State: "accepted"}}), 0},
+	{"send-wait", "send csv {} --codec json -w", answers(map[string]any{"POST /v1/send/csv?codec=json&wait=30s": control.Sent{
+		Task: "1-7", State: "done", Results: []control.Body{{Text: "{\"a\":1}\n"}, {Text: "two"}}}}), 0},
+	{"send-failed", "send csv {} --wait --timeout 2s", answers(map[string]any{"POST /v1/send/csv?wait=2s": control.Sent{
+		Task: "1-7", State: "failed", Reason: "csv: cannot read"}}), 1},
+	{"send-late", "send csv {} --wait", always(control.Sent{Task: "1-7", State: "running"}), 124},
+	{"task", "task 1-7", answers(map[string]any{"GET /v1/tasks/1-7": control.Task{ID: "1-7", State: "running", Open: 1, Hops: []control.Hop{
+		{ID: 7, Step: "cpu", State: "done", Instance: "cpu:1", Attempts: 2, Age: 65.2},
+		{ID: 11, Step: "csv", State: "held", Attempts: 1, Age: 0.25, Reason: "disk full"}},
+		Results: []control.Body{{Text: "x\x1by"}, {Base64: []byte{0, 1, 2}}}}}), 0},
+	{"queues", "queues", answers(map[string]any{"GET /v1/queues": []control.Queue{
+		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, InFlight: 3, OldestAge: 3725, Workers: 2, Blocked: true, Ledger: control.Ledger{Done: 9}},
+		{Step: "csv", Delivery: "tracked", Bytes: 64 << 20, Quarantine: 2}}}), 0},
+	{"queues-none", "queues", always("[]"), 0},
+	{"quarantine", "quarantine --step csv", answers(map[string]any{"GET /v1/quarantine?step=csv": []control.Quarantined{
+		{ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Crashes: 2, Size: 2048, Reason: "2 processes died on it"}}}), 0},
+	{"quarantine-empty", "quarantine list", always("[]"), 0},
+	{"quarantine-show", "quarantine show 17", answers(map[string]any{"GET /v1/quarantine/17": control.Quarantined{
+		ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Crashes: 2, Size: 5, Reason: "2 processes died on it",
+		Evidence: []string{"killed by signal 11 (SIGSEGV)", "csv:0 | boom\x07"}, Payload: &control.Body{Text: "hello"}}}), 0},
+	{"quarantine-retry", "quarantine retry all --step csv", answers(map[string]any{"POST /v1/quarantine/all/retry?step=csv": "{}"}), 0},
+	{"quarantine-drop", "quarantine drop 17 18", answers(map[string]any{"POST /v1/quarantine/17/drop": "{}",
+		"POST /v1/quarantine/18/drop": &control.Error{Kind: control.KindNotFound, Message: "cannot find message 18"}}), 4},
+	{"quarantine-mixed", "quarantine drop all 18", always("{}"), 2},
+	{"typo", "restrat cpu", always("{}"), 2},
+	{"typo-below", "quarantine lsit", always("{}"), 2},
+	{"typo-far", "frobnicate", always("{}"), 2},
+	{"missing", "scale cpu", always("{}"), 2},
+	{"too-much", "task 1 2 3", always("{}"), 2},
+	{"no-number", "scale cpu many", always("{}"), 2},
+	{"unknown-flag", "status --jsno", always("{}"), 2},
+	{"not-dsatd", "status", always("<html>"), 1},
+}
+
+const events = `id: 1-5
+data: {"seq":5,"time":"2026-03-04T11:59:00.5Z","kind":"state","satellite":"cpu","wid":1,"from":"running","to":"backoff","cause":"exit code 3"}
+
+id: 1-9
+data: {"seq":9,"time":"2026-03-04T11:59:01Z","kind":"daemon","cause":"ready"}
+
+`
+
+func TestOutput(t *testing.T) {
+	time.Local = time.UTC
+	for _, c := range outputs {
+		t.Run(c.name, func(t *testing.T) {
+			dir := serve(t, c.handler)
+			got := dsatctl(t, "", strings.Fields(c.args)...)
+			if got.code != c.code {
+				t.Errorf("dsatctl %s exited with %d, want %d", c.args, got.code, c.code)
+			}
+			whole := "$ dsatctl " + c.args + "\n" + got.out
+			if got.errs != "" {
+				whole += "--- stderr\n" + got.errs
+			}
+			golden(t, filepath.Join("testdata", c.name+".txt"), strings.ReplaceAll(whole, dir, "RUN"))
+		})
+	}
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not as expected; if it is better: go test -run %s -update ./cmd/dsatctl\n%s", path, t.Name(), diff)
+	}
+}
