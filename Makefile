@@ -32,7 +32,7 @@ fmt:
 
 # Comparisons with floors and peers, interleaved; writes docs/bench/.
 bench: build
-	$(GO) run ./bench
+	$(GO) run ./cmd/dsat-bench
 
 # What must hold before anything lands: format, generated files, lint, every test with the race detector, the main job once.
 ci: build lint

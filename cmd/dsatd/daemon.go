@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/dsat/dsat/bus"
+	"github.com/dsat/dsat/supervisor"
+	"github.com/dsat/dsat/topology"
+	"github.com/dsat/dsat/web"
+	"github.com/dsat/dsat/web/control"
+)
+
+// daemon is the parts and the order in which they live. main owns it; run is its whole life.
+type daemon struct {
+	topo  *topology.Topology
+	epoch uint32
+	log   *slog.Logger
+
+	hub *web.Hub
+	sup *supervisor.Supervisor
+	bus *bus.Bus
+	web *web.Server
+
+	asked    chan struct{} // closed when somebody asked for the end
+	askOnce  sync.Once
+	signals  chan os.Signal
+	finished sync.WaitGroup // bus loop and supervisor loop
+}
+
+// build makes the parts; nothing runs yet. On an error what was made is closed again.
+func build(topo *topology.Topology, epoch uint32, log *slog.Logger) (*daemon, error) {
+	d := &daemon{
+		topo: topo, epoch: epoch, log: log,
+		hub: web.NewHub(epoch), asked: make(chan struct{}), signals: make(chan os.Signal, 4),
+	}
+	var err error
+	d.bus, err = bus.New(bus.Config{
+		Topology: topo, RunDir: topo.Daemon.RunDir, Epoch: epoch, Log: log, Event: d.busEvent,
+		// The supervisor is made after the bus; nobody says HELLO before it has spawned somebody.
+		Hello: func(ref topology.Ref, inc topology.Incarnation) { d.sup.Hello(ref, inc) },
+		Fault: func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Fault(ref, inc, why) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.sup, err = supervisor.New(supervisor.Config{
+		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch, Log: log,
+		Bus: d.bus, Self: "/proc/self/exe", Event: d.processEvent,
+	})
+	if err != nil {
+		d.bus.Close()
+		return nil, err
+	}
+	d.web, err = web.Open(web.Config{
+		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch,
+		Version: versions(), Log: log, Hub: d.hub, Supervisor: d.sup, Bus: d.bus, Down: d.ask,
+	})
+	if err != nil {
+		d.sup.Close()
+		d.bus.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// ask begins the end of the daemon.
+func (d *daemon) ask() { d.askOnce.Do(func() { close(d.asked) }) }
+
+// run lives the daemon's life: doors, bus, processes, in this order; the reverse at the end. The doors close last, so that
+// `dsatctl status` answers during a slow stop.
+func (d *daemon) run() int {
+	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(d.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(d.signals)
+
+	loops, endLoops := context.WithCancel(context.Background())
+	defer endLoops()
+	d.web.Serve()
+	defer d.web.Close()
+	d.serve("the bus", d.bus.Serve, loops)
+	d.serve("the supervisor", d.sup.Run, loops)
+	d.announce()
+
+	booting, endBoot := context.WithCancel(loops)
+	booted := make(chan error, 1)
+	d.finished.Go(func() { booted <- d.sup.Boot(booting) })
+	forced := d.wait(booted)
+	endBoot()
+	if !forced {
+		forced = d.end()
+	}
+	code := exitOK
+	if forced {
+		d.log.Warn("second interrupt: killing everything now")
+		code = exitForced
+	}
+	d.sup.KillAll()
+	d.sup.Close()
+	d.bus.Close()
+	d.finished.Wait()
+	return code
+}
+
+func (d *daemon) serve(name string, loop func(context.Context) error, ctx context.Context) {
+	d.finished.Go(func() {
+		if err := loop(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			d.log.Error(name+" ended by itself", "err", err)
+			d.ask()
+		}
+	})
+}
+
+// announce says where everything is.
+func (d *daemon) announce() {
+	d.log.Info(fmt.Sprintf("dsatd %s runs %s", buildVersion(), d.topo.Name), "pid", os.Getpid(), "epoch", d.epoch, "run_dir", d.topo.Daemon.RunDir)
+	if addr := d.web.HTTP(); addr != "" {
+		d.log.Info("status page: http://" + addr + "/   metrics: http://" + addr + "/metrics")
+	}
+	for _, note := range d.topo.Notes {
+		d.log.Info("note: " + note)
+	}
+}
+
+// wait lives until somebody asks for the end; true when a second signal came before the end had begun.
+func (d *daemon) wait(booted <-chan error) (forced bool) {
+	for {
+		select {
+		case err := <-booted:
+			booted = nil
+			d.ready(err)
+		case sig := <-d.signals:
+			if sig == syscall.SIGHUP {
+				d.log.Warn("SIGHUP: reload is not in this version; restart to change the topology")
+				continue
+			}
+			d.log.Info("stopping", "signal", sig.String())
+			d.ask()
+			return false
+		case <-d.asked:
+			d.log.Info("stopping: asked through the API")
+			return false
+		}
+	}
+}
+
+func (d *daemon) ready(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		d.log.Warn("not all is up: " + err.Error())
+	} else if err == nil {
+		d.log.Info("everything is up; steer it with dsatctl, end it with Ctrl-C or `dsatctl down`")
+	}
+	d.web.SetState("running")
+	tellDetacher(err)
+}
+
+// end stops everything by law 7: no new work, sources first, wait until nothing is in flight, then the rest in reverse.
+// It answers true when a second signal cut it short.
+func (d *daemon) end() (forced bool) {
+	d.web.SetState("stopping")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.drain(ctx)
+		if err := d.sup.StopAll(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("cannot stop all in good order: " + err.Error())
+		}
+	}()
+	for {
+		select {
+		case <-done:
+			return false
+		case sig := <-d.signals:
+			if sig != syscall.SIGHUP {
+				cancel()
+				d.sup.KillAll()
+				<-done
+				return true
+			}
+		}
+	}
+}
+
+func (d *daemon) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, d.topo.Daemon.StopDeadline)
+	defer cancel()
+	d.bus.Shut()
+	if err := d.sup.StopSources(ctx); err != nil {
+		d.log.Warn("cannot stop the sources in good order: " + err.Error())
+	}
+	if d.bus.Idle(ctx) == nil {
+		return
+	}
+	l := d.bus.Ledger()
+	d.log.Warn("stopping with work left in memory: it is lost", "waiting_or_in_flight", l.InFlight, "held", l.Held)
+}
+
+// processEvent and busEvent carry what happened below to those who watch. Neither may block.
+func (d *daemon) processEvent(e supervisor.Event) {
+	wid := e.Ref.WID
+	d.hub.Publish(control.Event{
+		Time: e.Time, Kind: "state", Satellite: e.Ref.Name, WID: &wid, Incarnation: uint64(e.Inc), PID: e.PID,
+		From: e.From.String(), To: e.To.String(), Cause: e.Cause,
+	})
+	level := slog.LevelInfo
+	if e.To == supervisor.Backoff || e.To == supervisor.Fatal {
+		level = slog.LevelWarn
+	}
+	d.log.Log(context.Background(), level, fmt.Sprintf("%s %s: %s", e.Ref, e.To, e.Cause))
+}
+
+func (d *daemon) busEvent(e bus.Event) {
+	event := control.Event{Time: e.Time, Kind: "bus", Satellite: e.Step, Incarnation: uint64(e.Inc), Cause: e.Text}
+	who := e.Step
+	if e.Ref.Name != "" {
+		wid := e.Ref.WID
+		event.Satellite, event.WID = e.Ref.Name, &wid
+		who = e.Ref.String()
+	}
+	d.hub.Publish(event)
+	d.log.Info(fmt.Sprintf("%s bus: %s", who, e.Text))
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// A detached daemon is a second dsatd in a session of its own, which tells the first through a pipe how its start ended:
+// "ready", or why not. The descriptor of the pipe's writing end travels in this variable.
+const detachEnv = "DSAT_DETACHED_FD"
+
+const detachFD = 3
+
+func detached() bool { return os.Getenv(detachEnv) != "" }
+
+// detach starts the daemon in the background and waits until it says how its start ended. Its own words go to dsatd.log in
+// the state directory. No reaper runs in this process, so it may fork by itself.
+func detach(topo *topology.Topology, args []string) int {
+	if err := os.MkdirAll(topo.Daemon.StateDir, 0o700); err != nil {
+		complain(fmt.Errorf("cannot make the state directory: %w (choose another with --state-dir)", err))
+		return exitFailed
+	}
+	logPath := filepath.Join(topo.Daemon.StateDir, "dsatd.log")
+	logFile, err := os.OpenFile(logPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		complain(fmt.Errorf("cannot open the daemon's log: %w", err))
+		return exitFailed
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		complain(err)
+		return exitFailed
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		complain(err)
+		return exitFailed
+	}
+	self, err := os.Executable()
+	if err != nil {
+		complain(err)
+		return exitFailed
+	}
+	pid, err := syscall.ForkExec(self, append([]string{os.Args[0], "start"}, args...), &syscall.ProcAttr{
+		Env:   append(os.Environ(), fmt.Sprintf("%s=%d", detachEnv, detachFD)),
+		Files: []uintptr{null.Fd(), logFile.Fd(), logFile.Fd(), writer.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		complain(fmt.Errorf("cannot start the daemon: %w", err))
+		return exitFailed
+	}
+	_ = writer.Close()
+	word, _ := bufio.NewReader(reader).ReadString('\n')
+	return detachedEnd(strings.TrimSuffix(word, "\n"), pid, topo, logPath)
+}
+
+func detachedEnd(word string, pid int, topo *topology.Topology, logPath string) int {
+	switch word {
+	case "":
+		var status syscall.WaitStatus
+		for {
+			if _, err := syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
+				break
+			}
+		}
+		complain(fmt.Errorf("the daemon ended during its start: see %s", logPath))
+		return max(status.ExitStatus(), exitFailed)
+	case "ready":
+		fmt.Printf("%s is up (pid %d, run directory %s)\n", topo.Name, pid, topo.Daemon.RunDir)
+		return exitOK
+	default:
+		complain(fmt.Errorf("%s runs (pid %d), but not all is up: %s", topo.Name, pid, word))
+		return exitFailed
+	}
+}
+
+// tellDetacher says how the start ended to the dsatd that detached this one, if one did.
+func tellDetacher(startErr error) {
+	if !detached() {
+		return
+	}
+	word := "ready"
+	if startErr != nil {
+		word = strings.ReplaceAll(startErr.Error(), "\n", "; ")
+	}
+	pipe := os.NewFile(detachFD, "detach pipe")
+	// The first dsatd may have been interrupted; the daemon runs on all the same.
+	_, _ = pipe.WriteString(word + "\n")
+	_ = pipe.Close()
+	_ = os.Unsetenv(detachEnv)
+}
+
+// keepDetachPipe keeps the pipe out of every child.
+func keepDetachPipe() {
+	if detached() {
+		unix.CloseOnExec(detachFD)
+	}
+}

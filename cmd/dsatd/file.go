@@ -1,0 +1,135 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/dsat/dsat/bus"
+	"github.com/dsat/dsat/satellites/builtin"
+	"github.com/dsat/dsat/topology"
+	"github.com/dsat/dsat/web/control"
+)
+
+// load reads the topology, telling topology what is built in.
+func load(files []string) (*topology.Topology, error) {
+	if len(files) == 0 {
+		dir, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		file, err := topology.Find(dir)
+		if err != nil {
+			return nil, err
+		}
+		files = []string{file}
+	}
+	return topology.Load(files, topology.Options{
+		Getenv:   os.LookupEnv,
+		Builtins: builtin.Names(),
+		BuiltinOptions: func(name string, options map[string]any) error {
+			if b, ok := builtin.Find(name); ok {
+				return b.Check(options)
+			}
+			return nil
+		},
+	})
+}
+
+func check(args []string) int {
+	fs := flags("check", "[--effective] FILE...")
+	effective := fs.Bool("effective", false, "print the topology with every default")
+	files, code, ok := parse(fs, args)
+	if !ok {
+		return code
+	}
+	t, err := load(files)
+	if err != nil {
+		complain(err)
+		return exitConfig
+	}
+	for _, note := range t.Notes {
+		fmt.Fprintln(os.Stderr, "note:", note)
+	}
+	if *effective {
+		_, _ = os.Stdout.Write(t.Effective())
+		return exitOK
+	}
+	instances := 0
+	for _, s := range t.Satellites {
+		instances += s.Instances
+	}
+	fmt.Printf("%s: ok, %d satellites, %d processes\n", t.Files[0], len(t.Satellites), instances)
+	return exitOK
+}
+
+func initialise(args []string) int {
+	files, code, ok := parse(flags("init", "[FILE]"), args)
+	if !ok {
+		return code
+	}
+	file := "dsat.toml"
+	if len(files) > 0 {
+		file = files[0]
+	}
+	// O_EXCL: a topology somebody wrote is never overwritten.
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		complain(fmt.Errorf("cannot write %s: %w", file, err))
+		return exitFailed
+	}
+	_, err = f.Write(topology.Sample())
+	if err = errors.Join(err, f.Close()); err != nil {
+		complain(fmt.Errorf("cannot write %s: %w", file, err))
+		return exitFailed
+	}
+	fmt.Printf("wrote %s; run it: dsatd start %s\n", file, file)
+	return exitOK
+}
+
+func graph(args []string) int {
+	fs := flags("graph", "[--format text|dot|mermaid] FILE...")
+	format := fs.String("format", "text", "text, dot (Graphviz) or mermaid")
+	files, code, ok := parse(fs, args)
+	if !ok {
+		return code
+	}
+	t, err := load(files)
+	if err != nil {
+		complain(err)
+		return exitConfig
+	}
+	text, err := t.Graph(*format)
+	if err != nil {
+		complain(err)
+		return exitUsage
+	}
+	fmt.Print(text)
+	return exitOK
+}
+
+func schema([]string) int {
+	_, _ = os.Stdout.Write(topology.Schema())
+	return exitOK
+}
+
+func plugin(args []string) int {
+	if len(args) != 1 {
+		fmt.Fprintln(os.Stderr, "usage: dsatd plugin NAME")
+		return exitUsage
+	}
+	if b, ok := builtin.Find(args[0]); ok {
+		if err := b.Main(); err != nil {
+			complain(fmt.Errorf("cannot go on as %s: %w", b.Name, err))
+			return exitFailed
+		}
+		return exitOK
+	}
+	fmt.Fprintf(os.Stderr, "dsatd: there is no built-in satellite %q\n", args[0])
+	return exitUsage
+}
+
+func versions() control.Version {
+	return control.Version{Version: buildVersion(), Go: runtime.Version(), ZeroMQ: bus.ZeroMQVersion()}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/dsat/dsat/topology"
+	"github.com/dsat/dsat/web/control"
+)
+
+// startFlags are what `dsatd start` can be told; each wins over the topology's own value.
+type startFlags struct {
+	runDir   string
+	stateDir string
+	http     string
+	httpSet  bool
+	detach   bool
+	verbose  bool
+}
+
+func start(args []string) int {
+	var f startFlags
+	fs := flags("start", "[FLAGS] [FILE...]")
+	fs.StringVar(&f.runDir, "run-dir", "", "where the sockets and the record live (default /run/dsat/NAME or $XDG_RUNTIME_DIR/dsat/NAME)")
+	fs.StringVar(&f.stateDir, "state-dir", "", "where the epoch and the logs live (default /var/lib/dsat/NAME or ~/.local/state/dsat/NAME)")
+	fs.StringVar(&f.http, "http", "", "HOST:PORT of the HTTP listener; empty is the unix socket only")
+	fs.BoolVar(&f.detach, "d", false, "go to the background; returns when the topology is ready")
+	fs.BoolVar(&f.verbose, "v", false, "tell more")
+	files, code, ok := parse(fs, args)
+	if !ok {
+		return code
+	}
+	fs.Visit(func(fl *flag.Flag) { f.httpSet = f.httpSet || fl.Name == "http" })
+	topo, err := load(files)
+	if err != nil {
+		complain(err)
+		return exitConfig
+	}
+	topo, err = f.apply(topo)
+	if err != nil {
+		complain(err)
+		return exitConfig
+	}
+	if f.detach && !detached() {
+		return detach(topo, args)
+	}
+	return runDaemon(topo, f)
+}
+
+// apply settles the directories and the listener: flag, then environment (for the run directory), then topology, then the
+// default of the place.
+func (f startFlags) apply(topo *topology.Topology) (*topology.Topology, error) {
+	out := *topo
+	out.Daemon.RunDir = first(f.runDir, os.Getenv("DSAT_RUN_DIR"), topo.Daemon.RunDir, control.RunDir(topo.Name))
+	out.Daemon.StateDir = first(f.stateDir, topo.Daemon.StateDir, control.StateDir(topo.Name))
+	if f.httpSet {
+		out.Daemon.HTTP = f.http
+	}
+	if err := topology.CheckListener(out.Daemon.HTTP); err != nil {
+		return nil, err
+	}
+	for _, dir := range []*string{&out.Daemon.RunDir, &out.Daemon.StateDir} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return nil, err
+		}
+		*dir = abs
+	}
+	return &out, nil
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// runDaemon holds the run directory for as long as the daemon lives.
+func runDaemon(topo *topology.Topology, f startFlags) int {
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(newConsole(os.Stderr, level))
+	lock, err := lockRunDir(topo.Daemon.RunDir)
+	if err != nil {
+		complain(err)
+		if errors.Is(err, errBusy) {
+			return exitBusy
+		}
+		return exitFailed
+	}
+	defer lock.release()
+	epoch, err := raiseEpoch(topo.Daemon.StateDir)
+	if err != nil {
+		complain(err)
+		return exitFailed
+	}
+	d, err := build(topo, epoch, log)
+	if err != nil {
+		complain(err)
+		return exitFailed
+	}
+	code := d.run()
+	if code == exitOK {
+		fmt.Fprintln(os.Stderr, "dsatd: ended as asked")
+	}
+	return code
+}

@@ -1,0 +1,183 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/dsat/dsat/bus"
+	"github.com/dsat/dsat/supervisor"
+)
+
+// rooms is what a scrape reads: snapshots only, so that it never waits for a loop longer than a copy takes.
+type rooms interface {
+	Satellites() []supervisor.SatelliteStatus
+	Steps() []bus.QueueStatus
+}
+
+// metrics answers GET /metrics from a registry of this server's own.
+func (s *Server) metrics() func(http.ResponseWriter, *http.Request) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(s, s.cfg.Version.Version, s.cfg.Version.ZeroMQ, s.since),
+	)
+	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		Registry: registry, ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 3, EnableOpenMetrics: true,
+	})
+	return func(w http.ResponseWriter, r *http.Request) error {
+		handler.ServeHTTP(w, r)
+		return nil
+	}
+}
+
+// Satellites and Steps make the server the rooms of its own collector.
+func (s *Server) Satellites() []supervisor.SatelliteStatus { return s.cfg.Supervisor.Snapshot() }
+
+// Steps is the bus's counters.
+func (s *Server) Steps() []bus.QueueStatus { return s.cfg.Bus.Stats() }
+
+// states is the closed set a state metric has one series for each of.
+var states = [...]supervisor.State{
+	supervisor.Stopped, supervisor.Running, supervisor.Exited, supervisor.Starting, supervisor.Stopping, supervisor.Backoff, supervisor.Fatal,
+}
+
+// collector turns snapshots into const metrics at the moment of a scrape: no series outlives what it describes. Labels
+// come from the topology only, so their number is bounded by it.
+type collector struct {
+	rooms   rooms
+	version string
+	zeromq  string
+	since   time.Time
+
+	build, started                                        *prometheus.Desc
+	state, restarts, up, startTime, cpu, rss, logLost     *prometheus.Desc
+	waiting, bytes, inFlight, held, oldest, workers       *prometheus.Desc
+	admitted, hops, redelivered, duration, balanced, quar *prometheus.Desc
+	failed, crashed, refused                              *prometheus.Desc
+}
+
+func newCollector(r rooms, version, zeromq string, since time.Time) *collector {
+	instance, step := []string{"satellite", "wid"}, []string{"step"}
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("dsat_"+name, help, labels, nil)
+	}
+	return &collector{
+		rooms: r, version: version, zeromq: zeromq, since: since,
+		build:       desc("build_info", "What this dsatd was built from; always 1.", "version", "zeromq"),
+		started:     desc("start_time_seconds", "When this dsatd started, in seconds since the Unix epoch."),
+		state:       desc("instance_state", "1 for the state the instance is in, 0 for the others.", append(instance[:2:2], "state")...),
+		up:          desc("instance_up", "1 when the instance runs and is ready.", instance...),
+		restarts:    desc("instance_restarts_total", "Spawns nobody asked for since dsatd started.", instance...),
+		startTime:   desc("instance_start_time_seconds", "When the instance's process was spawned, in seconds since the Unix epoch.", instance...),
+		cpu:         desc("instance_cpu_seconds_total", "User and system time of the instance's present process, without its children.", instance...),
+		rss:         desc("instance_resident_memory_bytes", "Resident memory of the instance's present process.", instance...),
+		logLost:     desc("instance_log_lost_lines_total", "Lines of output not written to the log file because the disk was full or too slow.", instance...),
+		waiting:     desc("queue_messages", "Messages waiting for the step.", step...),
+		bytes:       desc("queue_bytes", "Bytes of payload waiting for the step.", step...),
+		inFlight:    desc("queue_in_flight_messages", "Messages dispatched to the step's instances and not yet answered.", step...),
+		held:        desc("queue_held_messages", "Messages waiting for the time of their next attempt.", step...),
+		oldest:      desc("queue_oldest_age_seconds", "Age of the oldest message waiting for the step.", step...),
+		workers:     desc("queue_sessions", "Sessions of the step that may be given work.", step...),
+		admitted:    desc("hops_admitted_total", "Hops admitted to the step's queue: the left side of the ledger.", step...),
+		hops:        desc("hops_total", "Hops of the step by their end.", "step", "outcome"),
+		redelivered: desc("hops_redelivered_total", "Attempts after the first.", step...),
+		duration:    desc("hop_duration_seconds", "Time from dispatch to the answer DONE.", step...),
+		quar:        desc("quarantine_messages", "Messages set aside and still kept.", step...),
+		failed:      desc("hops_failed_total", "Answers FAIL.", step...),
+		crashed:     desc("hops_crashed_total", "Running hops whose process ended.", step...),
+		refused:     desc("hops_refused_total", "Answers that came late, twice or for nothing.", step...),
+		balanced:    desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge(ch, c.build, 1, c.version, c.zeromq)
+	gauge(ch, c.started, float64(c.since.UnixMilli())/1000)
+	for _, sat := range c.rooms.Satellites() {
+		for _, in := range sat.Instances {
+			c.instance(ch, in)
+		}
+	}
+	c.steps(ch, c.rooms.Steps())
+}
+
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (c *collector) instance(ch chan<- prometheus.Metric, in supervisor.InstanceStatus) {
+	labels := []string{in.Ref.Name, strconv.Itoa(in.Ref.WID)}
+	for _, state := range states {
+		gauge(ch, c.state, one(in.State == state), append(labels[:2:2], state.String())...)
+	}
+	gauge(ch, c.up, one(in.State == supervisor.Running), labels...)
+	counter(ch, c.restarts, float64(in.Restarts), labels...)
+	counter(ch, c.logLost, float64(in.LogLost), labels...)
+	if in.PID == 0 {
+		return
+	}
+	gauge(ch, c.startTime, float64(in.Started.UnixMilli())/1000, labels...)
+	// The process may end between the snapshot and this look; then it simply has no usage any more.
+	if u, err := readUsage(in.PID); err == nil {
+		counter(ch, c.cpu, u.cpu, labels...)
+		gauge(ch, c.rss, float64(u.rss), labels...)
+	}
+}
+
+func (c *collector) steps(ch chan<- prometheus.Metric, steps []bus.QueueStatus) {
+	balanced := true
+	for _, q := range steps {
+		balanced = balanced && q.Ledger.Balanced()
+		gauge(ch, c.waiting, float64(q.Waiting), q.Step)
+		gauge(ch, c.bytes, float64(q.Bytes), q.Step)
+		gauge(ch, c.inFlight, float64(q.InFlight), q.Step)
+		gauge(ch, c.held, float64(q.Held), q.Step)
+		gauge(ch, c.oldest, q.OldestAge.Seconds(), q.Step)
+		gauge(ch, c.workers, float64(q.Workers), q.Step)
+		gauge(ch, c.quar, float64(q.Quarantine), q.Step)
+		counter(ch, c.admitted, float64(q.Ledger.Admitted), q.Step)
+		counter(ch, c.redelivered, float64(q.Ledger.Redelivered), q.Step)
+		counter(ch, c.hops, float64(q.Ledger.Done), q.Step, "done")
+		counter(ch, c.hops, float64(q.Ledger.Quarantined), q.Step, "quarantined")
+		counter(ch, c.hops, float64(q.Ledger.Expired), q.Step, "expired")
+		counter(ch, c.hops, float64(q.Ledger.Cancelled), q.Step, "cancelled")
+		counter(ch, c.hops, float64(q.Ledger.Dropped), q.Step, "dropped")
+		counter(ch, c.failed, float64(q.Failed), q.Step)
+		counter(ch, c.crashed, float64(q.Crashed), q.Step)
+		counter(ch, c.refused, float64(q.Refused), q.Step)
+		ch <- prometheus.MustNewConstHistogram(c.duration, q.Latency.Count(), q.Latency.Sum.Seconds(), cumulative(&q.Latency), q.Step)
+	}
+	gauge(ch, c.balanced, one(balanced))
+}
+
+// cumulative turns the bus's buckets into Prometheus's, where each holds all below its bound.
+func cumulative(h *bus.Histogram) map[float64]uint64 {
+	buckets := map[float64]uint64{}
+	sum := uint64(0)
+	for i, bound := range h.Bounds() {
+		sum += h.Counts[i]
+		buckets[bound] = sum
+	}
+	return buckets
+}

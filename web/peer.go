@@ -1,0 +1,86 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// access is what a caller may do; each level includes those below it.
+type access int
+
+const (
+	accessNone access = iota
+	accessRead
+	accessSend
+	accessOperate
+)
+
+// doorKey is the context key under which a connection's access level travels.
+type doorKey struct{}
+
+// unixDoor asks the kernel who is at the other end of a unix socket's connection: the daemon's own user and root may
+// operate, nobody else may anything (the file's mode refuses them already; this holds when somebody changed it).
+func unixDoor(ctx context.Context, c net.Conn) context.Context {
+	level := accessNone
+	if uid, err := peerUID(c); err == nil && (uid == 0 || uid == uint32(os.Geteuid())) {
+		level = accessOperate
+	}
+	return context.WithValue(ctx, doorKey{}, level)
+}
+
+func tcpDoor(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, doorKey{}, accessSend)
+}
+
+func peerUID(c net.Conn) (uint32, error) {
+	sc, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0, fmt.Errorf("cannot tell the peer of a %T", c)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, err
+	}
+	if credErr != nil {
+		return 0, credErr
+	}
+	return cred.Uid, nil
+}
+
+// allowed says whether the caller of r may do what needs the level.
+func allowed(r *http.Request, need access) bool {
+	level, _ := r.Context().Value(doorKey{}).(access)
+	return level >= need
+}
+
+// sameHost refuses a TCP request whose Host is not a loopback name, which is how a foreign page reaches a local server
+// through a name of its own (DNS rebinding). The unix socket has no host to check.
+func sameHost(r *http.Request) bool {
+	if level, _ := r.Context().Value(doorKey{}).(access); level == accessOperate {
+		return true
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,137 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dsat/dsat/bus"
+	"github.com/dsat/dsat/supervisor"
+	"github.com/dsat/dsat/topology"
+	"github.com/dsat/dsat/web/control"
+)
+
+// Config is what a Server needs to answer.
+type Config struct {
+	Topology   *topology.Topology
+	RunDir     string
+	StateDir   string
+	Epoch      uint32
+	Version    control.Version
+	Log        *slog.Logger
+	Hub        *Hub
+	Supervisor *supervisor.Supervisor
+	Bus        *bus.Bus // nil when nothing in the topology speaks to it
+	Down       func()   // begins the end of the daemon; returns at once
+}
+
+// Server is every door of the daemon. Open binds them, Serve answers, Close ends both.
+type Server struct {
+	cfg   Config
+	hub   *Hub
+	since time.Time
+
+	unix    net.Listener
+	tcp     net.Listener
+	servers []*http.Server
+	serving sync.WaitGroup
+	closing chan struct{} // closed first, so that followers of streams leave and Shutdown ends
+
+	mu    sync.Mutex
+	state string // starting, running, stopping
+}
+
+// Open binds the unix socket, and the TCP listener when the topology names one. Nothing is answered before Serve.
+func Open(cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, hub: cfg.Hub, since: time.Now(), closing: make(chan struct{}), state: "starting"}
+	socket := filepath.Join(cfg.RunDir, control.SocketName)
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot remove the old control socket: %w", err)
+	}
+	var err error
+	if s.unix, err = net.Listen("unix", socket); err != nil {
+		return nil, fmt.Errorf("cannot open the control socket: %w", err)
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot protect the control socket: %w", err), s.unix.Close())
+	}
+	if addr := cfg.Topology.Daemon.HTTP; addr != "" {
+		if s.tcp, err = net.Listen("tcp", addr); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot listen for HTTP on %s: %w (choose another with --http HOST:PORT, or --http '' for the unix socket only)", addr, err), s.unix.Close())
+		}
+	}
+	return s, nil
+}
+
+// Serve answers on every door until Close.
+func (s *Server) Serve() {
+	mux := s.mux()
+	s.serve(s.unix, unixDoor, mux)
+	if s.tcp != nil {
+		s.serve(s.tcp, tcpDoor, mux)
+	}
+}
+
+func (s *Server) serve(l net.Listener, door func(context.Context, net.Conn) context.Context, mux http.Handler) {
+	server := &http.Server{
+		Handler:           mux,
+		ConnContext:       door,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+	s.servers = append(s.servers, server)
+	s.serving.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.cfg.Log.Error("a door closed by itself", "address", l.Addr().String(), "err", err)
+		}
+	})
+}
+
+// Close ends the streams, lets answers under way finish for a moment, and closes the doors.
+func (s *Server) Close() {
+	close(s.closing)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, server := range s.servers {
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
+	}
+	if len(s.servers) == 0 {
+		_ = s.unix.Close()
+		if s.tcp != nil {
+			_ = s.tcp.Close()
+		}
+	}
+	s.serving.Wait()
+}
+
+// HTTP is the address the TCP listener is bound to, "" without one.
+func (s *Server) HTTP() string {
+	if s.tcp == nil {
+		return ""
+	}
+	return s.tcp.Addr().String()
+}
+
+// SetState tells what the daemon is doing: starting, running or stopping.
+func (s *Server) SetState(state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+}
+
+func (s *Server) getState() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
