@@ -1,0 +1,480 @@
+"""Satellites in Python: a function becomes a worker or a source of dsatd.
+
+    import dsat
+
+    def work(m):                      # called for each message, one at a time
+        load = m.json()["load1"]
+        if load > 4:
+            return {"alarm": load}    # None, bytes, str, or what JSON can write; or yield several
+
+    dsat.run(work)
+
+A message is acknowledged, together with what it gave rise to, when the function returned. An exception gives it back: it is
+tried again, unless it is dsat.Permanent. A message may come again after a crash, with the same m.id.
+`yield dsat.To("csv", value)` sends along one link only. A source is an iterable: dsat.source(generator()).
+
+Needs pyzmq (Debian: python3-zmq). If the interpreter that runs has none, Debian's own /usr/bin/python3 takes its place.
+This file is an implementation of bus/wire by its specification alone.
+"""
+import collections
+import json
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+import traceback
+
+try:
+    import zmq
+    from zmq.utils.monitor import recv_monitor_message
+except ImportError:
+    _DEBIAN = "/usr/bin/python3"
+    if os.path.exists(_DEBIAN) and "DSAT_REEXEC" not in os.environ and "DSAT_BUS" in os.environ:
+        os.environ["DSAT_REEXEC"] = "1"
+        os.execv(_DEBIAN, [_DEBIAN] + getattr(sys, "orig_argv", [None] + sys.argv)[1:])
+    sys.exit("cannot reach the bus: no pyzmq in %s; apt install python3-zmq" % sys.executable)
+
+FRAME = struct.Struct("<IBBHII")            # magic version flags zero length count
+RECORD = struct.Struct("<IBBHIHHQQQq")      # length kind flags port epoch codec hops n m id time
+OUTPUT = struct.Struct("<IHH")              # length port codec
+MAGIC, VERSION, MAX_FRAME, MAX_RECORDS, MAX_BODY, ALL_LINKS = 0x54415344, 1, 65536, 1024, 16 << 20, 0xFFFF
+(HELLO, WELCOME, CREDIT, DATA, OUT, DONE, FAIL, PROGRESS, EMIT, ACCEPTED, CANCEL, ROUTES, DRAIN, PING, PONG, BYE,
+ ERROR) = range(1, 18)
+CODECS = ["raw", "text", "json", "cbor", "struct"]
+PATIENCE = 30.0                             # seconds that we outlive the daemon
+HELLO_AGAIN = 1
+
+Record = collections.namedtuple("Record", "kind flags port epoch codec hops n m id time body", defaults=(0,) * 9 + (b"",))
+
+
+class Permanent(Exception):
+    """Raised by a handler: the message is not worth another attempt."""
+
+
+class WireError(Exception):
+    """The other side does not speak the protocol."""
+
+
+class To(collections.namedtuple("To", "step value")):
+    """A value for one link only."""
+
+
+class Message(collections.namedtuple("Message", "payload codec id task source attempt hops time")):
+    """payload is bytes; source the step it came from ("": outside); attempt counts from 1; time is Unix seconds."""
+
+    def json(self):
+        return json.loads(self.payload)
+
+    def text(self):
+        return self.payload.decode()
+
+
+def _padded(n):
+    return (n + 7) & ~7
+
+
+def pack(records):
+    """Records -> the bytes of one frame. The caller minds the limits."""
+    parts, size = [b""], FRAME.size
+    for r in records:
+        body = bytes(r.body) + bytes(_padded(len(r.body)) - len(r.body))
+        parts.append(RECORD.pack(len(r.body), *r[:-1]))
+        parts.append(body)
+        size += RECORD.size + len(body)
+    parts[0] = FRAME.pack(MAGIC, VERSION, 0, 0, size, len(records))
+    return b"".join(parts)
+
+
+def frames(records):
+    """Records -> frames within the limits."""
+    batch, size = [], FRAME.size
+    for r in records:
+        n = RECORD.size + _padded(len(r.body))
+        if batch and (len(batch) == MAX_RECORDS or size + n > MAX_FRAME):
+            yield pack(batch)
+            batch, size = [], FRAME.size
+        batch.append(r)
+        size += n
+    if batch:
+        yield pack(batch)
+
+
+def parse(frame):
+    """The bytes of one frame -> records; WireError unless the whole frame is well-formed."""
+    if len(frame) < FRAME.size + RECORD.size:
+        raise WireError("short")
+    magic, version, flags, zero, length, count = FRAME.unpack_from(frame)
+    if magic != MAGIC or version != VERSION or flags or zero or length != len(frame) or not count:
+        raise WireError("frame header")
+    if count > MAX_RECORDS or (count > 1 and length > MAX_FRAME):
+        raise WireError("too big")
+    records, at = [], FRAME.size
+    for _ in range(count):
+        if at + RECORD.size > length:
+            raise WireError("lengths")
+        size, *head = RECORD.unpack_from(frame, at)
+        start, at = at + RECORD.size, at + RECORD.size + _padded(size)
+        if size > MAX_BODY or at > length or any(frame[start + size:at]) or not HELLO <= head[0] <= ERROR:
+            raise WireError("record")
+        records.append(Record(*head, frame[start:start + size]))
+        if head[0] == DONE:
+            unpack_outputs(records[-1].body)
+    if at != length:
+        raise WireError("lengths")
+    return records
+
+
+def pack_outputs(outputs):
+    """[(port, codec, payload)] -> the body of DONE."""
+    return b"".join(OUTPUT.pack(len(p), port, codec) + p + bytes(_padded(len(p)) - len(p)) for port, codec, p in outputs)
+
+
+def unpack_outputs(body):
+    """The body of DONE -> [(port, codec, payload)]."""
+    outputs, at = [], 0
+    while at < len(body):
+        if at + OUTPUT.size > len(body):
+            raise WireError("outputs")
+        size, port, codec = OUTPUT.unpack_from(body, at)
+        start, at = at + OUTPUT.size, at + OUTPUT.size + _padded(size)
+        if at > len(body) or any(body[start + size:at]):
+            raise WireError("outputs")
+        outputs.append((port, codec, body[start:start + size]))
+    return outputs
+
+
+def encode(value):
+    """A value -> (codec, payload)."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return 0, bytes(value)
+    if isinstance(value, str):
+        return 1, value.encode()
+    return 2, json.dumps(value, separators=(",", ":")).encode()
+
+
+class _Stop(BaseException):
+    """Interrupts a source that is to stop."""
+
+
+class _Bus:
+    """One thread owns the socket; the main thread runs the user's code. They share deques and one condition."""
+
+    def __init__(self, is_source):
+        env = os.environ
+        self.hello = {"step": env["DSAT_NAME"], "wid": int(env["DSAT_WID"]), "incarnation": env["DSAT_INCARNATION"],
+                      "token": env["DSAT_TOKEN"], "pid": os.getpid(), "concurrency": 1, "source": is_source, "sdk": "python-1"}
+        self.is_source = is_source
+        self.changed = threading.Condition()
+        self.inbox = collections.deque()        # (session, place, Record)
+        self.answers = collections.deque()      # (session, place, Record or None, [Record of OUT])
+        self.fresh = collections.deque()        # EMITs to send
+        self.unaccepted = collections.deque()   # EMITs sent and not accepted
+        self.session = self.epoch = self.emitted = self.accepted = self.bytes = 0
+        self.window = (0, 0)
+        self.routes, self.sources, self.max_body = [], [], MAX_BODY
+        self.in_hand = self.place = 0
+        self.gone = set()                       # hops cancelled before they began
+        self.draining = self.stopping = self.finished = self.bye = self.over = self.welcome = self.woken = False
+        self.interruptible = self.nudged = False
+        self.alone = time.monotonic()           # since when there is no session; None: there is one
+        self.wake_out, self.wake_in = os.pipe()
+        os.set_blocking(self.wake_out, False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self.terminate)
+        self.thread = threading.Thread(target=self.guard, daemon=True)
+        self.thread.start()
+
+    def wake(self):
+        if not self.woken:
+            self.woken = True
+            os.write(self.wake_in, b"!")
+
+    def terminate(self, *_):
+        if self.nudged:                         # DRAIN of a source: by ourselves, to get it out of a sleep
+            self.nudged = False
+        else:
+            self.stopping = True
+        self.wake()
+        if self.interruptible:
+            self.interruptible = False
+            raise _Stop
+
+    # What follows runs in the thread of the socket.
+
+    def guard(self):
+        try:
+            self.loop()
+        except BaseException:  # without this thread the process is deaf: better to be started anew
+            traceback.print_exc()
+            os._exit(1)
+
+    def loop(self):
+        context = zmq.Context()
+        self.socket = context.socket(zmq.DEALER)
+        for option, value in ((zmq.LINGER, 0), (zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.IMMEDIATE, 1),
+                              (zmq.RECONNECT_IVL, 20), (zmq.RECONNECT_IVL_MAX, 500)):
+            self.socket.setsockopt(option, value)
+        monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self.socket.connect(os.environ["DSAT_BUS"])
+        poller = zmq.Poller()
+        for s in (self.socket, monitor, self.wake_out):
+            poller.register(s, zmq.POLLIN)
+        while not self.over:
+            left = None if self.alone is None else self.alone + PATIENCE - time.monotonic()
+            ready = {} if left is not None and left <= 0 else dict(poller.poll(None if left is None else left * 1000 + 1))
+            if left is not None and left <= 0:
+                if self.bye:
+                    break
+                sys.stderr.write("cannot go on: dsatd was away for %d s\n" % PATIENCE)
+                sys.stderr.flush()
+                os._exit(1)
+            if monitor in ready:
+                self.connection(recv_monitor_message(monitor)["event"])
+            if self.wake_out in ready:
+                os.read(self.wake_out, 64)
+                self.woken = False
+            self.receive()
+            self.send()
+            if self.stopping and not self.welcome:
+                break
+        with self.changed:
+            self.over = True
+            self.changed.notify_all()
+        self.socket.disable_monitor()
+        context.destroy(linger=0)
+
+    def connection(self, event):
+        if event == zmq.EVENT_DISCONNECTED:
+            self.lose()
+        else:
+            self.greet()
+
+    def lose(self):
+        """The session is over: what was not begun is given to others."""
+        if self.alone is None:
+            self.alone = time.monotonic()
+        with self.changed:
+            self.welcome = False
+            self.session += 1
+            self.inbox.clear()
+            self.answers.clear()
+            self.in_hand, self.place = 0, 0
+            self.gone.clear()
+
+    def greet(self):
+        self.lose()
+        self.put([Record(HELLO, body=json.dumps(self.hello).encode())])
+
+    def put(self, records):
+        try:
+            for frame in frames(records):
+                self.socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:  # no connection: its end is reported, and answers are void then
+            pass
+
+    def receive(self):
+        while not self.over:
+            try:
+                frame = self.socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            with self.changed:
+                for r in parse(frame):
+                    self.take(r)
+                self.changed.notify_all()
+
+    def take(self, r):
+        if r.kind == WELCOME:
+            self.welcomed(json.loads(r.body))
+        elif r.kind == ERROR:
+            if r.n != HELLO_AGAIN:
+                sys.stderr.write("dsatd ended the session: %s (code %d)\n" % (r.body.decode(errors="replace"), r.n))
+                sys.stderr.flush()
+                os._exit(1)
+            if self.welcome:  # else HELLO is under way already
+                self.greet()
+        elif not self.welcome:
+            return
+        elif r.kind == DATA and not self.bye:
+            self.inbox.append((self.session, self.place, r))
+            self.place += 1
+            self.in_hand += 1
+        elif r.kind == CREDIT:
+            self.window = (r.n, r.m)
+        elif r.kind == ACCEPTED:
+            self.accept(r.n)
+        elif r.kind == CANCEL:
+            self.gone.add(r.n)
+        elif r.kind == ROUTES:
+            links = json.loads(r.body)
+            self.routes, self.sources = links["routes"], links["from"]
+        elif r.kind == DRAIN:
+            self.draining = True
+            if self.is_source:
+                self.nudged = True
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+        elif r.kind == PING:
+            self.put([Record(PONG, epoch=self.epoch, n=r.n)])
+        elif r.kind == BYE:
+            self.over = self.bye and (self.stopping or self.finished and not self.draining)
+            self.welcome, self.alone = False, time.monotonic()      # drained: the signal is to follow
+
+    def welcomed(self, w):
+        self.welcome, self.alone, self.bye = True, None, False
+        self.epoch, self.window = w["epoch"], (w["emit_messages"], w["emit_bytes"])
+        self.routes, self.sources = w.get("routes") or [], w.get("from") or []
+        self.max_body = w.get("max_body") or MAX_BODY
+        self.accept(w["accepted"])
+        self.fresh.extendleft(reversed(self.unaccepted))
+        self.unaccepted.clear()
+
+    def accept(self, n):
+        for queue in (self.unaccepted, self.fresh):
+            while queue and queue[0].n <= n:
+                self.bytes -= len(queue.popleft().body)
+        self.accepted = max(self.accepted, n)
+
+    def send(self):
+        if self.stopping:
+            with self.changed:                  # a source may wait for room
+                self.changed.notify_all()
+        if not self.welcome or self.bye:
+            return
+        records, first, last, end = [], 0, 0, None      # a range of DONEs: first to last, the last at place end
+
+        def close():
+            if end is not None:
+                records.append(Record(DONE, epoch=self.epoch, n=first, m=last if last > first else 0))
+
+        while self.answers:
+            session, place, answer, staged = self.answers.popleft()
+            if session != self.session:
+                continue
+            self.in_hand -= 1
+            if answer.kind == DONE and not answer.body and not staged:
+                if end is not None and place == end + 1:
+                    last, end = answer.n, place
+                    continue
+                close()
+                first, last, end = answer.n, answer.n, place
+                continue
+            close()
+            end = None
+            records += [r._replace(epoch=self.epoch) for r in staged + [answer]]
+        close()
+        while self.fresh:
+            self.unaccepted.append(self.fresh.popleft())
+            records.append(self.unaccepted[-1]._replace(epoch=self.epoch))
+        if self.is_source:
+            leave = self.finished and self.accepted == self.emitted
+        else:
+            leave = (self.draining or self.stopping) and not self.in_hand
+            if self.stopping and not leave:
+                records.append(Record(CREDIT, epoch=self.epoch))
+        if leave:
+            self.bye = True
+            records.append(Record(BYE, epoch=self.epoch))
+        self.put(records)
+
+    # What follows runs in the main thread.
+
+    def port(self, value):
+        """A value -> (port, codec, payload)."""
+        port = ALL_LINKS
+        if isinstance(value, To):
+            if value.step not in self.routes:
+                raise Permanent("cannot emit to %r: the links are %s" % (value.step, ", ".join(self.routes) or "none"))
+            port, value = self.routes.index(value.step), value.value
+        codec, payload = encode(value)
+        if len(payload) > self.max_body:
+            raise Permanent("cannot emit %d bytes: a payload may have %d" % (len(payload), self.max_body))
+        return port, codec, payload
+
+    def work(self, handler):
+        while True:
+            with self.changed:
+                while not self.inbox and not self.over:
+                    self.changed.wait()
+                if self.over:
+                    return
+                session, place, r = self.inbox.popleft()
+            answer, staged = Record(DONE, n=r.n), []
+            if r.n not in self.gone:
+                answer, staged = self.handle(handler, r)
+            self.answers.append((session, place, answer, staged))
+            self.wake()
+
+    def handle(self, handler, r):
+        source = self.sources[r.port] if r.port < len(self.sources) else ""
+        codec = CODECS[r.codec] if r.codec < len(CODECS) else "raw"
+        message = Message(r.body, codec, r.id, r.m, source, r.flags + 1, r.hops, r.time / 1e9)
+        try:
+            result = handler(message)
+            if result is None:
+                return Record(DONE, n=r.n), []
+            several = hasattr(result, "__next__")
+            outputs = [self.port(v) for v in result if v is not None] if several else [self.port(result)]
+        except Exception as e:
+            traceback.print_exc()
+            reason = "".join(traceback.format_exception_only(type(e), e)).strip()
+            return Record(FAIL, flags=0 if isinstance(e, Permanent) else 1, n=r.n, body=reason[:500].encode(errors="replace")), []
+        body = pack_outputs(outputs)
+        if FRAME.size + RECORD.size + len(body) > MAX_FRAME:
+            return Record(DONE, n=r.n), [Record(OUT, port=p, codec=c, n=r.n, body=b) for p, c, b in outputs]
+        return Record(DONE, n=r.n, body=body), []
+
+    def emit(self, value):
+        """Waits while the window is used up. False: nothing more is wanted."""
+        with self.changed:
+            while not (self.stopping or self.draining or self.over):
+                if self.welcome:
+                    port, codec, payload = self.port(value)
+                    waiting = self.emitted - self.accepted
+                    if min(self.window) > 0 and (not waiting or waiting < self.window[0]
+                                                 and self.bytes + len(payload) <= self.window[1]):
+                        break
+                self.changed.wait()
+            else:
+                return False
+            self.emitted += 1
+            self.bytes += len(payload)
+            self.fresh.append(Record(EMIT, port=port, codec=codec, n=self.emitted, body=payload))
+        self.wake()
+        return True
+
+    def pump(self, values):
+        iterator = iter(values)
+        while not (self.stopping or self.draining):
+            try:
+                self.interruptible = True
+                value = next(iterator)
+                self.interruptible = False
+            except (StopIteration, _Stop):
+                break
+            if not self.emit(value):
+                break
+        self.interruptible = False
+
+    def leave(self):
+        """Has BYE said when all is accepted, and waits for the end."""
+        self.finished = True
+        self.wake()
+        with self.changed:
+            while not self.over:
+                self.changed.wait()
+
+
+def run(handler):
+    """Calls handler for every message until dsatd says stop."""
+    _Bus(False).work(handler)
+
+
+def source(values):
+    """Emits every value of an iterable; returns when all are accepted, or after dsatd said stop."""
+    bus = _Bus(True)
+    try:
+        bus.pump(values)
+    finally:
+        bus.leave()

@@ -1,0 +1,213 @@
+"""Golden vectors of bus/wire, read and written by dsat.py, and the session against a daemon of a few lines."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+
+import dsat
+import zmq
+
+HERE = pathlib.Path(__file__).resolve().parent
+GOLDEN = json.loads((HERE / "../../bus/wire/testdata/golden.json").read_text())
+KINDS = {name: getattr(dsat, name) for name in (
+    "HELLO WELCOME CREDIT DATA OUT DONE FAIL PROGRESS EMIT ACCEPTED CANCEL ROUTES DRAIN PING PONG BYE ERROR".split())}
+FIELDS = [f for f in dsat.Record._fields if f not in ("kind", "body")]
+
+
+def wanted(r):
+    body = bytes.fromhex(r.get("body", ""))
+    if "outputs" in r:
+        body = dsat.pack_outputs([(o.get("port", 0), o.get("codec", 0), bytes.fromhex(o.get("payload", o.get("body", ""))))
+                                  for o in r["outputs"]])
+    return dsat.Record(kind=KINDS[r["kind"]], body=body, **{f: r.get(f, 0) for f in FIELDS})
+
+
+class Golden(unittest.TestCase):
+    def test_frames_are_read_and_written(self):
+        for f in GOLDEN["frames"]:
+            with self.subTest(f["name"]):
+                frame, records = bytes.fromhex(f["hex"]), [wanted(r) for r in f["records"]]
+                self.assertEqual(dsat.parse(frame), records)
+                self.assertEqual(dsat.pack(records), frame)
+
+    def test_bad_frames_are_refused(self):
+        for f in GOLDEN["refused"]:
+            with self.subTest(f["name"]), self.assertRaises(dsat.WireError):
+                dsat.parse(bytes.fromhex(f["hex"]))
+
+    def test_frames_stay_within_the_limits(self):
+        records = [dsat.Record(dsat.EMIT, n=i, body=bytes(i % 3000)) for i in range(1, 3000)]
+        back, sizes = [], []
+        for frame in dsat.frames(records):
+            sizes.append(len(frame))
+            back += dsat.parse(frame)
+        self.assertEqual(back, records)
+        self.assertLessEqual(max(sizes), dsat.MAX_FRAME)
+
+
+class Daemon:
+    """A ROUTER and one child."""
+
+    def __init__(self, test, program):
+        self.test, self.dir = test, tempfile.TemporaryDirectory()
+        self.address = "ipc://%s/bus.sock" % self.dir.name
+        self.context = zmq.Context()
+        self.bind()
+        path = pathlib.Path(self.dir.name, "satellite.py")
+        path.write_text(textwrap.dedent(program))
+        env = dict(os.environ, PYTHONPATH=str(HERE), DSAT_BUS=self.address, DSAT_TOKEN="t", DSAT_NAME="cpu", DSAT_WID="1",
+                   DSAT_INCARNATION="4294967297")
+        self.child = subprocess.Popen([sys.executable, str(path)], env=env, stderr=subprocess.DEVNULL)
+        test.addCleanup(self.close)
+        self.records, self.peer = [], None
+
+    def bind(self):
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.RCVTIMEO, 20000)
+        self.socket.bind(self.address)
+
+    def close(self):
+        self.child.kill()
+        self.child.wait()
+        self.socket.close(linger=0)
+        self.context.term()
+        self.dir.cleanup()
+
+    def read(self):
+        while not self.records:
+            self.peer, frame = self.socket.recv_multipart()
+            self.records = dsat.parse(frame)
+        return self.records.pop(0)
+
+    def send(self, *records):
+        self.socket.send_multipart([self.peer, dsat.pack([r._replace(epoch=1) for r in records])])
+
+    def welcome(self, **more):
+        hello = self.read()
+        self.test.assertEqual(hello.kind, dsat.HELLO)
+        body = dict(epoch=1, in_hand=32, bytes=1 << 20, emit_messages=4, emit_bytes=1 << 20, accepted=0, routes=["csv", "alarm"],
+                    deadline_ms=0, max_body=1 << 20, **{"from": ["clock"]})
+        body.update(more)
+        self.send(dsat.Record(dsat.WELCOME, body=json.dumps(body).encode()))
+        return json.loads(hello.body)
+
+    def ends(self, bye=True):
+        if bye:
+            self.test.assertEqual(self.read().kind, dsat.BYE)
+            self.send(dsat.Record(dsat.BYE))
+        return self.child.wait(20)
+
+
+WORKER = """
+    import dsat
+
+    def work(m):
+        if m.text() == "fail":
+            raise ValueError("no")
+        if m.text() == "poison":
+            raise dsat.Permanent("never")
+        if m.text() == "two":
+            return (v for v in ("a", dsat.To("alarm", {"x": m.source})))
+        if m.text() == "pid":
+            import os
+            return os.getpid()
+
+    dsat.run(work)
+    """
+
+SOURCE = """
+    import dsat, itertools, time
+
+    def ticks():
+        for i in itertools.count():
+            if i == 6:
+                time.sleep(3600)
+            yield {"i": i}
+
+    dsat.source(ticks())
+    """
+
+
+def data(n, payload, **more):
+    return dsat.Record(dsat.DATA, n=n, body=payload.encode(), codec=1, **more)
+
+
+class Session(unittest.TestCase):
+    def test_a_worker_answers_in_ranges_with_outputs_and_failures(self):
+        d = Daemon(self, WORKER)
+        hello = d.welcome()
+        self.assertEqual((hello["step"], hello["wid"], hello["incarnation"], hello["token"]), ("cpu", 1, "4294967297", "t"))
+        d.send(data(3, "x"), data(7, "x"), data(9, "fail"), data(11, "poison"), data(12, "two"))
+        done = set()
+        while not done >= {3, 7}:
+            r = d.read()
+            self.assertEqual(r.kind, dsat.DONE)
+            done |= {n for n in (3, 7) if r.n <= n <= max(r.n, r.m)}
+        r = d.read()
+        self.assertEqual((r.kind, r.flags, r.n, r.body), (dsat.FAIL, 1, 9, b"ValueError: no"))
+        r = d.read()
+        self.assertEqual((r.kind, r.flags, r.n), (dsat.FAIL, 0, 11))
+        r = d.read()
+        self.assertEqual((r.kind, r.n), (dsat.DONE, 12))
+        self.assertEqual(dsat.unpack_outputs(r.body), [(dsat.ALL_LINKS, 1, b"a"), (1, 2, b'{"x":"clock"}')])
+        d.send(dsat.Record(dsat.DRAIN))
+        self.assertEqual(d.read().kind, dsat.BYE)
+        d.send(dsat.Record(dsat.BYE))
+        d.child.send_signal(signal.SIGTERM)
+        self.assertEqual(d.child.wait(20), 0)
+
+    def test_sigterm_finishes_what_is_in_hand(self):
+        d = Daemon(self, WORKER)
+        d.welcome()
+        d.send(data(1, "x"))
+        self.assertEqual(d.read().kind, dsat.DONE)
+        d.child.send_signal(signal.SIGTERM)
+        r = d.read()
+        self.assertEqual((r.kind, r.n), (dsat.CREDIT, 0)) if r.kind == dsat.CREDIT else d.records.insert(0, r)
+        self.assertEqual(d.ends(), 0)
+
+    def test_a_source_keeps_to_its_window_and_ends_on_drain(self):
+        d = Daemon(self, SOURCE)
+        d.welcome()
+        self.assertEqual([d.read().n for _ in range(4)], [1, 2, 3, 4])
+        d.send(dsat.Record(dsat.ACCEPTED, n=4))
+        self.assertEqual([d.read().n for _ in range(2)], [5, 6])
+        d.send(dsat.Record(dsat.DRAIN), dsat.Record(dsat.ACCEPTED, n=6))
+        self.assertEqual(d.read().kind, dsat.BYE)
+        d.send(dsat.Record(dsat.BYE))
+        d.child.send_signal(signal.SIGTERM)
+        self.assertEqual(d.child.wait(20), 0)
+
+    def test_a_source_repeats_what_is_not_accepted_to_a_new_daemon(self):
+        d = Daemon(self, SOURCE)
+        d.welcome()
+        self.assertEqual([d.read().n for _ in range(4)], [1, 2, 3, 4])
+        d.socket.close(linger=0)
+        d.bind()
+        d.welcome(accepted=2, epoch=5)
+        records = [d.read() for _ in range(4)]
+        self.assertEqual([r.n for r in records], [3, 4, 5, 6])
+        self.assertEqual({r.epoch for r in records}, {5})
+
+    def test_hello_again(self):
+        d = Daemon(self, WORKER)
+        d.welcome()
+        d.send(dsat.Record(dsat.ERROR, n=dsat.HELLO_AGAIN))
+        d.welcome()
+        d.send(data(1, "pid"))
+        self.assertEqual(dsat.unpack_outputs(d.read().body), [(dsat.ALL_LINKS, 2, b"%d" % d.child.pid)])
+
+    def test_a_wrong_token_ends_it(self):
+        d = Daemon(self, WORKER)
+        d.read()
+        d.send(dsat.Record(dsat.ERROR, n=2, body=b"wrong token"))
+        self.assertEqual(d.ends(bye=False), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
