@@ -119,7 +119,7 @@ func (v *statusView) daemon(b *strings.Builder) {
 }
 
 func (v *statusView) satellites(b *strings.Builder) {
-	t := table{head: []string{"NAME", "WANT", "STATE", "INSTANCES", "PID", "RESTARTS", "SINCE", "WAITING", "INFLIGHT"}}
+	t := table{rows: make([][]cell, 0, len(v.status.Satellites)), head: []string{"NAME", "WANT", "STATE", "INSTANCES", "PID", "RESTARTS", "SINCE", "WAITING", "INFLIGHT"}}
 	for i := range v.status.Satellites {
 		s := &v.status.Satellites[i]
 		t.add(v.satelliteRow(s)...)
@@ -159,7 +159,7 @@ func (v *statusView) satelliteRow(s *control.Satellite) []cell {
 		held, flying = grouped(q.Waiting+q.Held), grouped(q.InFlight)
 	}
 	return []cell{text(s.Name), text(s.Want), {text: s.State, color: stateColor(s.State)},
-		number(fmt.Sprintf("%d/%d", ready, wanted)), number(pidOf(pid)), number(grouped(restarts)), number(v.since(latest)),
+		number(strconv.Itoa(ready) + "/" + strconv.Itoa(wanted)), number(pidOf(pid)), number(grouped(restarts)), number(v.since(latest)),
 		number(held), number(flying)}
 }
 

@@ -46,6 +46,11 @@ func (t *table) write(b *strings.Builder, paint bool) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
 		}
 	}
+	line := 1
+	for _, w := range widths {
+		line += w + 2
+	}
+	b.Grow((len(t.rows) + 1) * line)
 	head := make([]cell, len(t.head))
 	for i, h := range t.head {
 		head[i] = cell{text: h, color: bold, right: len(t.rows) > 0 && t.rows[0][i].right}
@@ -76,10 +81,13 @@ func writeRow(b *strings.Builder, row []cell, widths []int, paint bool) {
 	b.WriteByte('\n')
 }
 
+const blanks = "                                "
+
 func pad(b *strings.Builder, n int) {
-	for ; n > 0; n-- {
-		b.WriteByte(' ')
+	for ; n > len(blanks); n -= len(blanks) {
+		b.WriteString(blanks)
 	}
+	b.WriteString(blanks[:n])
 }
 
 func colored(s, color string, paint bool) string {
@@ -106,6 +114,9 @@ func stateColor(state string) string {
 
 // printable replaces what would steer the terminal: names, causes and reasons may hold what a satellite wrote.
 func printable(s string) string {
+	if isPlainASCII(s) {
+		return s // nearly always, and a status has thousands of fields
+	}
 	clean := func(r rune) rune {
 		if r != '\n' && (unicode.IsControl(r) || r == utf8.RuneError) {
 			return '\uFFFD'
@@ -113,4 +124,13 @@ func printable(s string) string {
 		return r
 	}
 	return strings.Map(clean, s)
+}
+
+func isPlainASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
