@@ -82,6 +82,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Sizes and limits in bytes and records.
@@ -223,3 +225,25 @@ func padded(n int) int { return (n + 7) &^ 7 }
 func RecordSize(n int) int { return RecordHeader + padded(n) }
 
 var le = binary.LittleEndian
+
+// ID numbers tasks and messages: the daemon's epoch in the upper 24 bits, a counter in the lower 40.
+type ID uint64
+
+// NewID joins the two halves.
+func NewID(epoch uint32, counter uint64) ID { return ID(uint64(epoch)<<40 | counter&(1<<40-1)) }
+
+// String is "epoch.counter".
+func (id ID) String() string {
+	return strconv.FormatUint(uint64(id)>>40, 10) + "." + strconv.FormatUint(uint64(id)&(1<<40-1), 10)
+}
+
+// ParseID reads "epoch.counter".
+func ParseID(s string) (ID, error) {
+	e, c, _ := strings.Cut(s, ".")
+	epoch, err1 := strconv.ParseUint(e, 10, 24)
+	counter, err2 := strconv.ParseUint(c, 10, 40)
+	if err1 != nil || err2 != nil {
+		return 0, fmt.Errorf("cannot read %q as a task or message: want EPOCH.NUMBER, as in 7.42", s)
+	}
+	return NewID(uint32(epoch), counter), nil
+}

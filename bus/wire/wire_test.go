@@ -286,3 +286,17 @@ func BenchmarkFrameOf64Bytes(b *testing.B) {
 		}
 	}
 }
+
+func TestIDsAreReadAsWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := ID(rapid.Uint64().Draw(t, "id"))
+		if got, err := ParseID(id.String()); err != nil || got != id {
+			t.Fatalf("%v: %v, %v", id, got, err)
+		}
+	})
+	for _, s := range []string{"", "7", "7.", ".7", "a.b", "1.2.3", "-1.2", "99999999999.1"} {
+		if _, err := ParseID(s); err == nil {
+			t.Errorf("%q was read", s)
+		}
+	}
+}

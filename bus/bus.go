@@ -1,0 +1,266 @@
+// Package bus carries messages between the satellites of a topology and follows each of them until it is done.
+//
+// The one loop in orchester.go owns all state: steps with their queues, sessions, hops, tasks. Carriers bring whole frames
+// of bus/wire to it through one bounded channel and take frames away from per-peer outboxes: ZeroMQ (carrier_zmq.go), the
+// stream of a go-plugin satellite (carrier_plugin.go), standard input and output of a filter (carrier_filter.go). The loop
+// cannot tell them apart. It never sends and never blocks.
+//
+// Goroutines: the loop; the notifier, which calls Config's functions; two for ZeroMQ (the socket's owner and the watcher of
+// its descriptor); three for each plugin (attach, which becomes its reader, writer, and its watch) and two for each filter. Serve starts all that
+// are not bound to a process and waits for every one of them before it returns.
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/dsat/dsat/bus/plug"
+	"github.com/dsat/dsat/topology"
+)
+
+// Config is what a bus needs. Hello, Fault and Event are called from one goroutine of the bus, one after the other, never
+// from its loop: they may take their time, but what they wait for must not wait for the bus's notifications.
+type Config struct {
+	Topology *topology.Topology
+	RunDir   string // the socket bus.sock and the plugins' directories are made here; must exist, mode 0700
+	Epoch    uint32 // of this run of the daemon
+	Log      *slog.Logger
+	Hello    func(ref topology.Ref, inc topology.Incarnation)             // said HELLO and was welcomed
+	Fault    func(ref topology.Ref, inc topology.Incarnation, why string) // broke the protocol or its deadline: is to be killed
+	Event    func(Event)
+}
+
+// Event is one thing that happened on the bus, for people.
+type Event struct {
+	Time time.Time
+	Step string
+	Ref  topology.Ref // zero Name: of no instance
+	Inc  topology.Incarnation
+	Text string
+}
+
+// Kind classifies an Error for programs.
+type Kind string
+
+// The closed set of Kind.
+const (
+	KindInvalid     Kind = "invalid"
+	KindNotFound    Kind = "not_found"
+	KindUnavailable Kind = "unavailable" // the bus is shut or closed
+	KindTimeout     Kind = "timeout"     // the context ended first
+)
+
+// Error is what all methods that can be asked for wrong things return.
+type Error struct {
+	Kind Kind
+	Text string // "cannot X: why"
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// SocketName is the ROUTER's file name in the run directory.
+const SocketName = "bus.sock"
+
+// Bus carries the messages of one topology.
+type Bus struct {
+	cfg     Config
+	url     string
+	start   time.Time
+	in      chan inbound
+	mail    mailbox
+	notes   notifier
+	zmq     *zmqCarrier
+	buffers chan []byte // free memory of inbound frames
+	done    chan struct{}
+	end     sync.Once
+	group   sync.WaitGroup // goroutines of plugins and filters
+	loop    *orchester
+}
+
+// inboundFrames bounds what carriers may be ahead of the loop.
+const inboundFrames = 256
+
+// New makes a bus and binds its socket, so that satellites may be started before Serve runs.
+func New(cfg Config) (*Bus, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	path := filepath.Join(cfg.RunDir, SocketName)
+	if len(path) > 100 {
+		return nil, fmt.Errorf("cannot open the bus: the path %s is longer than the 100 bytes a socket may have; choose a shorter --run-dir", path)
+	}
+	b := &Bus{cfg: cfg, url: "ipc://" + path, start: time.Now(), in: make(chan inbound, inboundFrames),
+		buffers: make(chan []byte, 64), done: make(chan struct{})}
+	b.mail.wake = make(chan struct{}, 1)
+	b.notes.wake = make(chan struct{}, 1)
+	b.loop = newOrchester(b)
+	z, err := newZMQ(b)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the bus at %s: %w", b.url, err)
+	}
+	b.zmq = z
+	return b, nil
+}
+
+// Serve runs the bus until ctx ends or Close is called. It returns nil after every goroutine of the bus has ended.
+func (b *Bus) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, b.shutdown)
+	defer stop()
+	var own sync.WaitGroup
+	own.Go(func() { b.notes.run(b.done) })
+	own.Go(b.zmq.run)
+	b.loop.run()
+	own.Wait()
+	b.group.Wait()
+	return nil
+}
+
+// Close ends Serve. Messages still held are lost with it.
+func (b *Bus) Close() { b.shutdown() }
+
+func (b *Bus) shutdown() { b.end.Do(func() { close(b.done) }) }
+
+// now is the tracker's time.
+func (b *Bus) now() int64 { return int64(time.Since(b.start)) }
+
+// deliver hands what a carrier received to the loop; it waits while the loop is behind, and reports false when the bus is closed.
+func (b *Bus) deliver(ev inbound) bool {
+	select {
+	case b.in <- ev:
+		return true
+	case <-b.done:
+		return false
+	}
+}
+
+// Admit prepares the bus for one life of an instance and returns the environment by which its process finds it.
+func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation) []string {
+	sat := b.cfg.Topology.Satellite(ref.Name)
+	if sat == nil || (sat.Speaks != topology.SpeaksBus && !sat.Speaks.Filter()) {
+		return nil
+	}
+	token := newToken()
+	b.mail.post(func(o *orchester) { o.admit(ref, inc, token) })
+	if sat.Speaks != topology.SpeaksBus {
+		return nil
+	}
+	env := []string{"DSAT_BUS=" + b.url, "DSAT_TOKEN=" + token}
+	if sat.Plugin == "" {
+		return env
+	}
+	dir := b.pluginDir(inc)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		b.cfg.Log.Error("cannot make the socket directory of a plugin", "instance", ref.String(), "error", err)
+	}
+	h := plug.Handshake()
+	return append(env, h.MagicCookieKey+"="+h.MagicCookieValue, "PLUGIN_UNIX_SOCKET_DIR="+dir,
+		"PLUGIN_PROTOCOL_VERSIONS="+strconv.Itoa(plug.ProtocolVersion))
+}
+
+func (b *Bus) pluginDir(inc topology.Incarnation) string {
+	return filepath.Join(b.pluginRoot(), inc.String())
+}
+
+func newToken() string {
+	var t [16]byte
+	_, _ = rand.Read(t[:]) // never fails
+	return hex.EncodeToString(t[:])
+}
+
+// Spawned tells that the process runs. in and out are our ends of a filter's standard input and output, non-blocking; the bus
+// owns them from now on. Both are nil for everything else.
+func (b *Bus) Spawned(ref topology.Ref, inc topology.Incarnation, pid int, in, out *os.File) {
+	b.mail.post(func(o *orchester) { o.spawned(ref, inc, pid, in, out) })
+}
+
+// Handshake hands over the first line of a plugin's standard output.
+func (b *Bus) Handshake(ref topology.Ref, inc topology.Incarnation, line string) {
+	b.mail.post(func(o *orchester) { o.handshake(ref, inc, line) })
+}
+
+// Gone tells that the process was reaped, or never started: why, and its last log lines. What it had in hand goes back to the
+// head of its queue as soon as all it had sent is read.
+func (b *Bus) Gone(ref topology.Ref, inc topology.Incarnation, cause string, last []string) {
+	b.mail.post(func(o *orchester) { o.gone(ref, inc, cause, last) })
+}
+
+// Drain gives an instance no more work and returns when all it had is answered and it has said BYE (a filter: when all is
+// answered), when it has no session, or with ctx's cause.
+func (b *Bus) Drain(ctx context.Context, ref topology.Ref, inc topology.Incarnation) error {
+	drained := make(chan struct{})
+	b.mail.post(func(o *orchester) { o.drain(ref, inc, drained) })
+	select {
+	case <-drained:
+		return nil
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("cannot drain %v: it did not finish what it had in hand: %w", ref, context.Cause(ctx))
+	}
+}
+
+// Shut closes the doors: Send is refused from now on. What is on its way goes on.
+func (b *Bus) Shut() { b.mail.post(func(o *orchester) { o.shut = true }) }
+
+// Idle returns nil when nothing waits, is held or in flight, and no source has anything unaccepted; else what is left, with ctx's cause.
+func (b *Bus) Idle(ctx context.Context) error {
+	idle := make(chan struct{})
+	b.mail.post(func(o *orchester) { o.idle = append(o.idle, idle) })
+	select {
+	case <-idle:
+		return nil
+	case <-b.done:
+		return errClosed
+	case <-ctx.Done():
+		l := b.Ledger()
+		return fmt.Errorf("cannot wait longer until nothing is in flight: %d held, %d in flight: %w", l.Held, l.InFlight, context.Cause(ctx))
+	}
+}
+
+// Alive returns nil when the loop answered.
+func (b *Bus) Alive(ctx context.Context) error {
+	_, err := ask(ctx, b, func(*orchester) (struct{}, error) { return struct{}{}, nil })
+	return err
+}
+
+var errClosed = &Error{KindUnavailable, "cannot ask the bus: it is closed"}
+
+// ask runs f in the loop and returns its answer.
+func ask[T any](ctx context.Context, b *Bus, f func(*orchester) (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	c := make(chan answer, 1)
+	b.mail.post(func(o *orchester) {
+		v, err := f(o)
+		c <- answer{v, err}
+	})
+	var zero T
+	select {
+	case a := <-c:
+		return a.v, a.err
+	case <-b.done:
+		return zero, errClosed
+	case <-ctx.Done():
+		return zero, &Error{KindTimeout, "cannot wait longer for the bus: " + context.Cause(ctx).Error()}
+	}
+}
+
+// IsNotFound reports whether err says that what was named does not exist.
+func IsNotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == KindNotFound
+}
+
+// pluginRoot holds the socket directories of all plugins.
+func (b *Bus) pluginRoot() string { return filepath.Join(b.cfg.RunDir, "p") }

@@ -1,0 +1,316 @@
+package bus
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// filterCarrier makes a peer of a program that reads messages from its standard input and answers on its standard output.
+// The writer turns DATA into questions, the reader turns answers into DONE or EMIT; both speak bus/wire to the loop.
+type filterCarrier struct {
+	bus     *Bus
+	mode    topology.Mode
+	form    framing
+	in, out *os.File      // its stdin and stdout; each may be nil
+	exited  chan struct{} // the process is gone, or the bus is closed
+	gone    sync.Once
+	left    chan struct{} // nobody wants anything any more
+	dropped sync.Once
+	window  window // of a source
+
+	mu    sync.Mutex
+	asked []uint64 // dispatches written and not answered, in order
+}
+
+// How long the output of a process that is gone is read on. A grandchild may hold it open for ever.
+const (
+	lastWords   = 100 * time.Millisecond
+	sourceWords = 10 * time.Second // of a source: its lines wait in the pipe while the queues below are full
+)
+
+// complaint is a fault that shows only if the process lives on.
+type complaint string
+
+func (c complaint) Error() string { return string(c) }
+
+func (b *Bus) startFilter(sat *topology.Satellite, in, out *os.File) *peer {
+	c := &filterCarrier{bus: b, mode: sat.Mode, form: newFraming(sat), in: in, out: out, exited: make(chan struct{}), left: make(chan struct{})}
+	if c.mode == "" {
+		c.mode = topology.ModeLockstep
+	}
+	c.window.moved = make(chan struct{}, 1)
+	p := newPeer(c)
+	b.group.Go(func() { c.run(p) })
+	return p
+}
+
+// run reads to the end of the output and tells the loop after the writer has ended too.
+func (c *filterCarrier) run(p *peer) {
+	stop, written := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write(p, stop)
+	}()
+	guard := make(chan struct{})
+	go func() { // the end of the bus ends reads and writes
+		defer close(guard)
+		select {
+		case <-c.bus.done:
+			c.finish(p)
+			c.drop(p)
+		case <-stop:
+		}
+	}()
+	err := c.read(p)
+	if c.mode == topology.ModeSink && err == nil {
+		<-c.exited // a sink may close its output at once
+	}
+	close(stop)
+	if c.in != nil {
+		_ = c.in.Close()
+	}
+	<-written
+	<-guard
+	if c.out != nil {
+		_ = c.out.Close()
+	}
+	c.bus.deliver(inbound{peer: p, err: err})
+}
+
+// write turns the frames of the loop into questions.
+func (c *filterCarrier) write(p *peer, stop chan struct{}) {
+	var frames [][]byte
+	var lines []byte
+	var answers wire.Builder
+	for {
+		select {
+		case <-p.box.wake:
+		case <-stop:
+			return
+		}
+		frames = p.box.take(frames)
+		for _, f := range frames {
+			lines = c.questions(f, lines[:0], &answers)
+			p.box.recycle(f)
+			if err := c.ask(lines); err != nil {
+				c.bus.deliver(inbound{peer: p, err: complaint("cannot write to its standard input: " + err.Error())})
+				return
+			}
+			c.hand(p, &answers)
+		}
+	}
+}
+
+func (c *filterCarrier) ask(lines []byte) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if c.in == nil {
+		return os.ErrClosed
+	}
+	_, err := c.in.Write(lines)
+	return err
+}
+
+// questions appends the DATA of a frame to lines. A payload that its form cannot carry fails at once; for a sink, that it is
+// written is its answer.
+func (c *filterCarrier) questions(frame, lines []byte, answers *wire.Builder) []byte {
+	r, err := wire.Parse(frame)
+	if err != nil {
+		return lines // our own frames
+	}
+	var rec wire.Record
+	for r.Next(&rec) {
+		switch rec.Kind {
+		case wire.Accepted:
+			c.window.accept(rec.N)
+		case wire.Data:
+			next, err := c.form.question(lines, rec.Body)
+			if err != nil {
+				c.answer(answers, &wire.Header{Kind: wire.Fail, N: rec.N}, []byte(err.Error()))
+				continue
+			}
+			lines = next
+			if c.mode == topology.ModeSink {
+				c.answer(answers, &wire.Header{Kind: wire.Done, N: rec.N}, nil)
+				continue
+			}
+			c.mu.Lock()
+			c.asked = append(c.asked, rec.N)
+			c.mu.Unlock()
+		}
+	}
+	return lines
+}
+
+func (c *filterCarrier) answer(b *wire.Builder, h *wire.Header, body []byte) {
+	h.Epoch = c.bus.cfg.Epoch
+	b.Add(h, body)
+}
+
+// hand gives what was built to the loop.
+func (c *filterCarrier) hand(p *peer, b *wire.Builder) bool {
+	f := b.Frame()
+	if f == nil {
+		return true
+	}
+	b.Swap(nil)
+	return c.bus.deliver(inbound{peer: p, frame: f})
+}
+
+// read turns answers into records, as many in a frame as are there. nil: the output ended.
+func (c *filterCarrier) read(p *peer) error {
+	if c.out == nil {
+		<-c.exited
+		return nil
+	}
+	in := newAnswers(c.out, c.form)
+	var b wire.Builder
+	seq := uint64(0)
+	for {
+		payload, err := in.next()
+		if err != nil {
+			c.hand(p, &b)
+			return endOf(err)
+		}
+		if !b.Fits(len(payload) + wire.OutputHeader + 8) {
+			c.hand(p, &b)
+		}
+		switch c.mode {
+		case topology.ModeSink:
+		case topology.ModeSource:
+			seq++
+			if !c.window.enter(len(payload), c.left, func() { c.hand(p, &b) }) {
+				return nil
+			}
+			c.answer(&b, &wire.Header{Kind: wire.Emit, N: seq, Port: wire.AllLinks, Codec: c.form.codec()}, payload)
+		default:
+			if err := c.reply(&b, payload); err != nil {
+				c.hand(p, &b)
+				return err
+			}
+		}
+		if !in.more() && !c.hand(p, &b) {
+			return nil
+		}
+	}
+}
+
+// reply answers the oldest question. In mode many, outputs are staged until an empty line ends them.
+func (c *filterCarrier) reply(b *wire.Builder, payload []byte) error {
+	c.mu.Lock()
+	if len(c.asked) == 0 {
+		c.mu.Unlock()
+		return violated("it answered without being asked: %.60q", payload)
+	}
+	n := c.asked[0]
+	last := c.mode != topology.ModeMany || len(payload) == 0
+	if last {
+		c.asked = c.asked[:copy(c.asked, c.asked[1:])]
+	}
+	c.mu.Unlock()
+	switch {
+	case c.mode != topology.ModeMany:
+		if err := c.form.check(payload); err != nil {
+			c.answer(b, &wire.Header{Kind: wire.Fail, N: n}, []byte(err.Error()))
+			return nil
+		}
+		b.Begin(&wire.Header{Kind: wire.Done, N: n, Epoch: c.bus.cfg.Epoch})
+		b.Output(wire.AllLinks, c.form.codec(), payload)
+		b.End()
+	case last:
+		c.answer(b, &wire.Header{Kind: wire.Done, N: n}, nil)
+	default:
+		c.answer(b, &wire.Header{Kind: wire.Out, N: n, Port: wire.AllLinks, Codec: c.form.codec()}, payload)
+	}
+	return nil
+}
+
+// endOf is nil for what ends the output of a process in good order.
+func endOf(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) || terminalClosed(err) {
+		return nil
+	}
+	return err
+}
+
+func (c *filterCarrier) flush(*peer) {} // the outbox wakes the writer
+
+// finish: the process is gone. What it has written is read, and no longer waited for than a moment.
+func (c *filterCarrier) finish(*peer) {
+	c.gone.Do(func() {
+		close(c.exited)
+		patience := lastWords
+		if c.mode == topology.ModeSource {
+			patience = sourceWords
+		}
+		if c.out != nil {
+			_ = c.out.SetReadDeadline(time.Now().Add(patience))
+		}
+		if c.in != nil {
+			_ = c.in.SetWriteDeadline(time.Now())
+		}
+	})
+}
+
+func (c *filterCarrier) drop(p *peer) {
+	c.dropped.Do(func() { close(c.left) })
+	c.finish(p)
+	if c.out != nil {
+		_ = c.out.SetReadDeadline(time.Now())
+	}
+}
+
+// window keeps a source from having more on its way than the loop grants.
+type window struct {
+	mu       sync.Mutex
+	accepted uint64
+	sizes    []int // of what is not accepted yet, in order
+	bytes    int
+	moved    chan struct{}
+}
+
+const (
+	filterMessages = 1024
+	filterBytes    = emitBytes / 2
+)
+
+func (w *window) accept(n uint64) {
+	w.mu.Lock()
+	for w.accepted < n && len(w.sizes) > 0 {
+		w.bytes -= w.sizes[0]
+		w.sizes = w.sizes[1:]
+		w.accepted++
+	}
+	w.mu.Unlock()
+	select {
+	case w.moved <- struct{}{}:
+	default:
+	}
+}
+
+// enter waits for room, after handing in what is under way, and reports whether there is any.
+func (w *window) enter(n int, left <-chan struct{}, hand func()) bool {
+	for {
+		w.mu.Lock()
+		if len(w.sizes) == 0 || (len(w.sizes) < filterMessages && w.bytes+n <= filterBytes) {
+			w.sizes = append(w.sizes, n)
+			w.bytes += n
+			w.mu.Unlock()
+			return true
+		}
+		w.mu.Unlock()
+		hand()
+		select {
+		case <-w.moved:
+		case <-left:
+			return false
+		}
+	}
+}

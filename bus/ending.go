@@ -1,0 +1,46 @@
+package bus
+
+// testify keeps what happened to a hop, newest last, at most 40 lines.
+func (t *tracker) testify(i int32, lines ...string) {
+	e := t.evidence[i]
+	if e == nil {
+		e = &trial{}
+		t.evidence[i] = e
+	}
+	e.lines = append(e.lines, lines...)
+	if n := len(e.lines) - 40; n > 0 {
+		e.lines = e.lines[n:]
+	}
+}
+
+// finish ends a hop for good.
+func (t *tracker) finish(now int64, i int32, end state, reason string) {
+	h := t.hops.at(i)
+	s := t.steps[t.hops.step(i)]
+	switch end {
+	case done:
+		s.count.done++
+	case quarantined:
+		s.count.quarantined++
+	case expired:
+		s.count.expired++
+	case cancelled:
+		s.count.cancelled++
+	default:
+		s.count.dropped++
+	}
+	t.ended.add(h, s.index, end, now, reason)
+	if len(t.evidence) > 0 {
+		delete(t.evidence, i)
+	}
+	task := t.tasks.at(h.tslot)
+	task.count++
+	if end != done {
+		task.failed++
+		task.reason = s.name + ": " + reason
+	}
+	slot := h.tslot
+	t.bodies.drop(h.body)
+	t.hops.release(i)
+	t.close(now, slot)
+}

@@ -1,0 +1,150 @@
+package bus
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// lineMax bounds one answer of a filter.
+const lineMax = 1 << 20
+
+// framing is how a filter tells one message from the next.
+type framing struct {
+	speaks topology.Speaks
+	tty    bool
+}
+
+func newFraming(sat *topology.Satellite) framing { return framing{sat.Speaks, sat.TTY} }
+
+func (f framing) codec() wire.Codec {
+	switch f.speaks {
+	case topology.SpeaksJSON:
+		return wire.JSON
+	case topology.SpeaksLines:
+		return wire.Text
+	default:
+		return wire.Raw
+	}
+}
+
+// question appends one payload in this form.
+func (f framing) question(to, payload []byte) ([]byte, error) {
+	switch f.speaks {
+	case topology.SpeaksFrames:
+		to = binary.BigEndian.AppendUint32(to, uint32(len(payload)))
+		return append(to, payload...), nil
+	case topology.SpeaksJSON:
+		buf := bytes.NewBuffer(to)
+		if err := json.Compact(buf, payload); err != nil {
+			return to, fmt.Errorf("cannot hand it to a filter that speaks json: %w", err)
+		}
+		return append(buf.Bytes(), '\n'), nil
+	default:
+		payload = bytes.TrimSuffix(payload, []byte("\n"))
+		if bytes.IndexByte(payload, '\n') >= 0 {
+			return to, errors.New("cannot hand it to a filter that speaks lines: it has more than one line")
+		}
+		to = append(to, payload...)
+		return append(to, '\n'), nil
+	}
+}
+
+// check says why an answer is not in this form.
+func (f framing) check(payload []byte) error {
+	if f.speaks == topology.SpeaksJSON && !json.Valid(payload) {
+		return fmt.Errorf("cannot take the answer of a filter that speaks json: %.80q is not JSON", payload)
+	}
+	return nil
+}
+
+// answers reads a filter's output, message by message.
+type answers struct {
+	form framing
+	r    *bufio.Reader
+	buf  []byte
+}
+
+func newAnswers(r io.Reader, f framing) *answers {
+	return &answers{form: f, r: bufio.NewReaderSize(r, 64<<10)}
+}
+
+// next returns the next message, valid until the call after it. A last line without its end is no message: its program died
+// while writing it.
+func (a *answers) next() ([]byte, error) {
+	if a.form.speaks == topology.SpeaksFrames {
+		return a.frame()
+	}
+	a.buf = a.buf[:0]
+	for {
+		part, err := a.r.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+		if err == nil && len(a.buf) == 0 {
+			return a.trim(part), nil
+		}
+		if a.buf = append(a.buf, part...); len(a.buf) > lineMax {
+			return nil, violated("a line of its output is longer than %d bytes", lineMax)
+		}
+		if err == nil {
+			return a.trim(a.buf), nil
+		}
+	}
+}
+
+func (a *answers) trim(line []byte) []byte {
+	line = line[:len(line)-1]
+	if a.form.tty {
+		line = bytes.TrimSuffix(line, []byte("\r"))
+	}
+	return line
+}
+
+func (a *answers) frame() ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(a.r, head[:]); err != nil {
+		return nil, torn(err)
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > lineMax {
+		return nil, violated("a frame of its output has %d bytes; at most %d are taken", n, lineMax)
+	}
+	if cap(a.buf) < int(n) {
+		a.buf = make([]byte, n)
+	}
+	a.buf = a.buf[:n]
+	_, err := io.ReadFull(a.r, a.buf)
+	return a.buf, torn(err)
+}
+
+func torn(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.EOF
+	}
+	return err
+}
+
+// more reports whether another whole message is already here.
+func (a *answers) more() bool {
+	n := a.r.Buffered()
+	b, err := a.r.Peek(n)
+	if n == 0 || err != nil {
+		return false
+	}
+	if a.form.speaks == topology.SpeaksFrames {
+		return n >= 4 && uint64(n-4) >= uint64(binary.BigEndian.Uint32(b))
+	}
+	return bytes.IndexByte(b, '\n') >= 0
+}
+
+// terminalClosed reports whether a pseudo terminal has lost its last process.
+func terminalClosed(err error) bool { return errors.Is(err, syscall.EIO) }

@@ -1,0 +1,302 @@
+package bus
+
+import (
+	"os"
+	"time"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// orchester is the one loop. All its fields are its own.
+type orchester struct {
+	bus       *Bus
+	t         *tracker
+	byName    map[string]*step
+	instances map[topology.Ref]*instance
+	now       int64
+	rec       wire.Record // the record in hand
+	out       wire.Output
+
+	dirty   []*peer    // with something to flush
+	acks    []*session // with EMITs accepted and not yet told
+	gated   []*session // with EMITs that wait for room
+	leaving []*leaving // whose end is not complete
+	drains  []*drain
+	sends   []*sending         // from outside, waiting for room
+	waiters map[int32]*sending // waiting for the end of their task
+	waiter  int32              // the last number given
+	idle    []chan struct{}
+	shut    bool
+	strays  uint64 // frames of peers that were refused or never welcomed
+}
+
+// instance is the newest life of one slot that was admitted.
+type instance struct {
+	ref      topology.Ref
+	inc      topology.Incarnation
+	token    string
+	step     *step
+	peer     *peer // plugins and filters: before HELLO too
+	sess     *session
+	gone     bool
+	draining bool
+	cause    string
+	last     []string
+}
+
+// batch is how many events one turn takes before what they caused is sent.
+const batch = 32
+
+func newOrchester(b *Bus) *orchester {
+	o := &orchester{bus: b, byName: map[string]*step{}, instances: map[topology.Ref]*instance{}, waiters: map[int32]*sending{}}
+	steps := buildSteps(b.cfg.Topology)
+	for _, s := range steps {
+		o.byName[s.name] = s
+	}
+	o.t = newTracker(b.cfg.Epoch, steps, o, b.start)
+	return o
+}
+
+func (o *orchester) wall() time.Time { return o.bus.start.Add(time.Duration(o.now)) }
+
+// run takes turns until the bus is closed.
+func (o *orchester) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case ev := <-o.bus.in:
+			o.now = o.bus.now()
+			o.event(ev)
+			o.more()
+		case <-o.bus.mail.wake:
+			o.now = o.bus.now()
+			o.letters()
+			o.more()
+		case <-timer.C:
+			o.now = o.bus.now()
+		case <-o.bus.done:
+			o.close()
+			return
+		}
+		if next := o.endTurn(); next > 0 {
+			timer.Reset(max(time.Duration(next-o.now), 0))
+		} else {
+			timer.Stop()
+		}
+	}
+}
+
+// more takes what else is there, up to a batch.
+func (o *orchester) more() {
+	for range batch - 1 {
+		select {
+		case ev := <-o.bus.in:
+			o.event(ev)
+		default:
+			return
+		}
+	}
+}
+
+// event handles one thing from a carrier. Letters go first: what was posted before a process could speak is known when it does.
+func (o *orchester) event(ev inbound) {
+	if o.bus.mail.some.Load() {
+		o.letters()
+	}
+	if ev.frame == nil {
+		o.inputEnded(ev.peer, ev.err)
+		return
+	}
+	o.frame(ev.peer, ev.frame)
+	o.bus.recycle(ev.frame)
+}
+
+func (o *orchester) letters() {
+	for _, f := range o.bus.mail.take() {
+		f(o)
+	}
+}
+
+// endTurn sends what the turn has caused and returns when the loop wants to be woken; 0: not.
+func (o *orchester) endTurn() int64 {
+	next := o.t.tick(o.now)
+	o.distribute()
+	for _, s := range o.acks {
+		s.ackDue = false
+		o.post(s.peer, &wire.Header{Kind: wire.Accepted, N: s.accepted}, nil)
+	}
+	o.acks = o.acks[:0]
+	if due := o.departures(); due > 0 && (next == 0 || due < next) {
+		next = due
+	}
+	o.checkDrains()
+	for _, p := range o.dirty {
+		p.flush()
+	}
+	clear(o.dirty)
+	o.dirty = o.dirty[:0]
+	o.checkIdle()
+	if due := o.nextDue(); due > 0 && (next == 0 || due < next) {
+		next = due
+	}
+	return next
+}
+
+// nextDue is when the first running hop is late, as far as this turn's dispatches changed it.
+func (o *orchester) nextDue() int64 {
+	due := int64(0)
+	for _, s := range o.t.steps {
+		for _, w := range s.workers {
+			if w.due > 0 && (due == 0 || w.due < due) {
+				due = w.due
+			}
+		}
+	}
+	return due
+}
+
+// distribute dispatches until nothing more can move: a queue that gets room lets in those who waited for it.
+func (o *orchester) distribute() {
+	for {
+		for _, s := range o.t.steps {
+			if s.dirty {
+				o.t.dispatch(o.now, s)
+			}
+		}
+		if !o.t.unblocked {
+			o.t.settle(o.now)
+			return
+		}
+		o.t.unblocked = false
+		for _, s := range o.t.steps {
+			s.dirty = s.dirty || s.waiting.count > 0
+		}
+		o.letIn()
+	}
+}
+
+// letIn admits EMITs and sends that waited for room, in order of each source.
+func (o *orchester) letIn() {
+	keep := o.gated[:0]
+	for _, s := range o.gated {
+		if !o.admitPending(s) {
+			keep = append(keep, s)
+		}
+	}
+	clear(o.gated[len(keep):])
+	o.gated = keep
+	waiting := o.sends[:0]
+	for _, s := range o.sends {
+		if s.to.blocked() {
+			waiting = append(waiting, s)
+		} else {
+			o.inject(s)
+		}
+	}
+	clear(o.sends[len(waiting):])
+	o.sends = waiting
+}
+
+// post appends a record to what is sent to a peer at the end of the turn.
+func (o *orchester) post(p *peer, h *wire.Header, body []byte) {
+	if p.left {
+		return
+	}
+	if !p.dirty {
+		p.dirty = true
+		o.dirty = append(o.dirty, p)
+	}
+	h.Epoch = o.t.epoch
+	p.add(h, body)
+}
+
+// deliver is the tracker's sink.
+func (o *orchester) deliver(w *worker, h *hop, n uint64) {
+	p := w.sess.peer
+	if !p.dirty {
+		p.dirty = true
+		o.dirty = append(o.dirty, p)
+	}
+	head := wire.Header{Kind: wire.Data, Flags: uint8(min(h.attempts-1, 255)), Port: w.step.port(h.from), Epoch: o.t.epoch,
+		Codec: wire.Codec(h.codec), Hops: h.hops, N: n, M: h.task, ID: h.id, Time: o.bus.start.UnixNano() + h.admitted}
+	p.add(&head, h.body.data)
+}
+
+// checkIdle tells those who wait until nothing is left.
+func (o *orchester) checkIdle() {
+	if len(o.idle) == 0 || o.t.hops.live > 0 || len(o.sends) > 0 {
+		return
+	}
+	for _, s := range o.gated {
+		if len(s.pending) > 0 {
+			return
+		}
+	}
+	for _, c := range o.idle {
+		close(c)
+	}
+	o.idle = nil
+}
+
+// close answers all who wait.
+func (o *orchester) close() {
+	for _, s := range o.sends {
+		s.answer(Sent{}, errClosed)
+	}
+	for _, s := range o.waiters {
+		s.answer(Sent{}, errClosed)
+	}
+	if err := os.RemoveAll(o.bus.pluginRoot()); err != nil {
+		o.bus.cfg.Log.Warn("cannot remove the plugins' sockets", "error", err)
+	}
+}
+
+// admit makes ready for one life of an instance.
+func (o *orchester) admit(ref topology.Ref, inc topology.Incarnation, token string) {
+	if s := o.byName[ref.Name]; s != nil {
+		o.instances[ref] = &instance{ref: ref, inc: inc, token: token, step: s}
+	}
+}
+
+// find returns the instance if this life of it is the newest.
+func (o *orchester) find(ref topology.Ref, inc topology.Incarnation) *instance {
+	if i := o.instances[ref]; i != nil && i.inc == inc {
+		return i
+	}
+	return nil
+}
+
+func (o *orchester) spawned(ref topology.Ref, inc topology.Incarnation, _ int, in, out *os.File) {
+	i := o.find(ref, inc)
+	if i == nil || i.gone || in == nil && out == nil {
+		closeAll(in, out)
+		return
+	}
+	i.peer = o.bus.startFilter(i.step.sat, in, out)
+	i.peer.bound, i.peer.ref, i.peer.inc = true, ref, inc
+	o.welcome(i, i.peer, &wire.HelloBody{Step: ref.Name, WID: ref.WID, Concurrency: 1, Source: i.step.sat.Mode == topology.ModeSource}, true)
+}
+
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+func (o *orchester) handshake(ref topology.Ref, inc topology.Incarnation, line string) {
+	i := o.find(ref, inc)
+	if i == nil || i.gone || i.peer != nil {
+		return
+	}
+	p, err := o.bus.startPlugin(ref, inc, line)
+	if err != nil {
+		o.tellFault(ref, inc, err.Error())
+		return
+	}
+	p.bound, p.ref, p.inc = true, ref, inc
+	i.peer = p
+}

@@ -1,0 +1,137 @@
+package bus
+
+import (
+	"sync"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// carrier is a way to bring frames to a peer. None of its methods blocks.
+type carrier interface {
+	// flush: there is something in the peer's outbox.
+	flush(p *peer)
+	// drop: nothing more will be sent to the peer or is wanted from it.
+	drop(p *peer)
+	// finish: the process is gone; hand in what it has still sent, then its end.
+	finish(p *peer)
+}
+
+// peer is the daemon's end of one connection. The loop writes records to it; its carrier brings the frames away.
+type peer struct {
+	carrier carrier
+	box     outbox
+	address string // ROUTER's routing id of a ZeroMQ peer
+
+	// bound names the instance this connection can only belong to: plugins and filters. Others are bound by HELLO.
+	bound bool
+	ref   topology.Ref
+	inc   topology.Incarnation
+
+	// Only the loop uses what follows.
+	sess    *session
+	out     wire.Builder
+	sealed  [][]byte // frames that are full
+	dirty   bool
+	refused bool // nothing it sends is taken any more
+	left    bool // nothing is sent to it any more
+}
+
+func newPeer(c carrier) *peer {
+	return &peer{carrier: c, box: outbox{wake: make(chan struct{}, 1)}}
+}
+
+// add appends a record to what the next flush sends.
+func (p *peer) add(h *wire.Header, body []byte) {
+	if !p.out.Fits(len(body)) {
+		p.seal()
+	}
+	p.out.Add(h, body)
+}
+
+func (p *peer) seal() {
+	if f := p.out.Frame(); f != nil {
+		p.sealed = append(p.sealed, f)
+		p.out.Swap(p.box.buffer())
+	}
+}
+
+// flush hands all frames to the carrier.
+func (p *peer) flush() {
+	p.dirty = false
+	p.seal()
+	if len(p.sealed) == 0 {
+		return
+	}
+	p.box.put(p.sealed)
+	p.sealed = p.sealed[:0]
+	p.carrier.flush(p)
+}
+
+// outbox is frames between the loop and a carrier. Credit bounds it.
+type outbox struct {
+	mu     sync.Mutex
+	frames [][]byte
+	free   [][]byte
+	wake   chan struct{}
+}
+
+// kept is the number of free buffers an outbox keeps.
+const kept = 16
+
+func (b *outbox) put(frames [][]byte) {
+	b.mu.Lock()
+	b.frames = append(b.frames, frames...)
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// buffer returns memory for the next frame, or nil.
+func (b *outbox) buffer() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.free); n > 0 {
+		f := b.free[n-1]
+		b.free = b.free[:n-1]
+		return f
+	}
+	return nil
+}
+
+// take moves all frames to into, which is returned.
+func (b *outbox) take(into [][]byte) [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	into = append(into[:0], b.frames...)
+	b.frames = b.frames[:0]
+	return into
+}
+
+// recycle gives back the memory of a frame that was sent.
+func (b *outbox) recycle(f []byte) {
+	if cap(f) > 4*wire.MaxFrame {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) < kept {
+		b.free = append(b.free, f[:0])
+	}
+}
+
+// inbound is what carriers tell the loop, in order.
+type inbound struct {
+	peer  *peer
+	frame []byte // nil: the end of the peer's input
+	err   error  // of the end
+}
+
+// putBack puts frames that could not be sent before all others.
+func (b *outbox) putBack(frames [][]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.frames = append(append(make([][]byte, 0, len(frames)+len(b.frames)), frames...), b.frames...)
+}

@@ -1,0 +1,167 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// The quarantine in memory is bounded; when it is full the oldest go, counted.
+const (
+	quarantineMessages = 10_000
+	quarantineBytes    = 64 << 20
+)
+
+// quarantine is the messages set aside, oldest first.
+type quarantine struct {
+	list    []*setAside
+	bytes   int
+	evicted uint64
+}
+
+// setAside is one message with the evidence why.
+type setAside struct {
+	id, task uint64
+	step     *step
+	at       time.Time
+	reason   string
+	attempts int
+	crashes  int
+	codec    uint16
+	payload  []byte
+	evidence []string
+}
+
+// setAside ends a hop in quarantine, where its payload and evidence stay.
+func (t *tracker) setAside(now int64, i int32, reason string) {
+	h := t.hops.at(i)
+	q := &setAside{id: h.id, task: h.task, step: t.steps[t.hops.step(i)], at: t.started.Add(time.Duration(now)), reason: reason,
+		attempts: int(h.attempts), crashes: int(h.crashes), codec: h.codec, payload: append([]byte(nil), h.body.data...)}
+	if e := t.evidence[i]; e != nil {
+		q.evidence = e.lines
+	}
+	t.aside.add(q)
+	t.finish(now, i, quarantined, reason)
+}
+
+func (q *quarantine) add(m *setAside) {
+	q.list = append(q.list, m)
+	q.bytes += len(m.payload)
+	for len(q.list) > quarantineMessages || q.bytes > quarantineBytes {
+		q.bytes -= len(q.list[0].payload)
+		q.list[0] = nil
+		q.list = q.list[1:]
+		q.evicted++
+	}
+}
+
+// take removes the message with this id and returns it, or nil.
+func (q *quarantine) take(id uint64) *setAside {
+	for i, m := range q.list {
+		if m.id == id {
+			q.list = append(q.list[:i], q.list[i+1:]...)
+			q.bytes -= len(m.payload)
+			return m
+		}
+	}
+	return nil
+}
+
+func (q *quarantine) get(id uint64) *setAside {
+	for _, m := range q.list {
+		if m.id == id {
+			return m
+		}
+	}
+	return nil
+}
+
+// count is the number of messages of one step.
+func (q *quarantine) count(s *step) int {
+	n := 0
+	for _, m := range q.list {
+		if m.step == s {
+			n++
+		}
+	}
+	return n
+}
+
+// retry admits a message of the quarantine again, as a task of its own with attempts from zero.
+func (t *tracker) retry(now int64, m *setAside) {
+	t.inject(now, m.step, message{codec: m.codec, from: outside, body: t.bodies.copy(m.payload)}, none)
+}
+
+func (m *setAside) public(full bool) Quarantined {
+	q := Quarantined{ID: m.id, Step: m.step.name, Task: formatID(m.task), Time: m.at, Reason: m.reason, Attempts: m.attempts,
+		Crashes: m.crashes, Size: len(m.payload), Codec: codecName(m.codec), Evidence: m.evidence}
+	if full {
+		q.Payload = m.payload
+	}
+	return q
+}
+
+// Quarantined is a message set aside, with the evidence why.
+type Quarantined struct {
+	ID       uint64
+	Step     string
+	Task     string
+	Time     time.Time
+	Reason   string
+	Attempts int
+	Crashes  int
+	Size     int
+	Codec    string
+	Evidence []string // what happened at each attempt, with the last log lines of processes that ended
+	Payload  []byte   // only of QuarantineGet
+}
+
+// Quarantine lists what was set aside, oldest first; step "" is all.
+func (b *Bus) Quarantine(ctx context.Context, step string) ([]Quarantined, error) {
+	return ask(ctx, b, func(o *orchester) ([]Quarantined, error) {
+		list := []Quarantined{}
+		for _, m := range o.t.aside.list {
+			if step == "" || m.step.name == step {
+				list = append(list, m.public(false))
+			}
+		}
+		return list, nil
+	})
+}
+
+// QuarantineGet returns one message with its payload.
+func (b *Bus) QuarantineGet(ctx context.Context, id uint64) (Quarantined, error) {
+	return ask(ctx, b, func(o *orchester) (Quarantined, error) {
+		m := o.t.aside.get(id)
+		if m == nil {
+			return Quarantined{}, notAside(id)
+		}
+		return m.public(true), nil
+	})
+}
+
+// QuarantineRetry admits a message of the quarantine again, as a new task, and takes it out.
+func (b *Bus) QuarantineRetry(ctx context.Context, id uint64) error {
+	return b.takeAside(ctx, id, func(o *orchester, m *setAside) { o.t.retry(o.now, m) })
+}
+
+// QuarantineDrop forgets a message of the quarantine. In the ledger it stays quarantined.
+func (b *Bus) QuarantineDrop(ctx context.Context, id uint64) error {
+	return b.takeAside(ctx, id, func(*orchester, *setAside) {})
+}
+
+func (b *Bus) takeAside(ctx context.Context, id uint64, then func(*orchester, *setAside)) error {
+	_, err := ask(ctx, b, func(o *orchester) (struct{}, error) {
+		m := o.t.aside.take(id)
+		if m == nil {
+			return struct{}{}, notAside(id)
+		}
+		then(o, m)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+func notAside(id uint64) error {
+	return &Error{KindNotFound, fmt.Sprintf("cannot find message %d in quarantine", id)}
+}

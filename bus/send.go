@@ -1,0 +1,236 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dsat/dsat/bus/wire"
+)
+
+// Sent is what became of a message from outside.
+type Sent struct {
+	Task    string
+	State   string   // accepted; with wait: done or failed
+	Results []Result // with wait: what the last steps put out
+	Reason  string   // of a failure
+}
+
+// Result is one output of a last step, one without links.
+type Result struct {
+	Codec   string
+	Payload []byte
+}
+
+// resultBytes bounds what is kept for one waiting sender.
+const resultBytes = 16 << 20
+
+// sending is one Send on its way.
+type sending struct {
+	to    *step
+	m     message
+	wait  bool
+	sent  Sent
+	bytes int
+	c     chan answer
+	gave  bool // the caller has given up
+}
+
+type answer struct {
+	sent Sent
+	err  error
+}
+
+func (s *sending) answer(sent Sent, err error) {
+	if !s.gave {
+		s.gave = true
+		s.c <- answer{sent, err}
+	}
+}
+
+// Send admits a message to a step's queue as a new task. While the queue is full and blocks, it waits. With wait it returns
+// when the task has ended, with the outputs of its last steps. Errors are *Error; ctx's end is KindTimeout, and what was
+// admitted goes on.
+func (b *Bus) Send(ctx context.Context, to, codec string, payload []byte, wait bool) (Sent, error) {
+	c, err := wire.ParseCodec(codec)
+	if err != nil {
+		return Sent{}, &Error{KindInvalid, err.Error()}
+	}
+	if len(payload) > wire.MaxBody {
+		return Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send %d bytes: a message has at most %d", len(payload), wire.MaxBody)}
+	}
+	s := &sending{wait: wait, c: make(chan answer, 1)}
+	b.mail.post(func(o *orchester) { o.send(s, to, c, payload) })
+	select {
+	case a := <-s.c:
+		return a.sent, a.err
+	case <-b.done:
+		return Sent{}, errClosed
+	case <-ctx.Done():
+	}
+	return b.giveUp(ctx, s)
+}
+
+// giveUp ends the wait of s and says how far it came.
+func (b *Bus) giveUp(ctx context.Context, s *sending) (Sent, error) {
+	b.mail.post(func(o *orchester) { o.forget(s) })
+	select {
+	case a := <-s.c:
+		if a.err == errGaveUp {
+			if a.sent.Task != "" {
+				return a.sent, &Error{KindTimeout, fmt.Sprintf("cannot wait longer for task %s, which goes on: %v", a.sent.Task, context.Cause(ctx))}
+			}
+			return Sent{}, &Error{KindTimeout, fmt.Sprintf("cannot send: the queue is full: %v", context.Cause(ctx))}
+		}
+		return a.sent, a.err
+	case <-b.done:
+		return Sent{}, errClosed
+	}
+}
+
+var errGaveUp = &Error{KindTimeout, "gave up"}
+
+func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte) {
+	s.to = o.byName[to]
+	switch {
+	case o.shut:
+		s.answer(Sent{}, &Error{KindUnavailable, "cannot send: the daemon is stopping"})
+	case s.to == nil && o.bus.cfg.Topology.Satellite(to) != nil:
+		s.answer(Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it does not speak to the bus", to)})
+	case s.to == nil:
+		s.answer(Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %q: no such satellite", to)})
+	default:
+		s.m = message{codec: uint16(codec), from: outside, body: o.t.bodies.copy(payload)}
+		if s.to.blocked() {
+			o.sends = append(o.sends, s)
+			return
+		}
+		o.inject(s)
+	}
+}
+
+func (o *orchester) inject(s *sending) {
+	waiter := none
+	if s.wait {
+		o.waiter++
+		waiter = o.waiter
+		o.waiters[waiter] = s
+	}
+	s.sent.Task = formatID(o.t.peekID())
+	s.sent.State = "accepted"
+	o.t.inject(o.now, s.to, s.m, waiter)
+	if !s.wait {
+		s.answer(s.sent, nil)
+	}
+}
+
+// forget answers a sender that waits no longer.
+func (o *orchester) forget(s *sending) {
+	for i, x := range o.sends {
+		if x == s {
+			o.sends = append(o.sends[:i], o.sends[i+1:]...)
+			o.t.bodies.drop(s.m.body)
+			break
+		}
+	}
+	s.answer(s.sent, errGaveUp)
+}
+
+// result is the tracker's sink: an output of a last step.
+func (o *orchester) result(waiter int32, out *wire.Output) {
+	s := o.waiters[waiter]
+	if s == nil || s.gave {
+		return
+	}
+	if s.bytes += len(out.Payload); s.bytes > resultBytes {
+		return
+	}
+	s.sent.Results = append(s.sent.Results, Result{Codec: out.Codec.String(), Payload: append([]byte(nil), out.Payload...)})
+}
+
+// taskEnded is the tracker's sink: the task somebody waits for is over.
+func (o *orchester) taskEnded(waiter int32, t *task) {
+	s := o.waiters[waiter]
+	if s == nil {
+		return
+	}
+	delete(o.waiters, waiter)
+	s.sent.State = "done"
+	if t.failed > 0 {
+		s.sent.State, s.sent.Reason = "failed", t.reason
+	}
+	s.answer(s.sent, nil)
+}
+
+// TaskStatus is a message and all that descends from it.
+type TaskStatus struct {
+	ID     string
+	State  string // running, done, failed
+	Open   int    // hops not yet terminal
+	Hops   []HopStatus
+	Reason string
+}
+
+// HopStatus is one message on one link.
+type HopStatus struct {
+	ID       uint64
+	Step     string
+	State    string // waiting, in_flight, held, done, quarantined, expired, cancelled, dropped
+	Instance string // who has it in hand
+	Attempts int
+	Age      time.Duration // since its admission; of an ended one, up to its end
+	Reason   string
+}
+
+// Task says what is known of a task; ended ones are remembered for a while. Errors are *Error.
+func (b *Bus) Task(ctx context.Context, id string) (TaskStatus, error) {
+	n, err := wire.ParseID(id)
+	if err != nil {
+		return TaskStatus{}, &Error{KindInvalid, err.Error()}
+	}
+	return ask(ctx, b, func(o *orchester) (TaskStatus, error) {
+		st, ok := o.t.findTask(o.now, uint64(n))
+		if !ok {
+			return st, &Error{KindNotFound, fmt.Sprintf("cannot find task %s: never seen, or ended too long ago to be remembered", id)}
+		}
+		return st, nil
+	})
+}
+
+// Queues returns all steps that speak to the bus, in file order; nil when the bus is closed.
+func (b *Bus) Queues() []QueueStatus {
+	q, err := ask(context.Background(), b, func(o *orchester) ([]QueueStatus, error) { return o.t.queues(o.now), nil })
+	if err != nil {
+		return nil
+	}
+	return q
+}
+
+// Ledger is the law of conservation over all steps; zero when the bus is closed.
+func (b *Bus) Ledger() Ledger {
+	l, err := ask(context.Background(), b, func(o *orchester) (Ledger, error) { return o.t.ledger(), nil })
+	if err != nil {
+		return Ledger{}
+	}
+	return l
+}
+
+// Stats is the same as Queues, with the sums that belong to no step.
+func (b *Bus) Stats() Stats {
+	s, err := ask(context.Background(), b, func(o *orchester) (Stats, error) {
+		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted}, nil
+	})
+	if err != nil {
+		return Stats{}
+	}
+	return s
+}
+
+// Stats is a snapshot for metrics.
+type Stats struct {
+	Queues  []QueueStatus
+	Ledger  Ledger
+	Tasks   int    // not ended
+	Strays  uint64 // frames refused
+	Evicted uint64 // quarantined messages given up for room
+}

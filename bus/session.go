@@ -1,0 +1,346 @@
+package bus
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"slices"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// What a session may have on its way, in messages and bytes of their bodies. The bytes towards a peer stay below the flow
+// control window of a plugin's stream, so that a send to a peer that reads does not wait.
+const (
+	handBytes    = 960 << 10
+	emitMessages = 4096
+	emitBytes    = 512 << 10
+	stagedBytes  = 64 << 20
+)
+
+// session is what follows a HELLO.
+type session struct {
+	worker
+	peer     *peer
+	inst     *instance
+	filter   bool
+	draining bool
+	bye      bool
+
+	seq      uint64 // last EMIT received
+	accepted uint64 // last EMIT admitted
+	ackDue   bool
+	pending  []pendingEmit // received, not admitted
+	held     int           // bytes of pending
+
+	staged map[uint64][]stagedOut
+	stage  int // bytes staged
+}
+
+type pendingEmit struct {
+	m    message
+	port uint16
+}
+
+type stagedOut struct {
+	port    uint16
+	codec   wire.Codec
+	payload []byte
+}
+
+// violation is a sentence that says how a peer broke the protocol.
+type violation string
+
+func (v violation) Error() string { return string(v) }
+
+func violated(format string, args ...any) error { return violation(fmt.Sprintf(format, args...)) }
+
+// frame handles all records of one frame.
+func (o *orchester) frame(p *peer, frame []byte) {
+	if p.refused {
+		o.strays++
+		return
+	}
+	r, err := wire.Parse(frame)
+	for err == nil && !p.refused && r.Next(&o.rec) {
+		err = o.record(p, &o.rec)
+	}
+	o.rec.Body, o.out.Payload = nil, nil
+	if err != nil {
+		o.refuse(p, wire.ErrProtocol, err.Error())
+	}
+}
+
+// refuse takes nothing more from a peer. An instance known by it is to be killed.
+func (o *orchester) refuse(p *peer, code uint64, why string) {
+	p.refused = true
+	o.strays++
+	o.post(p, &wire.Header{Kind: wire.Error, N: code}, []byte(why))
+	switch {
+	case p.sess != nil:
+		p.sess.open = false
+		o.tellFault(p.sess.inst.ref, p.sess.inst.inc, "broke the protocol: "+why)
+	case p.bound:
+		o.tellFault(p.ref, p.inc, "broke the protocol: "+why)
+	default:
+		o.tellEvent("", topology.Ref{}, 0, "refused a connection: "+why)
+		p.flush()
+		o.dismiss(p)
+	}
+}
+
+// dismiss ends what the loop has to do with a peer.
+func (o *orchester) dismiss(p *peer) {
+	p.refused, p.left = true, true
+	p.carrier.drop(p)
+}
+
+func (o *orchester) record(p *peer, r *wire.Record) error {
+	if r.Kind == wire.Hello {
+		return o.hello(p, r)
+	}
+	s := p.sess
+	if s == nil {
+		return violated("%v before HELLO", r.Kind)
+	}
+	if s.bye {
+		return violated("%v after BYE", r.Kind)
+	}
+	if r.Epoch != o.t.epoch {
+		s.step.count.refused++
+		return nil
+	}
+	switch r.Kind {
+	case wire.Done:
+		return o.done(s, r)
+	case wire.Emit:
+		return o.emit(s, r)
+	case wire.Fail:
+		return o.fail(s, r)
+	case wire.Out:
+		return o.stageOut(s, r)
+	case wire.Progress:
+		o.t.progress(o.now, &s.worker, r.N)
+	case wire.Credit:
+		s.messages = int(min(r.N, uint64(s.step.cfg.inHand)))
+		s.bytes = int(min(r.M, handBytes))
+		s.step.dirty = true
+	case wire.Ping:
+		o.post(p, &wire.Header{Kind: wire.Pong, N: r.N}, nil)
+	case wire.Pong:
+	case wire.Bye:
+		return o.sayBye(s)
+	default:
+		return violated("%v is for the daemon to say", r.Kind)
+	}
+	return nil
+}
+
+func (o *orchester) hello(p *peer, r *wire.Record) error {
+	if p.sess != nil {
+		return violated("HELLO twice")
+	}
+	var h wire.HelloBody
+	if err := wire.ParseJSON(r, &h); err != nil {
+		return err
+	}
+	ref, inc := topology.Ref{Name: h.Step, WID: h.WID}, topology.Incarnation(h.Incarnation)
+	i := o.find(ref, inc)
+	if i == nil || i.gone || (p.bound && (p.ref != ref || p.inc != inc)) || subtle.ConstantTimeCompare([]byte(i.token), []byte(h.Token)) != 1 {
+		o.refuse(p, wire.ErrToken, fmt.Sprintf("HELLO of %v: wrong token, or a life of it that is over", ref))
+		return nil
+	}
+	if i.sess != nil {
+		return violated("HELLO twice: %v has a session on another connection", ref)
+	}
+	o.welcome(i, p, &h, false)
+	o.tellHello(i)
+	return nil
+}
+
+// welcome opens the session of an instance.
+func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool) {
+	st := i.step
+	s := &session{peer: p, inst: i, filter: filter}
+	s.worker = worker{step: st, name: i.ref.String(), sess: s, concurrency: max(h.Concurrency, 1), messages: st.cfg.inHand, bytes: handBytes, open: true}
+	if filter && st.sat.Mode != topology.ModePipelined && st.sat.Mode != topology.ModeSink {
+		s.messages = 1
+	}
+	p.sess, i.sess, i.peer = s, s, p
+	if h.Concurrency > 0 || !h.Source {
+		st.workers = append(st.workers, &s.worker)
+		st.dirty = true
+	}
+	body := wire.AppendJSON(nil, &wire.WelcomeBody{Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
+		EmitBytes: emitBytes, Routes: names(st.to), From: names(st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody})
+	o.post(p, &wire.Header{Kind: wire.Welcome}, body)
+	if i.draining {
+		o.startDrain(s)
+	}
+}
+
+func (o *orchester) done(s *session, r *wire.Record) error {
+	if r.M > s.last {
+		return violated("DONE up to %d, of which it was given none beyond %d", r.M, s.last)
+	}
+	if len(r.Body) > 0 || len(s.staged) > 0 {
+		if err := o.outputs(s, r); err != nil {
+			return err
+		}
+	}
+	if !o.t.done(o.now, &s.worker, r.N, r.M) {
+		return o.stray(s, r.N)
+	}
+	return nil
+}
+
+// outputs admits all outputs of a DONE, those staged first; the DONE itself follows at once.
+func (o *orchester) outputs(s *session, r *wire.Record) error {
+	for n := r.N; len(s.staged) > 0 && n <= max(r.N, r.M); n++ {
+		if !s.hand.holds(n) {
+			continue
+		}
+		for _, out := range o.unstage(s, n) {
+			o.t.output(o.now, &s.worker, n, &wire.Output{Port: out.port, Codec: out.codec, Payload: out.payload})
+		}
+	}
+	if len(r.Body) == 0 || !s.hand.holds(r.N) {
+		return nil
+	}
+	for it := r.Outputs(); it.Next(&o.out); {
+		if err := s.checkPort(o.out.Port); err != nil {
+			return err
+		}
+	}
+	for it := r.Outputs(); it.Next(&o.out); {
+		o.t.output(o.now, &s.worker, r.N, &o.out)
+	}
+	return nil
+}
+
+func (s *session) checkPort(port uint16) error {
+	if port != wire.AllLinks && int(port) >= max(len(s.step.to), 1) {
+		return violated("output to link %d of %d", port, len(s.step.to))
+	}
+	return nil
+}
+
+func (o *orchester) stageOut(s *session, r *wire.Record) error {
+	if !s.hand.holds(r.N) {
+		return o.stray(s, r.N)
+	}
+	if err := s.checkPort(r.Port); err != nil {
+		return err
+	}
+	if s.stage += len(r.Body); s.stage > stagedBytes {
+		return violated("more than %d bytes of outputs staged", stagedBytes)
+	}
+	if s.staged == nil {
+		s.staged = map[uint64][]stagedOut{}
+	}
+	s.staged[r.N] = append(s.staged[r.N], stagedOut{r.Port, r.Codec, slices.Clone(r.Body)})
+	return nil
+}
+
+func (o *orchester) unstage(s *session, n uint64) []stagedOut {
+	outs := s.staged[n]
+	delete(s.staged, n)
+	for _, out := range outs {
+		s.stage -= len(out.payload)
+	}
+	return outs
+}
+
+func (o *orchester) fail(s *session, r *wire.Record) error {
+	if len(s.staged) > 0 {
+		o.unstage(s, r.N)
+	}
+	reason := string(r.Body[:min(len(r.Body), 4096)])
+	if !o.t.fail(o.now, &s.worker, r.N, r.Flags&wire.FlagRetry != 0, reason) {
+		return o.stray(s, r.N)
+	}
+	return nil
+}
+
+// stray judges an answer to what the session does not hold: late and double ones are counted, another's are not forgiven.
+func (o *orchester) stray(s *session, n uint64) error {
+	if n > s.last {
+		return violated("an answer to dispatch %d, which it was never given", n)
+	}
+	for _, st := range o.t.steps {
+		for _, w := range st.workers {
+			if w.hand.holds(n) {
+				return violated("an answer to dispatch %d, which %s has in hand", n, w.name)
+			}
+		}
+	}
+	s.step.count.refused++
+	return nil
+}
+
+func (o *orchester) emit(s *session, r *wire.Record) error {
+	if r.N <= s.seq {
+		o.ack(s) // a repeat: say again how far we are
+		return nil
+	}
+	if r.N != s.seq+1 {
+		return violated("EMIT %d after %d", r.N, s.seq)
+	}
+	if r.Port != wire.AllLinks && int(r.Port) >= len(s.step.to) {
+		return violated("EMIT to link %d of %d", r.Port, len(s.step.to))
+	}
+	s.seq = r.N
+	if len(s.pending) == 0 && s.step.room(r.Port) {
+		o.t.emit(o.now, s.step, r.Port, message{codec: uint16(r.Codec), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)})
+		s.accepted = r.N
+		o.ack(s)
+		return nil
+	}
+	return o.hold(s, r)
+}
+
+// hold keeps an EMIT until its queues have room. Its source has a window, and stays in it.
+func (o *orchester) hold(s *session, r *wire.Record) error {
+	if len(s.pending) == 0 {
+		o.gated = append(o.gated, s)
+	}
+	if s.held += len(r.Body); len(s.pending) >= emitMessages || (len(s.pending) > 0 && s.held > emitBytes) {
+		return violated("more EMITs than the window of %d messages or %d bytes", emitMessages, emitBytes)
+	}
+	m := message{codec: uint16(r.Codec), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)}
+	s.pending = append(s.pending, pendingEmit{m, r.Port})
+	return nil
+}
+
+// admitPending admits what there is room for and reports whether nothing is left.
+func (o *orchester) admitPending(s *session) bool {
+	k := 0
+	for k < len(s.pending) && s.step.room(s.pending[k].port) {
+		e := s.pending[k]
+		s.held -= len(e.m.body.data)
+		o.t.emit(o.now, s.step, e.port, e.m)
+		s.accepted++
+		k++
+	}
+	if k > 0 {
+		s.pending = slices.Delete(s.pending, 0, k)
+		o.ack(s)
+	}
+	return len(s.pending) == 0
+}
+
+func (o *orchester) ack(s *session) {
+	if !s.ackDue {
+		s.ackDue = true
+		o.acks = append(o.acks, s)
+	}
+}
+
+func (o *orchester) sayBye(s *session) error {
+	if n := s.hand.live; n > 0 {
+		return violated("BYE with %d messages unanswered", n)
+	}
+	s.bye, s.open = true, false
+	o.post(s.peer, &wire.Header{Kind: wire.Bye}, nil)
+	return nil
+}

@@ -1,0 +1,162 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/dsat/dsat/bus/wire"
+)
+
+// Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped + Held + InFlight.
+// The terminal terms are counters. Held (waiting in a queue or for its retry) and InFlight (dispatched, not yet answered) were
+// found by walking the table of hops, so that the two sides are independent.
+type Ledger struct {
+	Admitted, Done, Quarantined, Expired, Cancelled, Dropped uint64
+	Held, InFlight                                           uint64
+	Redelivered                                              uint64 // not a term: attempts after the first
+}
+
+// Balanced reports whether the law holds.
+func (l Ledger) Balanced() bool {
+	return l.Admitted == l.Done+l.Quarantined+l.Expired+l.Cancelled+l.Dropped+l.Held+l.InFlight
+}
+
+func (l *Ledger) add(o Ledger) {
+	l.Admitted += o.Admitted
+	l.Done += o.Done
+	l.Quarantined += o.Quarantined
+	l.Expired += o.Expired
+	l.Cancelled += o.Cancelled
+	l.Dropped += o.Dropped
+	l.Held += o.Held
+	l.InFlight += o.InFlight
+	l.Redelivered += o.Redelivered
+}
+
+// QueueStatus is one step: what waits for it, what its workers hold, and what became of the rest.
+type QueueStatus struct {
+	Step       string
+	Delivery   string
+	Waiting    int
+	Bytes      int64 // of what waits and is held
+	InFlight   int   // dispatched and not yet answered
+	Held       int   // waiting for the time of their retry
+	OldestAge  time.Duration
+	Workers    int // sessions that may be given work
+	Quarantine int // set aside, still there
+	Blocked    bool
+	Refused    uint64 // answers that came late, twice or for nothing
+	Failed     uint64 // FAILs
+	Crashed    uint64 // running hops whose process ended
+	BytesIn    uint64 // payload bytes admitted
+	Ledger     Ledger
+	Latency    Histogram // DATA sent to answer received
+}
+
+// The upper bounds of Histogram's buckets.
+var bounds = [...]time.Duration{
+	25 * time.Microsecond, 50 * time.Microsecond, 100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 60 * time.Second,
+}
+
+// Histogram counts durations by fixed buckets.
+type Histogram struct {
+	Counts [len(bounds) + 1]uint64 // not cumulative; the last is beyond all bounds
+	Sum    time.Duration
+}
+
+// Bounds returns the upper bounds of the buckets, in seconds.
+func (*Histogram) Bounds() []float64 {
+	b := make([]float64, len(bounds))
+	for i, d := range bounds {
+		b[i] = d.Seconds()
+	}
+	return b
+}
+
+// Count is the number of durations.
+func (h *Histogram) Count() uint64 {
+	n := uint64(0)
+	for _, c := range h.Counts {
+		n += c
+	}
+	return n
+}
+
+func (h *Histogram) observe(ns int64) {
+	i := 0
+	for i < len(bounds) && ns > int64(bounds[i]) {
+		i++
+	}
+	h.Counts[i]++
+	h.Sum += time.Duration(ns)
+}
+
+// walk counts the hops of every step by state.
+func (t *tracker) walk() [][dropped + 1]uint64 {
+	by := make([][dropped + 1]uint64, len(t.steps))
+	for _, p := range t.hops.pages {
+		for k, st := range p.states {
+			if st != free {
+				by[p.steps[k]][st]++
+			}
+		}
+	}
+	return by
+}
+
+func (s *step) ledger(by *[dropped + 1]uint64) Ledger {
+	c := &s.count
+	return Ledger{Admitted: c.admitted, Done: c.done, Quarantined: c.quarantined, Expired: c.expired, Cancelled: c.cancelled,
+		Dropped: c.dropped, Held: by[waiting] + by[held], InFlight: by[dispatched], Redelivered: c.redelivered}
+}
+
+// ledger is the total over all steps.
+func (t *tracker) ledger() Ledger {
+	var sum Ledger
+	by := t.walk()
+	for i, s := range t.steps {
+		sum.add(s.ledger(&by[i]))
+	}
+	return sum
+}
+
+// queues is the state of all steps, in file order.
+func (t *tracker) queues(now int64) []QueueStatus {
+	by := t.walk()
+	out := make([]QueueStatus, len(t.steps))
+	for i, s := range t.steps {
+		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.waiting.count, Bytes: s.waiting.bytes + s.holding,
+			InFlight: int(by[i][dispatched]), Held: len(s.held), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s), Blocked: s.blocked(),
+			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency}
+		for _, w := range s.workers {
+			if w.open {
+				out[i].Workers++
+			}
+		}
+	}
+	return out
+}
+
+// oldest is the age of the oldest hop at the head of the queue or of a hand.
+func (t *tracker) oldest(now int64, s *step) time.Duration {
+	first := now
+	if s.waiting.count > 0 {
+		first = t.hops.at(s.waiting.head).admitted
+	}
+	for _, r := range s.held {
+		first = min(first, t.hops.at(r.slot).admitted)
+	}
+	for _, w := range s.workers {
+		if w.hand.live > 0 {
+			first = min(first, t.hops.at(w.hand.at(w.hand.first).slot).admitted)
+		}
+	}
+	return duration(now - first)
+}
+
+func duration(ns int64) time.Duration { return time.Duration(ns) }
+
+func formatID(id uint64) string { return wire.ID(id).String() }
+
+func codecName(c uint16) string { return wire.Codec(c).String() }

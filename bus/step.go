@@ -1,0 +1,187 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// outside is the origin of a hop that no step emitted.
+const outside = -1
+
+// step is one satellite that takes part: its queue, its links and its workers.
+type step struct {
+	index int
+	name  string
+	sat   *topology.Satellite
+	cfg   limits
+	to    []*step
+	from  []*step
+	ports []uint16 // by index of the step it comes from: the port of DATA
+	gates []*step  // blocking queues below, outside of cycles: while one is full nothing is dispatched here
+
+	waiting fifo
+	held    heap
+	holding int64 // bytes of held hops
+	workers []*worker
+	count   counts
+	latency Histogram
+	streak  int // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
+	dirty   bool
+}
+
+// limits is what the topology says about one queue and its work, in the tracker's units.
+type limits struct {
+	messages int
+	bytes    int64
+	full     topology.Full
+	ttl      int64 // ns, 0: never
+	inHand   int
+	deadline int64 // ns, 0: none
+	retries  int
+	backoff  int64 // ns
+	hops     int
+	crashes  int
+	then     topology.Then
+}
+
+// counts are the terms of the conservation law that are counted, and what is counted beside it.
+type counts struct {
+	admitted, done, quarantined, expired, cancelled, dropped uint64
+	redelivered, failed, crashed, refused                    uint64
+	bytesIn                                                  uint64
+}
+
+// buildSteps makes the steps of all satellites that speak to the bus, in file order.
+func buildSteps(t *topology.Topology) []*step {
+	var steps []*step
+	by := map[string]*step{}
+	for _, sat := range t.Satellites {
+		if sat.Speaks == topology.SpeaksNone || sat.Speaks == "" {
+			continue
+		}
+		s := &step{index: len(steps), name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO()}
+		steps = append(steps, s)
+		by[sat.Name] = s
+	}
+	for _, s := range steps {
+		for _, l := range s.sat.To {
+			if to := by[l.To]; to != nil {
+				s.to = append(s.to, to)
+			}
+		}
+	}
+	for _, s := range steps {
+		for _, to := range s.to {
+			to.from = append(to.from, s)
+		}
+	}
+	for _, s := range steps {
+		s.ports = make([]uint16, len(steps))
+		for i, f := range s.from {
+			s.ports[f.index] = uint16(i)
+		}
+		for _, to := range s.to {
+			if to.cfg.full == topology.FullBlock && !reaches(to, s, map[*step]bool{}) {
+				s.gates = append(s.gates, to)
+			}
+		}
+	}
+	return steps
+}
+
+// reaches reports whether work at a can come to b.
+func reaches(a, b *step, seen map[*step]bool) bool {
+	if a == b {
+		return true
+	}
+	if seen[a] {
+		return false
+	}
+	seen[a] = true
+	for _, n := range a.to {
+		if reaches(n, b, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// limitsOf fills what a topology built by hand left zero.
+func limitsOf(sat *topology.Satellite) limits {
+	l := limits{
+		messages: sat.Queue.MaxMessages, bytes: sat.Queue.MaxBytes, full: sat.Queue.Full, ttl: int64(sat.Queue.TTL),
+		inHand: sat.Work.InHand, deadline: int64(sat.Work.Deadline), retries: sat.Work.Retries, backoff: int64(sat.Work.Backoff),
+		hops: sat.Work.Hops, crashes: sat.Work.Crashes, then: sat.Work.Then,
+	}
+	if l.messages <= 0 {
+		l.messages = 1 << 30
+	}
+	if l.bytes <= 0 {
+		l.bytes = 1 << 50
+	}
+	if l.full == "" {
+		l.full = topology.FullBlock
+	}
+	if l.inHand <= 0 {
+		l.inHand = 1
+	}
+	if l.hops <= 0 {
+		l.hops = 64
+	}
+	if l.crashes <= 0 {
+		l.crashes = 3
+	}
+	if l.backoff <= 0 {
+		l.backoff = int64(200 * time.Millisecond)
+	}
+	return l
+}
+
+// full reports whether the queue is at its limit; what waits for its retry counts too.
+func (s *step) full() bool {
+	return s.waiting.count+len(s.held) >= s.cfg.messages || s.waiting.bytes+s.holding >= s.cfg.bytes
+}
+
+// blocked reports whether those who fill the queue have to wait.
+func (s *step) blocked() bool { return s.cfg.full == topology.FullBlock && s.full() }
+
+// gated reports whether a queue below is full, so that nothing may be dispatched here.
+func (s *step) gated() bool {
+	for _, g := range s.gates {
+		if g.full() {
+			return true
+		}
+	}
+	return false
+}
+
+// room reports whether a message emitted by s on port may be admitted now.
+func (s *step) room(port uint16) bool {
+	if port != wire.AllLinks {
+		return !s.to[port].blocked()
+	}
+	for _, to := range s.to {
+		if to.blocked() {
+			return false
+		}
+	}
+	return true
+}
+
+// port is what DATA says about where a hop came from.
+func (s *step) port(from int16) uint16 {
+	if from == outside {
+		return wire.AllLinks
+	}
+	return s.ports[from]
+}
+
+func names(steps []*step) []string {
+	n := make([]string, len(steps))
+	for i, s := range steps {
+		n[i] = s.name
+	}
+	return n
+}

@@ -1,0 +1,169 @@
+package bus
+
+// task is a message and all that descends from it. It ends when no hop of it is open.
+type task struct {
+	id      uint64
+	started int64
+	open    int32 // hops not yet terminal, and one while its first hops are being made
+	count   uint32
+	failed  uint32
+	waiter  int32 // who wants its results, or none
+	next    int32
+	reason  string // of the last hop that did not end as done
+}
+
+// tasks is a slab like that of the hops.
+type tasks struct {
+	pages [][]task
+	free  int32
+	live  int
+}
+
+func newTasks() tasks { return tasks{free: none} }
+
+func (s *tasks) at(i int32) *task { return &s.pages[i>>pageBits][i&(pageSize-1)] }
+
+func (s *tasks) take(id uint64, now int64, waiter int32) int32 {
+	if s.free == none {
+		base := int32(len(s.pages)) << pageBits
+		p := make([]task, pageSize)
+		for i := range p {
+			p[i].next = base + int32(i) + 1
+		}
+		p[pageSize-1].next = none
+		s.pages = append(s.pages, p)
+		s.free = base
+	}
+	i := s.free
+	t := s.at(i)
+	s.free = t.next
+	*t = task{id: id, started: now, open: 1, waiter: waiter, next: none}
+	s.live++
+	return i
+}
+
+func (s *tasks) release(i int32) {
+	t := s.at(i)
+	*t = task{next: s.free}
+	s.free = i
+	s.live--
+}
+
+// endTask tells who waits and remembers the task for a while.
+func (t *tracker) endTask(now int64, slot int32) {
+	task := t.tasks.at(slot)
+	t.ended.addTask(task, now)
+	if task.waiter != none {
+		t.sink.taskEnded(task.waiter, task)
+	}
+	t.tasks.release(slot)
+}
+
+// memory is what is remembered of the newest ended hops and tasks, for `dsatctl task`.
+type memory struct {
+	hops  []endedHop
+	tasks []endedTask
+	h, t  int // where the next one goes
+}
+
+const (
+	rememberedHops  = 1 << 13
+	rememberedTasks = 1 << 12
+)
+
+type endedHop struct {
+	id, task uint64
+	admitted int64
+	ended    int64
+	reason   string
+	step     int16
+	attempts uint16
+	state    state
+}
+
+type endedTask struct {
+	id     uint64
+	failed bool
+	reason string
+}
+
+func (m *memory) add(h *hop, step int, end state, now int64, reason string) {
+	if m.hops == nil {
+		m.hops = make([]endedHop, rememberedHops)
+	}
+	m.hops[m.h&(rememberedHops-1)] = endedHop{id: h.id, task: h.task, admitted: h.admitted, ended: now, reason: reason, step: int16(step), attempts: h.attempts, state: end}
+	m.h++
+}
+
+func (m *memory) addTask(t *task, _ int64) {
+	if m.tasks == nil {
+		m.tasks = make([]endedTask, rememberedTasks)
+	}
+	m.tasks[m.t&(rememberedTasks-1)] = endedTask{id: t.id, failed: t.failed > 0, reason: t.reason}
+	m.t++
+}
+
+// findTask says what is known of a task: of a running one all its open hops, found by a walk, and the ended ones that are
+// still remembered.
+func (t *tracker) findTask(now int64, id uint64) (TaskStatus, bool) {
+	st := TaskStatus{ID: formatID(id)}
+	found := false
+	for i := range t.ended.tasks {
+		if e := &t.ended.tasks[i]; e.id == id && id != 0 {
+			found, st.State, st.Reason = true, "done", e.reason
+			if e.failed {
+				st.State = "failed"
+			}
+		}
+	}
+	for i := range min(t.ended.h, len(t.ended.hops)) {
+		if e := &t.ended.hops[i]; e.task == id {
+			found = true
+			st.Hops = append(st.Hops, HopStatus{ID: e.id, Step: t.steps[e.step].name, State: e.state.String(),
+				Attempts: int(e.attempts), Age: duration(e.ended - e.admitted), Reason: e.reason})
+		}
+	}
+	open := t.openHops(now, id)
+	if len(open) > 0 {
+		found, st.State, st.Open = true, "running", len(open)
+		st.Hops = append(st.Hops, open...)
+	}
+	if found && st.State == "" {
+		st.State = "done"
+	}
+	return st, found
+}
+
+func (t *tracker) openHops(now int64, id uint64) []HopStatus {
+	var open []HopStatus
+	for p, pg := range t.hops.pages {
+		for k := range pg.hops {
+			h := &pg.hops[k]
+			if pg.states[k] == free || h.task != id {
+				continue
+			}
+			slot := int32(p)<<pageBits + int32(k)
+			hs := HopStatus{ID: h.id, Step: t.steps[pg.steps[k]].name, State: pg.states[k].String(), Attempts: int(h.attempts), Age: duration(now - h.admitted)}
+			if e := t.evidence[slot]; e != nil {
+				hs.Reason = e.lines[len(e.lines)-1]
+			}
+			if pg.states[k] == dispatched {
+				hs.Instance = t.holder(slot)
+			}
+			open = append(open, hs)
+		}
+	}
+	return open
+}
+
+// holder returns the name of the worker that holds a hop.
+func (t *tracker) holder(slot int32) string {
+	for _, w := range t.steps[t.hops.step(slot)].workers {
+		for pos := w.hand.first; pos < w.hand.end; pos++ {
+			if w.hand.at(pos).slot == slot {
+				return w.name
+			}
+		}
+	}
+	return ""
+}

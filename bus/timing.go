@@ -1,0 +1,103 @@
+package bus
+
+import "sort"
+
+// settle brings up to date which hops are running, after answers.
+func (t *tracker) settle(now int64) {
+	for _, w := range t.touched {
+		w.touched = false
+		t.running(now, w)
+	}
+	t.touched = t.touched[:0]
+}
+
+// running marks the first c hops in hand as running and finds when the first of them is late.
+func (t *tracker) running(now int64, w *worker) {
+	w.due = 0
+	left := w.concurrency
+	for pos := w.hand.first; pos < w.hand.end && left > 0; pos++ {
+		d := w.hand.at(pos)
+		if d.slot == none {
+			continue
+		}
+		left--
+		if d.since == 0 {
+			d.since = now
+		}
+		if due := d.since + w.step.cfg.deadline; w.due == 0 || due < w.due {
+			w.due = due
+		}
+	}
+	if w.step.cfg.deadline == 0 {
+		w.due = 0
+	}
+}
+
+// overdue tells the sink of the running hops of w that are late.
+func (t *tracker) overdue(now int64, w *worker) {
+	for pos := w.hand.first; pos < w.hand.end; pos++ {
+		if d := w.hand.at(pos); d.slot != none && d.since != 0 && d.since+w.step.cfg.deadline <= now {
+			w.open, w.due = false, 0
+			t.sink.late(w, t.hops.at(d.slot), d.n)
+			return
+		}
+	}
+}
+
+// progress starts the deadline of a running hop anew.
+func (t *tracker) progress(now int64, w *worker, n uint64) {
+	if pos := w.hand.find(n); w.hand.holds(n) && w.hand.at(pos).since != 0 {
+		w.hand.at(pos).since = now
+		t.touch(w)
+	}
+}
+
+// tick does what is due and returns when it wants to be called again; 0: not.
+func (t *tracker) tick(now int64) int64 {
+	t.settle(now)
+	next := int64(0)
+	sooner := func(at int64) {
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	for _, s := range t.steps {
+		t.wakeHeld(now, s)
+		if len(s.held) > 0 {
+			sooner(s.held[0].due)
+		}
+		for s.cfg.ttl > 0 && s.waiting.count > 0 {
+			at := t.hops.at(s.waiting.head).admitted + s.cfg.ttl
+			if at > now {
+				sooner(at)
+				break
+			}
+			t.unblocked = t.unblocked || s.full()
+			t.finish(now, s.waiting.popFront(&t.hops), expired, "it waited longer than the queue's ttl")
+		}
+		for _, w := range s.workers {
+			if w.due > 0 && w.due <= now {
+				t.overdue(now, w)
+			}
+			if w.due > 0 {
+				sooner(w.due)
+			}
+		}
+	}
+	return next
+}
+
+// wakeHeld puts hops whose back-off is over at the head of their queue, the oldest first.
+func (t *tracker) wakeHeld(now int64, s *step) {
+	var back []int32
+	for len(s.held) > 0 && s.held[0].due <= now {
+		back = append(back, s.held.pop())
+	}
+	sort.Slice(back, func(a, b int) bool { return t.hops.at(back[a]).admitted > t.hops.at(back[b]).admitted })
+	for _, i := range back {
+		s.holding -= size(t.hops.at(i))
+		t.hops.setState(i, waiting)
+		s.waiting.pushFront(&t.hops, i)
+		s.dirty = true
+	}
+}

@@ -1,0 +1,359 @@
+package bus
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"time"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// brokenAfter is how many messages in a row may be set aside for crashes without one DONE between them; from there on it
+// is the worker that is broken, and its messages wait instead.
+const brokenAfter = 3
+
+// tracker is the state of every hop and task. It has no sockets, no clock and no goroutine: time comes in as nanoseconds
+// since its start, and what is to be sent goes out through sink. One goroutine owns it.
+type tracker struct {
+	epoch   uint32
+	started time.Time // of second 0; only for what people read
+	steps   []*step
+	hops    slab
+	bodies  bodies
+	tasks   tasks
+	aside   quarantine
+	ended   memory
+	sink    sink
+	rand    *rand.Rand
+
+	ids       uint64           // counter of tasks and messages
+	n         uint64           // counter of dispatches
+	evidence  map[int32]*trial // of hops that failed or crashed
+	touched   []*worker        // what settle has to look at
+	unblocked bool             // a queue that was full has room since the last look
+}
+
+// sink is where the tracker's decisions go.
+type sink interface {
+	// deliver sends the hop as dispatch n to the worker.
+	deliver(w *worker, h *hop, n uint64)
+	// taskEnded tells who waits for the task.
+	taskEnded(waiter int32, t *task)
+	// late says that the running hop n of w has missed its deadline; it stays in hand until the process is gone.
+	late(w *worker, h *hop, n uint64)
+	// result is an output of the last step of a task somebody waits for.
+	result(waiter int32, o *wire.Output)
+}
+
+// trial is what happened to a hop so far.
+type trial struct{ lines []string }
+
+// worker is one session that may be given work.
+type worker struct {
+	step        *step
+	name        string // cpu:0
+	sess        *session
+	concurrency int
+	messages    int // in hand at most
+	bytes       int
+	open        bool // may be given work
+	alone       bool // it has a suspect, and nothing else until that is answered
+	hand        hand
+	cost        int   // bytes in hand
+	due         int64 // when the first running hop is late; 0: never
+	last        uint64
+	touched     bool // its running hops have changed since settle
+}
+
+func newTracker(epoch uint32, steps []*step, sink sink, start time.Time) *tracker {
+	return &tracker{epoch: epoch, started: start, steps: steps, hops: newSlab(), sink: sink, tasks: newTasks(),
+		evidence: map[int32]*trial{}, rand: rand.New(rand.NewPCG(uint64(epoch), uint64(start.UnixNano())))}
+}
+
+func (t *tracker) nextID() uint64 {
+	t.ids++
+	return uint64(wire.NewID(t.epoch, t.ids))
+}
+
+// peekID is the id the next task will get.
+func (t *tracker) peekID() uint64 { return uint64(wire.NewID(t.epoch, t.ids+1)) }
+
+// message is what is admitted.
+type message struct {
+	codec uint16
+	hops  uint16
+	from  int16
+	body  *body
+}
+
+// emit admits a message of s to the links of port, as a new task. It takes over the reference to the body.
+func (t *tracker) emit(now int64, s *step, port uint16, m message) {
+	if len(s.to) > 0 {
+		task := t.begin(now, none)
+		t.fan(now, s, port, task, m)
+		t.close(now, task)
+	}
+	t.bodies.drop(m.body)
+}
+
+// inject admits a message from outside to one step, as a new task somebody may wait for, and returns the task's id.
+func (t *tracker) inject(now int64, to *step, m message, waiter int32) uint64 {
+	task := t.begin(now, waiter)
+	id := t.tasks.at(task).id
+	t.admit(now, to, task, m)
+	t.close(now, task)
+	t.bodies.drop(m.body)
+	return id
+}
+
+// begin makes a task that is held open until close, so that it cannot end between its first hops.
+func (t *tracker) begin(now int64, waiter int32) int32 {
+	return t.tasks.take(t.nextID(), now, waiter)
+}
+
+func (t *tracker) close(now int64, slot int32) {
+	task := t.tasks.at(slot)
+	if task.open--; task.open == 0 {
+		t.endTask(now, slot)
+	}
+}
+
+// fan admits m to the links of port.
+func (t *tracker) fan(now int64, s *step, port uint16, task int32, m message) {
+	if port != wire.AllLinks {
+		t.admit(now, s.to[port], task, m)
+		return
+	}
+	for _, to := range s.to {
+		t.admit(now, to, task, m)
+	}
+}
+
+// admit makes one hop; what its queue cannot take ends at once, as the queue's policy says.
+func (t *tracker) admit(now int64, to *step, task int32, m message) {
+	i, h := t.hops.take(to.index)
+	tk := t.tasks.at(task)
+	tk.open++
+	h.id, h.task, h.tslot, h.admitted = t.nextID(), tk.id, task, now
+	h.codec, h.hops, h.from, h.body = m.codec, m.hops, m.from, m.body
+	m.body.refs++
+	to.count.admitted++
+	to.count.bytesIn += uint64(len(m.body.data))
+	t.hops.setState(i, waiting)
+	if int(m.hops) >= to.cfg.hops {
+		t.setAside(now, i, fmt.Sprintf("it has passed %d steps, the hop limit: is there a loop?", m.hops))
+		return
+	}
+	if to.cfg.full != topology.FullBlock && to.full() && !t.overflow(now, to, i) {
+		return
+	}
+	to.waiting.pushBack(&t.hops, i)
+	to.dirty = true
+}
+
+// overflow applies the policy of a full queue that does not block and reports whether hop i may still enter.
+func (t *tracker) overflow(now int64, to *step, i int32) bool {
+	switch to.cfg.full {
+	case topology.FullDropOldest:
+		if to.waiting.count == 0 {
+			t.finish(now, i, dropped, "queue full")
+			return false
+		}
+		t.finish(now, to.waiting.popFront(&t.hops), dropped, "queue full, and newer ones came")
+		return true
+	case topology.FullQuarantine:
+		t.setAside(now, i, "queue full")
+	default:
+		t.finish(now, i, dropped, "queue full")
+	}
+	return false
+}
+
+// dispatch gives the waiting hops of s to its workers, as far as credit goes.
+func (t *tracker) dispatch(now int64, s *step) {
+	s.dirty = false
+	if s.waiting.count == 0 || len(s.workers) == 0 || s.gated() {
+		return
+	}
+	full := s.full()
+	for s.waiting.count > 0 {
+		i := s.waiting.head
+		h := t.hops.at(i)
+		if s.cfg.ttl > 0 && now-h.admitted >= s.cfg.ttl {
+			t.finish(now, s.waiting.popFront(&t.hops), expired, "it waited longer than the queue's ttl")
+			continue
+		}
+		w := s.pick(h)
+		if w == nil {
+			break
+		}
+		s.waiting.popFront(&t.hops)
+		t.give(now, w, i, h)
+	}
+	t.unblocked = t.unblocked || (full && !s.full())
+}
+
+// pick returns the worker with the least in hand that has credit for h, or nil. Who may have killed a process goes to an
+// idle worker and stays alone with it.
+func (s *step) pick(h *hop) *worker {
+	var best *worker
+	for _, w := range s.workers {
+		if !w.open || w.alone || w.hand.live >= w.messages {
+			continue
+		}
+		if w.hand.live > 0 && (h.crashes > 0 || w.cost+wire.RecordSize(len(h.body.data)) > w.bytes) {
+			continue
+		}
+		if best == nil || w.hand.live < best.hand.live {
+			best = w
+		}
+	}
+	return best
+}
+
+func (t *tracker) give(now int64, w *worker, i int32, h *hop) {
+	t.n++
+	if h.attempts > 0 {
+		w.step.count.redelivered++
+	}
+	if h.attempts < 1<<16-1 {
+		h.attempts++
+	}
+	t.hops.setState(i, dispatched)
+	cost := wire.RecordSize(len(h.body.data))
+	d := dispatch{n: t.n, slot: i, sent: now, cost: cost}
+	if w.hand.live < w.concurrency {
+		d.since = now
+		if w.due == 0 && w.step.cfg.deadline > 0 {
+			w.due = now + w.step.cfg.deadline
+		}
+	}
+	w.hand.push(d)
+	w.cost += cost
+	w.alone = h.crashes > 0
+	w.last = t.n
+	t.sink.deliver(w, h, t.n)
+}
+
+func (t *tracker) touch(w *worker) {
+	if !w.touched {
+		w.touched = true
+		t.touched = append(t.touched, w)
+	}
+}
+
+// answered takes dispatch pos out of the hand and returns its hop.
+func (t *tracker) answered(now int64, w *worker, pos int) int32 {
+	d := *w.hand.at(pos)
+	w.step.latency.observe(now - d.sent)
+	w.cost -= d.cost
+	w.alone = false
+	w.step.dirty = true
+	w.hand.take(pos)
+	t.touch(w)
+	return d.slot
+}
+
+// done ends the hops from n to m that w holds (only n when m is not larger) and reports whether there was one.
+func (t *tracker) done(now int64, w *worker, n, m uint64) bool {
+	found := false
+	for pos := w.hand.find(n); pos < w.hand.end; pos++ {
+		d := w.hand.at(pos)
+		if d.n > max(n, m) {
+			break
+		}
+		if d.slot != none {
+			found = true
+			t.finish(now, t.answered(now, w, pos), done, "")
+		}
+	}
+	if found {
+		w.step.streak = 0
+	}
+	return found
+}
+
+// output admits one output of the dispatch n of w; its DONE must follow in the same turn.
+func (t *tracker) output(now int64, w *worker, n uint64, o *wire.Output) {
+	h := t.hops.at(w.hand.at(w.hand.find(n)).slot)
+	s := w.step
+	if len(s.to) == 0 {
+		if waiter := t.tasks.at(h.tslot).waiter; waiter != none {
+			t.sink.result(waiter, o)
+		}
+		return
+	}
+	m := message{codec: uint16(o.Codec), hops: h.hops + 1, from: int16(s.index), body: t.bodies.copy(o.Payload)}
+	t.fan(now, s, o.Port, h.tslot, m)
+	t.bodies.drop(m.body)
+}
+
+// fail ends one attempt: another one after the back-off, or the end the topology wants.
+func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string) bool {
+	if !w.hand.holds(n) {
+		return false
+	}
+	i := t.answered(now, w, w.hand.find(n))
+	h := t.hops.at(i)
+	s := w.step
+	s.count.failed++
+	h.fails++
+	t.testify(i, fmt.Sprintf("attempt %d at %s: %s", h.attempts, w.name, reason))
+	switch {
+	case again && int(h.fails) <= s.cfg.retries:
+		delay := min(s.cfg.backoff<<min(h.fails-1, 20), int64(time.Minute))
+		h.due = now + delay/2 + t.rand.Int64N(delay/2+1)
+		t.hops.setState(i, held)
+		s.held.push(h.due, i)
+		s.holding += size(h)
+	case s.cfg.then == topology.ThenDrop:
+		t.finish(now, i, dropped, reason)
+	default:
+		t.setAside(now, i, reason)
+	}
+	return true
+}
+
+// bury takes back what a dead worker held: to the head of the queue, in its order. The first c of it were running; if the
+// death is to count, they are suspects now, and at the limit they are set aside.
+func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []string) {
+	w.open = false
+	s := w.step
+	var back []int32
+	left := w.concurrency
+	for pos := w.hand.first; pos < w.hand.end; pos++ {
+		if i := w.hand.at(pos).slot; i != none {
+			if left--; left >= 0 && counts {
+				t.hops.at(i).crashes++
+				s.count.crashed++
+				t.testify(i, append([]string{fmt.Sprintf("attempt %d at %s: the process ended: %s", t.hops.at(i).attempts, w.name, cause)}, last...)...)
+			}
+			back = append(back, i)
+		}
+	}
+	w.hand = hand{}
+	w.cost, w.alone = 0, false
+	for k := len(back) - 1; k >= 0; k-- {
+		i := back[k]
+		t.hops.setState(i, waiting)
+		if int(t.hops.at(i).crashes) >= s.cfg.crashes && s.streak < brokenAfter {
+			s.streak++
+			t.setAside(now, i, fmt.Sprintf("it was being handled when %d processes ended, the last one: %s", t.hops.at(i).crashes, cause))
+			continue
+		}
+		s.waiting.pushFront(&t.hops, i)
+	}
+	s.remove(w)
+	s.dirty = true
+}
+
+func (s *step) remove(w *worker) {
+	for i, x := range s.workers {
+		if x == w {
+			s.workers = append(s.workers[:i], s.workers[i+1:]...)
+			return
+		}
+	}
+}
