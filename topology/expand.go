@@ -5,17 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// placeholder stays in command, env and cwd until an instance is started: its number is not known before.
+// placeholder stays in command, env, cwd, ready.tcp and ready.get until an instance is started and puts its number there.
 const placeholder = "${instance}"
-
-// Fill puts the number of an instance in place of ${instance}.
-func (r Ref) Fill(text string) string {
-	if !strings.Contains(text, placeholder) {
-		return text
-	}
-	_, wid, _ := strings.Cut(r.String(), ":")
-	return strings.ReplaceAll(text, placeholder, wid)
-}
 
 // flaw is a mistake inside a string.
 type flaw struct {
@@ -78,7 +69,7 @@ func variable(inner string, instance bool, getenv func(string) (string, bool)) (
 		if instance {
 			return placeholder, nil
 		}
-		return "", &flaw{text: "${instance} has a value in command, env and cwd only"}
+		return "", &flaw{text: "${instance} has a value in command, env, cwd, ready.tcp and ready.get only"}
 	}
 	name, fallback, has := strings.Cut(inner, ":-")
 	if !variableName(name) {

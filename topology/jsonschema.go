@@ -84,7 +84,7 @@ func (tableKind) schema(k *key) map[string]any {
 }
 
 func (namesKind) schema(k *key) map[string]any {
-	pattern := `^(?!DSAT_)[A-Za-z_][A-Za-z0-9_]*$`
+	pattern := `^[A-Za-z_][A-Za-z0-9_]*$`
 	if k.name == "satellite" {
 		pattern = `^[a-z0-9][a-z0-9_-]{0,62}$`
 	}

@@ -145,13 +145,16 @@ func (t hostPortKind) read(r *reader, k *key, n *node) (any, bool) {
 	if !ok {
 		return nil, false
 	}
-	host, port, ok := splitAddress(v.(string))
+	host, port, ok := splitAddress(anyInstance(v.(string)))
 	if !ok || host == "" || port == 0 {
 		r.problem(n.at, "", "%s wants %s, not %q", k.label, t.wants(k), shorten(v.(string)))
 		return nil, false
 	}
 	return v, true
 }
+
+// anyInstance is a text as some instance sees it.
+func anyInstance(s string) string { return strings.ReplaceAll(s, placeholder, "0") }
 
 func splitAddress(s string) (host string, port int, ok bool) {
 	host, p, err := net.SplitHostPort(s)
@@ -200,7 +203,7 @@ func (t urlKind) read(r *reader, k *key, n *node) (any, bool) {
 	if !ok {
 		return nil, false
 	}
-	u, err := url.Parse(v.(string))
+	u, err := url.Parse(anyInstance(v.(string)))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		r.problem(n.at, "", "%s wants %s, not %q", k.label, t.wants(k), shorten(v.(string)))
 		return nil, false

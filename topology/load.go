@@ -68,6 +68,7 @@ func (l *loader) file(shown, path string, from place, stack []string) *setting {
 	real := samePath(path)
 	for _, s := range stack {
 		if s == real {
+			l.broken = true
 			l.problems.add(from, "", "includes come back to %s: %s", shown, strings.Join(append(shortNames(stack), filepath.Base(real)), " -> "))
 			return nil
 		}
@@ -76,6 +77,7 @@ func (l *loader) file(shown, path string, from place, stack []string) *setting {
 		return s
 	}
 	if len(stack) > maxInclude || len(l.sources) >= maxFiles {
+		l.broken = true
 		l.problems.add(from, "", "%s is not read: includes go %d levels deep and %d files wide at most", shown, maxInclude, maxFiles)
 		return nil
 	}

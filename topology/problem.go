@@ -95,7 +95,7 @@ func (c *collector) add(at place, hint, format string, args ...any) {
 		c.more++
 		return
 	}
-	p := Problem{Text: fmt.Sprintf(format, args...), Hint: hint}
+	p := Problem{Text: sentence(fmt.Sprintf(format, args...)), Hint: sentence(hint)}
 	if at.src != nil {
 		p.File = at.src.shown
 		if at.off >= 0 {
@@ -103,6 +103,15 @@ func (c *collector) add(at place, hint, format string, args ...any) {
 		}
 	}
 	c.list = append(c.list, found{at, p})
+}
+
+// sentence bounds what others put into a message: keys, values, the library's words.
+func sentence(s string) string {
+	const most = 400
+	if b := []byte(s); len(b) > most {
+		s = string(firstRunes(b, most)) + "..."
+	}
+	return printable([]byte(strings.ReplaceAll(s, "\n", " ")))
 }
 
 // err is nil, or *Problems.

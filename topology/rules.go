@@ -218,7 +218,7 @@ func (r *rules) loops() {
 func (r *rules) clashes() {
 	owner := map[string]string{}
 	for _, s := range r.t.Satellites {
-		host, _, ok := splitAddress(s.Ready.TCP)
+		host, _, ok := splitAddress(anyInstance(s.Ready.TCP))
 		if s.Ready.Kind != ReadyTCP || !ok || !loopback(host) {
 			continue
 		}

@@ -64,21 +64,25 @@ func (k *key) names() []string {
 
 // hint says what may have been meant by a name that is no member.
 func (k *key) hint(name string) string {
+	for _, c := range k.keys {
+		if slices.Contains(c.aka, strings.ToLower(name)) && !c.later {
+			return "did you mean " + c.name + "?"
+		}
+	}
 	if s := suggest(name, k.names()); s != "" {
 		if strings.EqualFold(s, name) {
 			return "did you mean " + s + "? Upper and lower case matter"
 		}
 		return "did you mean " + s + "?"
 	}
-	for _, c := range k.keys {
-		if slices.Contains(c.aka, strings.ToLower(name)) {
-			return "did you mean " + c.name + "?"
-		}
-	}
+	var places []string
 	for _, c := range k.keys {
 		if m := c.find(name); m != nil && !m.later {
-			return "did you mean " + m.label + "? It belongs in " + c.name + " = { ... }"
+			places = append(places, c.name)
 		}
+	}
+	if len(places) > 0 {
+		return name + " belongs in " + strings.Join(places, " or in ") + ", as in " + places[0] + " = { " + name + " = ... }"
 	}
 	if len(k.keys) == 0 {
 		return ""
