@@ -2,7 +2,7 @@
 SHELL    := /bin/sh
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS  := -X main.version=$(VERSION)
+LDFLAGS  := -X github.com/dsat/dsat/web/control.release=$(VERSION)
 LINT     := .cache/golangci-lint-v2.15.0
 PACKAGES := gcc pkg-config libzmq3-dev python3-zmq
 

@@ -80,8 +80,15 @@ func (s *Server) version(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, s.cfg.Version)
 }
 
-func (s *Server) down(w http.ResponseWriter, _ *http.Request) error {
-	s.cfg.Down()
+func (s *Server) down(w http.ResponseWriter, r *http.Request) error {
+	var drain time.Duration
+	if text := r.URL.Query().Get("timeout"); text != "" {
+		var err error
+		if drain, err = time.ParseDuration(text); err != nil || drain <= 0 {
+			return invalid("cannot read timeout %q: want a duration like 30s", text)
+		}
+	}
+	s.cfg.Down(drain)
 	return answer(w, struct{}{})
 }
 

@@ -40,7 +40,7 @@ func (s *Server) metrics() func(http.ResponseWriter, *http.Request) error {
 func (s *Server) Satellites() []supervisor.SatelliteStatus { return s.cfg.Supervisor.Snapshot() }
 
 // Steps is the bus's counters.
-func (s *Server) Steps() []bus.QueueStatus { return s.cfg.Bus.Stats() }
+func (s *Server) Steps() []bus.QueueStatus { return s.cfg.Bus.Queues() }
 
 // states is the closed set a state metric has one series for each of.
 var states = [...]supervisor.State{
@@ -54,6 +54,7 @@ type collector struct {
 	version string
 	zeromq  string
 	since   time.Time
+	all     []*prometheus.Desc
 
 	build, started                                        *prometheus.Desc
 	state, restarts, up, startTime, cpu, rss, logLost     *prometheus.Desc
@@ -64,10 +65,12 @@ type collector struct {
 
 func newCollector(r rooms, version, zeromq string, since time.Time) *collector {
 	instance, step := []string{"satellite", "wid"}, []string{"step"}
+	var all []*prometheus.Desc
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("dsat_"+name, help, labels, nil)
+		all = append(all, prometheus.NewDesc("dsat_"+name, help, labels, nil))
+		return all[len(all)-1]
 	}
-	return &collector{
+	c := &collector{
 		rooms: r, version: version, zeromq: zeromq, since: since,
 		build:       desc("build_info", "What this dsatd was built from; always 1.", "version", "zeromq"),
 		started:     desc("start_time_seconds", "When this dsatd started, in seconds since the Unix epoch."),
@@ -94,10 +97,16 @@ func newCollector(r rooms, version, zeromq string, since time.Time) *collector {
 		refused:     desc("hops_refused_total", "Answers that came late, twice or for nothing.", step...),
 		balanced:    desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
 	}
+	c.all = all
+	return c
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.all {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {

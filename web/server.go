@@ -28,8 +28,8 @@ type Config struct {
 	Log        *slog.Logger
 	Hub        *Hub
 	Supervisor *supervisor.Supervisor
-	Bus        *bus.Bus // nil when nothing in the topology speaks to it
-	Down       func()   // begins the end of the daemon; returns at once
+	Bus        *bus.Bus                  // nil when nothing in the topology speaks to it
+	Down       func(drain time.Duration) // begins the end of the daemon, returns at once; 0 is the topology's own deadline
 }
 
 // Server is every door of the daemon. Open binds them, Serve answers, Close ends both.

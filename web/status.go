@@ -24,6 +24,7 @@ func (s *Server) currentStatus() control.Status {
 	queues := map[string]*control.Queue{}
 	for _, q := range s.cfg.Bus.Queues() {
 		queue := queueOf(q)
+		queue.Ledger = control.Ledger{} // GET /v1/queues tells it; here it would double the answer
 		queues[queue.Step] = &queue
 	}
 	if len(queues) > 0 {
@@ -90,5 +91,5 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 }
 
 func lineOf(l supervisor.Line) control.LogLine {
-	return control.LogLine{Seq: l.Seq, Time: l.Time, Name: l.Ref.Name, WID: l.Ref.WID, Stream: string(l.Stream), Text: l.Text}
+	return control.LogLine{Seq: l.Seq, Time: l.Time, Name: l.Ref.Name, WID: l.Ref.WID, Stream: string(l.Stream), Text: l.Text, Lost: uint64(l.Lost)}
 }

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/supervisor"
@@ -28,8 +29,11 @@ type daemon struct {
 	bus *bus.Bus
 	web *web.Server
 
-	asked    chan struct{} // closed when somebody asked for the end
-	askOnce  sync.Once
+	asked   chan struct{} // closed when somebody asked for the end
+	askOnce sync.Once
+
+	drainDeadline time.Duration // written before asked is closed
+
 	signals  chan os.Signal
 	finished sync.WaitGroup // bus loop and supervisor loop
 }
@@ -70,8 +74,15 @@ func build(topo *topology.Topology, epoch uint32, log *slog.Logger) (*daemon, er
 	return d, nil
 }
 
-// ask begins the end of the daemon.
-func (d *daemon) ask() { d.askOnce.Do(func() { close(d.asked) }) }
+// ask begins the end of the daemon. drain is how long work in flight may take; 0 is the topology's own deadline.
+func (d *daemon) ask(drain time.Duration) {
+	d.askOnce.Do(func() {
+		if d.drainDeadline = drain; drain == 0 {
+			d.drainDeadline = d.topo.Daemon.StopDeadline
+		}
+		close(d.asked)
+	})
+}
 
 // run lives the daemon's life: doors, bus, processes, in this order; the reverse at the end. The doors close last, so that
 // `dsatctl status` answers during a slow stop.
@@ -112,14 +123,14 @@ func (d *daemon) serve(name string, loop func(context.Context) error, ctx contex
 	d.finished.Go(func() {
 		if err := loop(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			d.log.Error(name+" ended by itself", "err", err)
-			d.ask()
+			d.ask(0)
 		}
 	})
 }
 
 // announce says where everything is.
 func (d *daemon) announce() {
-	d.log.Info(fmt.Sprintf("dsatd %s runs %s", buildVersion(), d.topo.Name), "pid", os.Getpid(), "epoch", d.epoch, "run_dir", d.topo.Daemon.RunDir)
+	d.log.Info(fmt.Sprintf("dsatd %s runs %s", versions().Version, d.topo.Name), "pid", os.Getpid(), "epoch", d.epoch, "run_dir", d.topo.Daemon.RunDir)
 	if addr := d.web.HTTP(); addr != "" {
 		d.log.Info("status page: http://" + addr + "/   metrics: http://" + addr + "/metrics")
 	}
@@ -141,7 +152,7 @@ func (d *daemon) wait(booted <-chan error) (forced bool) {
 				continue
 			}
 			d.log.Info("stopping", "signal", sig.String())
-			d.ask()
+			d.ask(0)
 			return false
 		case <-d.asked:
 			d.log.Info("stopping: asked through the API")
@@ -190,7 +201,7 @@ func (d *daemon) end() (forced bool) {
 }
 
 func (d *daemon) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, d.topo.Daemon.StopDeadline)
+	ctx, cancel := context.WithTimeout(ctx, d.drainDeadline)
 	defer cancel()
 	d.bus.Shut()
 	if err := d.sup.StopSources(ctx); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/satellites/builtin"
@@ -131,5 +130,7 @@ func plugin(args []string) int {
 }
 
 func versions() control.Version {
-	return control.Version{Version: buildVersion(), Go: runtime.Version(), ZeroMQ: bus.ZeroMQVersion()}
+	v := control.OwnVersion()
+	v.ZeroMQ = bus.Version()
+	return v
 }

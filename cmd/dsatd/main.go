@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 )
 
@@ -23,9 +22,6 @@ const (
 	exitConfig = 78 // the topology is wrong (EX_CONFIG of sysexits)
 	exitForced = 130
 )
-
-// version is set by the linker; a plain `go build` falls back on what the toolchain knows.
-var version = ""
 
 // command is one line of `dsatd help`. run answers the exit code.
 type command struct {
@@ -114,14 +110,4 @@ func printVersion([]string) int {
 	v := versions()
 	fmt.Printf("dsatd %s (%s, libzmq %s)\n", v.Version, v.Go, v.ZeroMQ)
 	return exitOK
-}
-
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

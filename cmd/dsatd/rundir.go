@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dsat/dsat/web/control"
 )
 
 // errBusy means that another dsatd holds the run directory.
@@ -20,7 +22,7 @@ type runLock struct{ file *os.File }
 
 // lockRunDir makes the directory (0700) and takes its lock, or tells who holds it.
 func lockRunDir(dir string) (*runLock, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := errors.Join(control.MakeDir(dir), control.CheckSocket(filepath.Join(dir, control.SocketName))); err != nil {
 		return nil, fmt.Errorf("cannot make the run directory: %w (choose another with --run-dir)", err)
 	}
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
