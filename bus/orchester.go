@@ -171,7 +171,7 @@ func (o *orchester) distribute() {
 		}
 		o.t.unblocked = false
 		for _, s := range o.t.steps {
-			s.dirty = s.dirty || s.waiting.count > 0
+			s.dirty = s.dirty || s.queued() > 0
 		}
 		o.letIn()
 	}

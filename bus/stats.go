@@ -126,7 +126,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	by := t.walk()
 	out := make([]QueueStatus, len(t.steps))
 	for i, s := range t.steps {
-		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.waiting.count, Bytes: s.waiting.bytes + s.holding,
+		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued(), Bytes: s.bytes(),
 			InFlight: int(by[i][dispatched]), Held: len(s.held), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s), Blocked: s.blocked(),
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency}
 		for _, w := range s.workers {
@@ -143,6 +143,9 @@ func (t *tracker) oldest(now int64, s *step) time.Duration {
 	first := now
 	if s.waiting.count > 0 {
 		first = t.hops.at(s.waiting.head).admitted
+	}
+	if s.suspect.count > 0 {
+		first = min(first, t.hops.at(s.suspect.head).admitted)
 	}
 	for _, r := range s.held {
 		first = min(first, t.hops.at(r.slot).admitted)

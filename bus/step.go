@@ -22,9 +22,11 @@ type step struct {
 	gates []*step  // blocking queues below, outside of cycles: while one is full nothing is dispatched here
 
 	waiting fifo
+	suspect fifo // waiting too: may have killed a process, and go alone
 	held    heap
 	holding int64 // bytes of held hops
 	workers []*worker
+	kept    *worker // takes nothing new: the next suspect goes to it when it is idle
 	count   counts
 	latency Histogram
 	streak  int // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
@@ -61,7 +63,7 @@ func buildSteps(t *topology.Topology) []*step {
 		if sat.Speaks == topology.SpeaksNone || sat.Speaks == "" {
 			continue
 		}
-		s := &step{index: len(steps), name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO()}
+		s := &step{index: len(steps), name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
 		steps = append(steps, s)
 		by[sat.Name] = s
 	}
@@ -141,8 +143,14 @@ func limitsOf(sat *topology.Satellite) limits {
 
 // full reports whether the queue is at its limit; what waits for its retry counts too.
 func (s *step) full() bool {
-	return s.waiting.count+len(s.held) >= s.cfg.messages || s.waiting.bytes+s.holding >= s.cfg.bytes
+	return s.queued()+len(s.held) >= s.cfg.messages || s.bytes() >= s.cfg.bytes
 }
+
+// queued is how many hops wait for a worker.
+func (s *step) queued() int { return s.waiting.count + s.suspect.count }
+
+// bytes is what counts for the limit: all that waits, for a worker or for its retry.
+func (s *step) bytes() int64 { return s.waiting.bytes + s.suspect.bytes + s.holding }
 
 // blocked reports whether those who fill the queue have to wait.
 func (s *step) blocked() bool { return s.cfg.full == topology.FullBlock && s.full() }

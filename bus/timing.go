@@ -73,7 +73,7 @@ func (t *tracker) tick(now int64) int64 {
 				break
 			}
 			t.unblocked = t.unblocked || s.full()
-			t.finish(now, s.waiting.popFront(&t.hops), expired, "it waited longer than the queue's ttl")
+			t.finish(now, s.waiting.popFront(&t.hops), expired, outlived)
 		}
 		for _, w := range s.workers {
 			if w.due > 0 && w.due <= now {
@@ -89,6 +89,9 @@ func (t *tracker) tick(now int64) int64 {
 
 // wakeHeld puts hops whose back-off is over at the head of their queue, the oldest first.
 func (t *tracker) wakeHeld(now int64, s *step) {
+	if len(s.held) == 0 || s.held[0].due > now {
+		return
+	}
 	var back []int32
 	for len(s.held) > 0 && s.held[0].due <= now {
 		back = append(back, s.held.pop())
@@ -97,7 +100,7 @@ func (t *tracker) wakeHeld(now int64, s *step) {
 	for _, i := range back {
 		s.holding -= size(t.hops.at(i))
 		t.hops.setState(i, waiting)
-		s.waiting.pushFront(&t.hops, i)
+		s.line(&t.hops, i).pushFront(&t.hops, i)
 		s.dirty = true
 	}
 }

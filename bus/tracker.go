@@ -174,15 +174,16 @@ func (t *tracker) overflow(now int64, to *step, i int32) bool {
 // dispatch gives the waiting hops of s to its workers, as far as credit goes.
 func (t *tracker) dispatch(now int64, s *step) {
 	s.dirty = false
-	if s.waiting.count == 0 || len(s.workers) == 0 || s.gated() {
+	if s.queued() == 0 || len(s.workers) == 0 || s.gated() {
 		return
 	}
 	full := s.full()
+	t.dispatchSuspects(now, s)
 	for s.waiting.count > 0 {
 		i := s.waiting.head
 		h := t.hops.at(i)
-		if s.cfg.ttl > 0 && now-h.admitted >= s.cfg.ttl {
-			t.finish(now, s.waiting.popFront(&t.hops), expired, "it waited longer than the queue's ttl")
+		if t.outlived(now, s, h) {
+			t.finish(now, s.waiting.popFront(&t.hops), expired, outlived)
 			continue
 		}
 		w := s.pick(h)
@@ -195,15 +196,58 @@ func (t *tracker) dispatch(now int64, s *step) {
 	t.unblocked = t.unblocked || (full && !s.full())
 }
 
-// pick returns the worker with the least in hand that has credit for h, or nil. Who may have killed a process goes to an
-// idle worker and stays alone with it.
+const outlived = "it waited longer than the queue's ttl"
+
+func (t *tracker) outlived(now int64, s *step, h *hop) bool {
+	return s.cfg.ttl > 0 && now-h.admitted >= s.cfg.ttl
+}
+
+// dispatchSuspects gives each hop that may have killed a process to a worker with nothing else in hand. When there is none, the
+// one with the least is kept free for it; the others go on with the queue.
+func (t *tracker) dispatchSuspects(now int64, s *step) {
+	for s.suspect.count > 0 {
+		i := s.suspect.head
+		h := t.hops.at(i)
+		if t.outlived(now, s, h) {
+			t.finish(now, s.suspect.popFront(&t.hops), expired, outlived)
+			continue
+		}
+		w := s.leastLoaded()
+		if w == nil {
+			return
+		}
+		if w.hand.live > 0 {
+			s.kept = w
+			return
+		}
+		s.suspect.popFront(&t.hops)
+		t.give(now, w, i, h)
+	}
+	s.kept = nil
+}
+
+// leastLoaded returns the worker with the least in hand; the one kept free wins among equals.
+func (s *step) leastLoaded() *worker {
+	best := s.kept
+	if best != nil && (!best.open || best.messages == 0) {
+		best = nil
+	}
+	for _, w := range s.workers {
+		if w.open && !w.alone && w.messages > 0 && (best == nil || w.hand.live < best.hand.live) {
+			best = w
+		}
+	}
+	return best
+}
+
+// pick returns the worker with the least in hand that has credit for h, or nil.
 func (s *step) pick(h *hop) *worker {
 	var best *worker
 	for _, w := range s.workers {
-		if !w.open || w.alone || w.hand.live >= w.messages {
+		if !w.open || w.alone || w == s.kept || w.hand.live >= w.messages {
 			continue
 		}
-		if w.hand.live > 0 && (h.crashes > 0 || w.cost+wire.RecordSize(len(h.body.data)) > w.bytes) {
+		if w.hand.live > 0 && w.cost+wire.RecordSize(len(h.body.data)) > w.bytes {
 			continue
 		}
 		if best == nil || w.hand.live < best.hand.live {
@@ -343,17 +387,28 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 			t.setAside(now, i, fmt.Sprintf("it was being handled when %d processes ended, the last one: %s", t.hops.at(i).crashes, cause))
 			continue
 		}
-		s.waiting.pushFront(&t.hops, i)
+		s.line(&t.hops, i).pushFront(&t.hops, i)
 	}
 	s.remove(w)
 	s.dirty = true
 }
 
+// line is where a hop that comes back waits.
+func (s *step) line(hops *slab, i int32) *fifo {
+	if hops.at(i).crashes > 0 {
+		return &s.suspect
+	}
+	return &s.waiting
+}
+
 func (s *step) remove(w *worker) {
+	if s.kept == w {
+		s.kept = nil
+	}
 	for i, x := range s.workers {
 		if x == w {
 			s.workers = append(s.workers[:i], s.workers[i+1:]...)
-			return
+			break
 		}
 	}
 }
