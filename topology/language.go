@@ -34,7 +34,7 @@ func sat(f func(*Satellite) any) func(any) any { return func(o any) any { return
 func daemonKeys() *key {
 	return &key{name: "daemon", kind: tableKind{}, doc: "What concerns dsatd itself.", aka: []string{"dsatd", "circus", "supervisord"}, keys: []*key{
 		{name: "http", kind: listenKind{}, def: `""`, doc: "host:port of dashboard, /metrics, health and API; empty: the unix socket only. Loopback only in this version.",
-			aka: []string{"listen", "port", "address"}, field: top(func(t *Topology) any { return &t.Daemon.HTTP })},
+			aka: []string{"port", "address", "web"}, field: top(func(t *Topology) any { return &t.Daemon.HTTP })},
 		{name: "run_dir", kind: pathKind{}, def: `""`, auto: "chosen by dsatd from the name", doc: "Directory of sockets and of the record of processes.",
 			aka: []string{"rundir", "runtime_dir"}, field: top(func(t *Topology) any { return &t.Daemon.RunDir })},
 		{name: "state_dir", kind: pathKind{}, def: `""`, auto: "chosen by dsatd from the name", doc: "Directory of logs and of what outlives a restart of the machine.",

@@ -43,7 +43,7 @@ func logKeys() *key {
 			{value: "capture", doc: "ring in memory, and files in the state directory"}, {value: "ring", doc: "memory only"}, {value: "null", doc: "nowhere"},
 		}, extra...)
 	}
-	return &key{name: "log", kind: tableKind{}, doc: "What becomes of its output.", aka: []string{"logs", "logging", "output"}, keys: []*key{
+	return &key{name: "log", kind: tableKind{}, doc: "What becomes of its output.", aka: []string{"logs", "logging"}, keys: []*key{
 		{name: "stdout", kind: enumKind{}, def: `"capture"`, choices: target(), doc: "Standard output (of a filter it carries messages, and is not logged).",
 			aka: []string{"stdout_logfile"}, field: sat(func(s *Satellite) any { return &s.Log.Stdout })},
 		{name: "stderr", kind: enumKind{}, auto: `"joined"; "capture" for plugins and filters`, derive: deriveStderr, choices: target(choice{value: "joined", doc: "into the pipe of stdout, in the order written"}),

@@ -1,0 +1,156 @@
+package topology
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+//go:embed testdata/intro.md
+var intro string
+
+// TestDocs keeps docs/topology.md and etc/topology.schema.json as the schema table says; -update rewrites them.
+func TestDocs(t *testing.T) {
+	golden(t, "../docs/topology.md", reference())
+	golden(t, "../etc/topology.schema.json", string(Schema()))
+}
+
+// TestDocsExamples loads every example of the introduction.
+func TestDocsExamples(t *testing.T) {
+	blocks := strings.Split(intro, "```")
+	n := 0
+	for i := 1; i < len(blocks); i += 2 {
+		text, isTOML := strings.CutPrefix(blocks[i], "toml\n")
+		if !isTOML {
+			continue
+		}
+		n++
+		if _, err := loadText(t, text); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	if n < 2 {
+		t.Errorf("the introduction has %d examples", n)
+	}
+}
+
+// reference is the page: the hand-written introduction, then every key.
+func reference() string {
+	var b strings.Builder
+	b.WriteString(intro)
+	root := language()
+	section(&b, "The file", "", root.keys)
+	section(&b, "[daemon]", root.find("daemon").doc, root.find("daemon").keys)
+	satellite := root.find("satellite").each
+	section(&b, "[satellite.NAME]", "And, but for those marked *own*, [defaults].", satellite.keys)
+	for _, k := range satellite.keys {
+		if len(k.keys) == 0 || k.later {
+			continue
+		}
+		doc := k.doc
+		if k.short != "" {
+			doc += fmt.Sprintf(" `%s = \"X\"` is short for `%s = { %s = \"X\" }`.", k.name, k.name, k.short)
+		}
+		section(&b, k.name, doc, k.keys)
+		for _, c := range k.keys {
+			if len(c.keys) > 0 {
+				section(&b, c.label, c.doc, c.keys)
+			}
+		}
+	}
+	b.WriteString("\n## Not in this version\n\nThese keys and values belong to the language and are refused by `dsatd check` with the words \"not in this version\".\n\nOf the file:\n\n")
+	laters(&b, root)
+	b.WriteString("\nOf a satellite:\n\n")
+	laters(&b, satellite)
+	return b.String()
+}
+
+func section(b *strings.Builder, title, doc string, keys []*key) {
+	fmt.Fprintf(b, "\n## %s\n\n", title)
+	if doc != "" {
+		fmt.Fprintf(b, "%s\n\n", doc)
+	}
+	b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
+	for _, k := range keys {
+		if k.later {
+			continue
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", k.name, cell(typeOf(k)), cell(defaultOf(k)), cell(meaningOf(k)))
+	}
+}
+
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+func typeOf(k *key) string {
+	switch k.kind.(type) {
+	case wholeKind, numberKind:
+		return fmt.Sprintf("%s, %d to %d", k.kind.typ(), k.min, k.max)
+	case enumKind:
+		return "string"
+	case tableKind:
+		if k.short != "" {
+			return "string or table"
+		}
+	}
+	return k.kind.typ()
+}
+
+func defaultOf(k *key) string {
+	switch {
+	case k.auto != "":
+		return k.auto
+	case k.def != "":
+		return "`" + k.def + "`"
+	}
+	return ""
+}
+
+func meaningOf(k *key) string {
+	text := k.doc
+	var values []string
+	for _, c := range k.choices {
+		switch {
+		case c.later:
+		case c.doc != "":
+			values = append(values, fmt.Sprintf("`%s`: %s", c.value, c.doc))
+		default:
+			values = append(values, "`"+c.value+"`")
+		}
+	}
+	if len(values) > 0 {
+		text += "<br>" + strings.Join(values, "<br>")
+	}
+	if _, isSize := k.kind.(sizeKind); isSize {
+		text += fmt.Sprintf(" From %s to %s.", sizeText(k.min), sizeText(k.max))
+	}
+	if k.own {
+		text += " *own*"
+	}
+	return text
+}
+
+func laters(b *strings.Builder, k *key) {
+	for _, c := range k.keys {
+		if c.name == "defaults" {
+			continue
+		}
+		if c.later {
+			fmt.Fprintf(b, "- `%s`: %s\n", cell(c.label), c.doc)
+		}
+		for _, v := range c.choices {
+			if v.later {
+				fmt.Fprintf(b, "- `%s = %q`: %s.\n", c.label, v.value, v.doc)
+			}
+		}
+		switch c.kind.(type) {
+		case linksKind:
+			for _, l := range linkKeys().keys {
+				fmt.Fprintf(b, "- `to = { NAME = { %s = ... } }`: %s\n", l.name, l.doc)
+			}
+		case needsKind:
+			fmt.Fprintf(b, "- `needs = \"NAME:%s\"`: comes with health.\n", StageHealthy)
+		}
+		laters(b, c)
+	}
+}

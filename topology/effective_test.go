@@ -1,0 +1,189 @@
+package topology
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// drawing makes topologies that are right, from the schema: whatever key is added there is drawn here.
+type drawing struct {
+	t     *rapid.T
+	names []string
+}
+
+func (d *drawing) pick(label string, from ...string) string {
+	return rapid.SampledFrom(from).Draw(d.t, label)
+}
+
+func (d *drawing) text() string {
+	return rapid.StringOf(rapid.SampledFrom([]rune("ab0 '\"\\#$é={}[],.\t\n"))).Draw(d.t, "text")
+}
+
+// value draws the TOML of a value of that key; "" when it draws none.
+func (d *drawing) value(k *key) string {
+	switch k.kind.(type) {
+	case tableKind:
+		return "{ " + strings.Join(d.members(k.keys, " = "), ", ") + " }"
+	case namesKind:
+		return fmt.Sprintf("{ A = %s, b_2 = %s }", quote(d.text(), true), quote("${instance}"+d.text(), true))
+	case freeKind:
+		return fmt.Sprintf("{ %s = [1, -2.5, true, %s], t = { x = %s } }", keyText(d.text()), quote(d.text(), false), quote(d.text(), false))
+	case textKind:
+		return quote(d.text(), false)
+	case nameKind:
+		return `"n-1"`
+	case boolKind:
+		return d.pick("bool", "true", "false")
+	case wholeKind:
+		if k.name == "in_hand" {
+			return "1" // what a filter in lockstep can have
+		}
+		return fmt.Sprint(rapid.Int64Range(k.min, min(k.max, 5000)).Draw(d.t, "whole"))
+	case numberKind:
+		return numberKind{}.format(rapid.Float64Range(float64(k.min), float64(k.max)).Draw(d.t, "number"))
+	case durationKind:
+		if k.label == "restart.backoff.max" {
+			return `"1h"`
+		}
+		if k.label == "restart.backoff.initial" {
+			return `"2ms"`
+		}
+		return d.pick("duration", `"1ms"`, `"90s"`, `"1h0m0.5s"`, `"1h"`)
+	case sizeKind:
+		return d.pick("size", `"64KiB"`, `"100kB"`, `"1048577B"`, `"1.5MiB"`)
+	case signalKind:
+		return `"` + d.pick("signal", signalNames()...) + `"`
+	case regexpKind:
+		return d.pick("regexp", `'^up$'`, `"a\\.b"`, `'\d+ $$5'`)
+	case hostPortKind:
+		return fmt.Sprintf(`"db.example:%d${instance}"`, rapid.IntRange(1, 6553).Draw(d.t, "port"))
+	case listenKind:
+		return `"127.0.0.1:0"`
+	case urlKind:
+		return `"http://127.0.0.1:80${instance}/x?y=$$z"`
+	case commandKind:
+		return d.pick("command", `"./a b 'c d' ${instance}"`, `["/x", "| $$", "${instance}"]`, `'prog "\$x" $1'`)
+	case pathKind, pathsKind:
+		return d.pick("path", `"x/../y"`, `"/abs"`, `"with space"`)
+	case codesKind:
+		return d.pick("codes", "[0]", "[]", "[3, 255]")
+	case enumKind:
+		return d.choice(k)
+	}
+	return ""
+}
+
+func (d *drawing) choice(k *key) string {
+	switch k.label {
+	case "ready.on":
+		return `"spawned"`
+	case "log.stderr":
+		return `"capture"`
+	}
+	var out []string
+	for _, c := range k.choices {
+		if !c.later {
+			out = append(out, `"`+c.value+`"`)
+		}
+	}
+	return d.pick("choice", out...)
+}
+
+// members draws some of the keys, at most one of each group.
+func (d *drawing) members(keys []*key, equals string) []string {
+	var out []string
+	groups := map[string]bool{"command": true}
+	for _, k := range keys {
+		if k.later || k.applies != nil || k.name == "speaks" || groups[k.group] && k.group != "" || !rapid.Bool().Draw(d.t, "say "+k.name) {
+			continue
+		}
+		if v := d.value(k); v != "" {
+			out = append(out, k.name+equals+v)
+			groups[k.group] = true
+		}
+	}
+	return out
+}
+
+// satellite draws one table; nothing refers forward, so that there are no cycles.
+func (d *drawing) satellite(i int, schema *key) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[satellite.%s]\n", d.names[i])
+	speaks := d.pick("speaks", "plugin", "none", "bus", "lines", "json", "frames")
+	if speaks == "plugin" {
+		fmt.Fprintf(&b, "plugin = %s\n", d.pick("plugin", `"cpu"`, `"./own"`))
+	} else {
+		fmt.Fprintf(&b, "command = %s\nspeaks = %q\n", d.value(schema.find("command")), speaks)
+	}
+	if Speaks(speaks).Filter() {
+		fmt.Fprintf(&b, "mode = %q\ntty = %s\n", d.pick("mode", "lockstep", "pipelined", "many"), d.value(schema.find("tty")))
+	}
+	if speaks != "none" {
+		for _, name := range []string{"queue", "work"} {
+			if rapid.Bool().Draw(d.t, name) {
+				fmt.Fprintf(&b, "%s = %s\n", name, d.value(schema.find(name)))
+			}
+		}
+	}
+	if i > 0 && rapid.Bool().Draw(d.t, "needs") {
+		fmt.Fprintf(&b, "needs = [\"%s:%s\"]\nafter = %q\n", d.names[i-1], d.pick("stage", "booted", "ready"), d.names[0])
+	}
+	for _, line := range d.members(schema.keys, " = ") {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+func drawTopology(t *rapid.T) string {
+	root := language()
+	d := &drawing{t: t, names: []string{"a", "b-1", "c_2", "0"}[:rapid.IntRange(1, 4).Draw(t, "satellites")]}
+	var b strings.Builder
+	for _, name := range []string{"name", "daemon", "defaults"} {
+		if rapid.Bool().Draw(t, name) {
+			fmt.Fprintf(&b, "%s = %s\n", name, d.value(root.find(name)))
+		}
+	}
+	for i := range d.names {
+		b.WriteString(d.satellite(i, root.find("satellite").each))
+	}
+	return b.String()
+}
+
+// TestEffectiveIsTheSame is the promise of --effective: it says all, and says the same.
+func TestEffectiveIsTheSame(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "t.toml")
+	rapid.Check(t, func(t *rapid.T) {
+		text := drawTopology(t)
+		load := func(text []byte) *Topology {
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			topo, err := Load([]string{path}, testOptions())
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			return topo
+		}
+		first := load([]byte(text))
+		effective := first.Effective()
+		second := load(effective)
+		if d := cmp.Diff(first, second); d != "" {
+			t.Fatalf("%s\n%s\n%s", d, text, effective)
+		}
+		if again := second.Effective(); string(again) != string(effective) {
+			t.Fatalf("the effective file of the effective file differs: %s", cmp.Diff(string(effective), string(again)))
+		}
+		for _, s := range []string{text, string(effective)} {
+			if flaws := validate(t, s); len(flaws) > 0 {
+				t.Fatalf("the JSON Schema refuses it: %v\n%s", flaws, s)
+			}
+		}
+	})
+}
