@@ -145,6 +145,13 @@ func (l life) play(c conn, handle func(out *wire.Builder, r *wire.Record)) error
 				return fmt.Errorf("ERROR %d: %s", rec.N, rec.Body)
 			}
 			handle(&b, &rec)
+			if b.Len() < wire.MaxFrame/2 {
+				continue
+			}
+			if err := c.send(b.Frame()); err != nil {
+				return err
+			}
+			b.Reset()
 		}
 		if f := b.Frame(); f != nil {
 			if err := c.send(f); err != nil {
