@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -60,8 +61,8 @@ func FuzzLoad(f *testing.F) {
 }
 
 func checkProblems(t *testing.T, err error, text string) {
-	p, ok := err.(*Problems)
-	if !ok || len(p.List) == 0 {
+	var p *Problems
+	if !errors.As(err, &p) || len(p.List) == 0 {
 		t.Errorf("the error is a %T", err)
 		return
 	}

@@ -19,7 +19,7 @@ func restartKeys() *key {
 			{name: "reset", kind: durationKind{}, def: `"10s"`, doc: "After running so long, former failures are forgotten.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Reset })},
 		}},
 		{name: "limit", kind: wholeKind{}, def: "10", min: 0, max: 1_000_000, aka: []string{"max_restarts", "startretries", "max_retry", "retries"},
-			doc:   "More starts than this within the window make the instance fatal: it stays down, visibly, until `dsatctl start`. With the default back-off a program that exits at once gets there in about half a minute, so a typing error shows and does not flap for ever. 0: never give up, for what waits for something outside that may be away for longer.",
+			doc:   "An instance that fails after so many starts within the window is fatal: it stays down, visibly, until `dsatctl start`. With the default back-off a program that exits at once gets there in about 25 s, so a typing error shows and does not flap for ever. 0: never give up, for what waits for something outside that may be away for longer.",
 			field: sat(func(s *Satellite) any { return &s.Restart.Limit })},
 		{name: "window", kind: durationKind{}, def: `"1m"`, min: 1, doc: "The sliding window of the limit.", field: sat(func(s *Satellite) any { return &s.Restart.Window })},
 	}}

@@ -12,8 +12,9 @@ import (
 
 // Limits of includes.
 const (
-	maxInclude = 8  // nesting
-	maxFiles   = 64 // read by one Load
+	maxInclude = 8       // nesting
+	maxFiles   = 64      // read by one Load
+	maxTotal   = 4 << 20 // bytes of them together
 )
 
 // Options is what Load needs to know of the world.
@@ -59,6 +60,7 @@ type loader struct {
 	problems collector
 	sources  []*source
 	done     map[string]*setting // by real path: a file is read once, and its problems reported once
+	bytes    int                 // of sources
 	broken   bool                // a file could not be read whole: what is missing may stand in it
 }
 
@@ -76,9 +78,9 @@ func (l *loader) file(shown, path string, from place, stack []string) *setting {
 	if s, ok := l.done[real]; ok {
 		return s
 	}
-	if len(stack) > maxInclude || len(l.sources) >= maxFiles {
+	if len(stack) > maxInclude || len(l.sources) >= maxFiles || l.bytes > maxTotal {
 		l.broken = true
-		l.problems.add(from, "", "%s is not read: includes go %d levels deep and %d files wide at most", shown, maxInclude, maxFiles)
+		l.problems.add(from, "", "%s is not read: includes go %d levels deep, and are %d files and %s at most", shown, maxInclude, maxFiles, sizeText(maxTotal))
 		return nil
 	}
 	src, err := readSource(shown, path, len(l.sources))
@@ -93,6 +95,7 @@ func (l *loader) file(shown, path string, from place, stack []string) *setting {
 		return nil
 	}
 	l.sources = append(l.sources, src)
+	l.bytes += len(src.text)
 	n, err := parse(src)
 	if err != nil {
 		l.broken = true

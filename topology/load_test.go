@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -257,8 +258,19 @@ func TestIncludesAreBounded(t *testing.T) {
 		}
 	}
 	files["widehl.toml"], files["widehr.toml"] = "[satellite.a]\ncommand = \"a\"\n", "name = \"wide\"\n"
+	var many []string
+	for i := range 10 {
+		name := "large" + string(rune('0'+i)) + ".toml"
+		many = append(many, `"`+name+`"`)
+		files[name] = strings.Repeat("# nothing to see\n", 50_000)
+	}
+	files["large.toml"] = "include = [" + strings.Join(many, ", ") + "]\n"
 	dir := write(t, files)
-	_, err := Load([]string{filepath.Join(dir, "deepa.toml")}, testOptions())
+	_, err := Load([]string{filepath.Join(dir, "large.toml")}, testOptions())
+	if err == nil || !strings.Contains(err.Error(), "64 files and 4MiB at most") {
+		t.Errorf("large: %v", err)
+	}
+	_, err = Load([]string{filepath.Join(dir, "deepa.toml")}, testOptions())
 	if err == nil || !strings.Contains(err.Error(), "includes go 8 levels deep") {
 		t.Errorf("deep: %v", err)
 	}
@@ -269,11 +281,23 @@ func TestIncludesAreBounded(t *testing.T) {
 
 func TestManyProblemsAreCounted(t *testing.T) {
 	_, err := loadText(t, strings.Repeat("[satellite.a]\nx = 1\n", 1)+manyKeys(5000))
-	p, ok := err.(*Problems)
-	if !ok || len(p.List) != maxProblems || p.More == 0 {
-		t.Fatalf("%T with %d problems and %d more", err, len(p.List), p.More)
+	var p *Problems
+	if !errors.As(err, &p) || len(p.List) != maxProblems || p.More == 0 {
+		t.Fatalf("got %v", err)
 	}
 	if !strings.HasSuffix(p.Error(), "more") {
 		t.Error("the number of the others is not said")
+	}
+}
+
+// A file of Windows: the carriage return belongs to the end of the line, and is no part of what is shown.
+func TestCarriageReturns(t *testing.T) {
+	_, err := loadText(t, "[satellite.a]\r\ncommand = \"a | b\"\r\nneeds = \"a\"\r\n")
+	if err == nil || !strings.Contains(err.Error(), "\n    command = \"a | b\"\n") {
+		t.Errorf("got %v", err)
+	}
+	_, err = loadText(t, "[satellite.a]\r\ncommand = \"a b\"\r\n")
+	if err != nil {
+		t.Error(err)
 	}
 }

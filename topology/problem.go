@@ -170,6 +170,9 @@ func (s *source) locate(off int) (line, col int, text string, caret int) {
 	start, end := s.lines[i], len(s.text)
 	if i+1 < len(s.lines) {
 		end = s.lines[i+1] - 1
+		if end > start && s.text[end-1] == '\r' {
+			end--
+		}
 	}
 	before := s.text[start:min(off, end)]
 	after := s.text[min(off, end):end]

@@ -119,14 +119,12 @@ func (r *reader) names(k *key, n *node) *setting {
 	out.table = true
 	satellites := k.name == "satellite"
 	for _, c := range n.fields {
-		ok := true
-		if satellites {
-			ok = r.satelliteName(c.name, c.key)
-		} else {
-			ok = r.variable(c)
-		}
 		f := r.value(k.each, c)
-		f.bad = f.bad || !ok
+		if satellites {
+			f.bad = !r.satelliteName(c.name, c.key) || f.bad
+		} else {
+			f.bad = !r.variable(c) || f.bad
+		}
 		out.fields = append(out.fields, f)
 	}
 	return out

@@ -209,7 +209,7 @@ func (r *rules) loops() {
 				at = r.said[s.Name].find("to").item(i)
 			}
 		}
-		r.add(at, fmt.Sprintf(`say queue = { full = "drop-oldest" } (or drop-newest, quarantine) in every satellite of it, or take a link out`),
+		r.add(at, `say queue = { full = "drop-oldest" } (or drop-newest, quarantine) in every satellite of it, or take a link out`,
 			"links form a cycle in which the queue of %s blocks: %s", r.t.Satellites[blocking].Name, r.t.path(loop))
 	}
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -37,7 +38,8 @@ func parse(src *source) (*node, error) {
 	}
 	values := map[string]any{}
 	if _, err := toml.Decode(string(src.text), &values); err != nil {
-		if pe, ok := err.(toml.ParseError); ok {
+		var pe toml.ParseError
+		if errors.As(err, &pe) {
 			return nil, &syntaxError{off: pe.Position.Start, text: pe.Message}
 		}
 		return nil, &syntaxError{off: -1, text: err.Error()}

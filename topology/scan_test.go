@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -166,9 +167,9 @@ func compareWithLibrary(t *testing.T, text string) {
 	src := newSource("t", "/t", 0, []byte(text))
 	root, err := parse(src)
 	if err != nil {
-		bad := err.(*syntaxError)
-		if bad.off < -1 || bad.off > len(text) {
-			t.Fatalf("%q: the error lies at %d of %d bytes", text, bad.off, len(text))
+		var bad *syntaxError
+		if !errors.As(err, &bad) || bad.off < -1 || bad.off > len(text) {
+			t.Fatalf("%q: the error %v does not lie in it", text, err)
 		}
 		if strings.Contains(bad.text, "cannot find the places") {
 			t.Fatalf("%q: %s", text, bad.text)

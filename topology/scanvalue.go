@@ -2,6 +2,7 @@ package topology
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"unicode/utf8"
 )
@@ -88,7 +89,8 @@ func (s *scanner) inline(start int) (*node, error) {
 
 // unclosed points at the opening bracket when the file ended inside: its end says nothing.
 func (s *scanner) unclosed(err error, start int, what string, end byte) error {
-	if e, ok := err.(*syntaxError); ok && s.off == len(s.text) && e.off == s.off {
+	var e *syntaxError
+	if errors.As(err, &e) && s.off == len(s.text) && e.off == s.off {
 		return s.fail(start, "the %s that begins here is never closed with %c", what, end)
 	}
 	return err
