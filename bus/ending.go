@@ -42,5 +42,5 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 	slot := h.tslot
 	t.bodies.drop(h.body)
 	t.hops.release(i)
-	t.close(now, slot)
+	t.close(slot)
 }

@@ -39,7 +39,7 @@ type hop struct {
 }
 
 const (
-	pageBits = 12
+	pageBits = 10
 	pageSize = 1 << pageBits
 	none     = int32(-1)
 )

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"go.uber.org/goleak"
 	"os"
@@ -17,6 +18,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if r := os.Getenv(roleEnv); r != "" {
+		perform(r)
+		return
+	}
 	// go-plugin's server end, which runs in this process here, never closes its pipes
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/go-plugin.copyChan"))
 }
@@ -182,20 +187,22 @@ type dealer struct {
 
 func dial(t testing.TB, url string) *dealer {
 	t.Helper()
-	ctx, err := zmq4.NewContext()
-	if err != nil {
+	d := &dealer{quit: t.Context().Done()}
+	if err := d.connect(url); err != nil {
 		t.Fatal(err)
 	}
-	soc, err := ctx.NewSocket(zmq4.DEALER)
-	if err != nil {
-		t.Fatal(err)
+	return d
+}
+
+func (d *dealer) connect(url string) error {
+	var err error
+	if d.ctx, err = zmq4.NewContext(); err != nil {
+		return err
 	}
-	for _, err := range []error{soc.SetLinger(0), soc.SetRcvtimeo(50 * time.Millisecond), soc.Connect(url)} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	if d.soc, err = d.ctx.NewSocket(zmq4.DEALER); err != nil {
+		return err
 	}
-	return &dealer{ctx, soc, t.Context().Done()}
+	return errors.Join(d.soc.SetLinger(0), d.soc.SetRcvtimeo(50*time.Millisecond), d.soc.Connect(url))
 }
 
 func (d *dealer) close() {

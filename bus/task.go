@@ -1,5 +1,10 @@
 package bus
 
+import (
+	"cmp"
+	"slices"
+)
+
 // task is a message and all that descends from it. It ends when no hop of it is open.
 type task struct {
 	id      uint64
@@ -50,9 +55,9 @@ func (s *tasks) release(i int32) {
 }
 
 // endTask tells who waits and remembers the task for a while.
-func (t *tracker) endTask(now int64, slot int32) {
+func (t *tracker) endTask(slot int32) {
 	task := t.tasks.at(slot)
-	t.ended.addTask(task, now)
+	t.ended.addTask(task)
 	if task.waiter != none {
 		t.sink.taskEnded(task.waiter, task)
 	}
@@ -63,7 +68,7 @@ func (t *tracker) endTask(now int64, slot int32) {
 type memory struct {
 	hops  []endedHop
 	tasks []endedTask
-	h, t  int // where the next one goes
+	h, t  int // where the next one goes, once they are full
 }
 
 const (
@@ -88,35 +93,39 @@ type endedTask struct {
 }
 
 func (m *memory) add(h *hop, step int, end state, now int64, reason string) {
-	if m.hops == nil {
-		m.hops = make([]endedHop, rememberedHops)
+	e := endedHop{id: h.id, task: h.task, admitted: h.admitted, ended: now, reason: reason, step: int16(step), attempts: h.attempts, state: end}
+	if len(m.hops) < rememberedHops {
+		m.hops = append(m.hops, e)
+		return
 	}
-	m.hops[m.h&(rememberedHops-1)] = endedHop{id: h.id, task: h.task, admitted: h.admitted, ended: now, reason: reason, step: int16(step), attempts: h.attempts, state: end}
+	m.hops[m.h&(rememberedHops-1)] = e
 	m.h++
 }
 
-func (m *memory) addTask(t *task, _ int64) {
-	if m.tasks == nil {
-		m.tasks = make([]endedTask, rememberedTasks)
+func (m *memory) addTask(t *task) {
+	e := endedTask{id: t.id, failed: t.failed > 0, reason: t.reason}
+	if len(m.tasks) < rememberedTasks {
+		m.tasks = append(m.tasks, e)
+		return
 	}
-	m.tasks[m.t&(rememberedTasks-1)] = endedTask{id: t.id, failed: t.failed > 0, reason: t.reason}
+	m.tasks[m.t&(rememberedTasks-1)] = e
 	m.t++
 }
 
-// findTask says what is known of a task: of a running one all its open hops, found by a walk, and the ended ones that are
-// still remembered.
+// findTask says what is known of a task: its open hops, found by a walk, and the ended ones that are still remembered,
+// in order of their admission.
 func (t *tracker) findTask(now int64, id uint64) (TaskStatus, bool) {
 	st := TaskStatus{ID: formatID(id)}
 	found := false
 	for i := range t.ended.tasks {
-		if e := &t.ended.tasks[i]; e.id == id && id != 0 {
+		if e := &t.ended.tasks[i]; e.id == id {
 			found, st.State, st.Reason = true, "done", e.reason
 			if e.failed {
 				st.State = "failed"
 			}
 		}
 	}
-	for i := range min(t.ended.h, len(t.ended.hops)) {
+	for i := range t.ended.hops {
 		if e := &t.ended.hops[i]; e.task == id {
 			found = true
 			st.Hops = append(st.Hops, HopStatus{ID: e.id, Step: t.steps[e.step].name, State: e.state.String(),
@@ -128,6 +137,7 @@ func (t *tracker) findTask(now int64, id uint64) (TaskStatus, bool) {
 		found, st.State, st.Open = true, "running", len(open)
 		st.Hops = append(st.Hops, open...)
 	}
+	slices.SortFunc(st.Hops, func(a, b HopStatus) int { return cmp.Compare(a.ID, b.ID) })
 	if found && st.State == "" {
 		st.State = "done"
 	}

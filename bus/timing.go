@@ -96,7 +96,7 @@ func (t *tracker) wakeHeld(now int64, s *step) {
 	for len(s.held) > 0 && s.held[0].due <= now {
 		back = append(back, s.held.pop())
 	}
-	sort.Slice(back, func(a, b int) bool { return t.hops.at(back[a]).admitted > t.hops.at(back[b]).admitted })
+	sort.Slice(back, func(a, b int) bool { return t.hops.at(back[a]).id > t.hops.at(back[b]).id })
 	for _, i := range back {
 		s.holding -= size(t.hops.at(i))
 		t.hops.setState(i, waiting)

@@ -93,7 +93,7 @@ func (t *tracker) emit(now int64, s *step, port uint16, m message) {
 	if len(s.to) > 0 {
 		task := t.begin(now, none)
 		t.fan(now, s, port, task, m)
-		t.close(now, task)
+		t.close(task)
 	}
 	t.bodies.drop(m.body)
 }
@@ -103,7 +103,7 @@ func (t *tracker) inject(now int64, to *step, m message, waiter int32) uint64 {
 	task := t.begin(now, waiter)
 	id := t.tasks.at(task).id
 	t.admit(now, to, task, m)
-	t.close(now, task)
+	t.close(task)
 	t.bodies.drop(m.body)
 	return id
 }
@@ -113,10 +113,10 @@ func (t *tracker) begin(now int64, waiter int32) int32 {
 	return t.tasks.take(t.nextID(), now, waiter)
 }
 
-func (t *tracker) close(now int64, slot int32) {
+func (t *tracker) close(slot int32) {
 	task := t.tasks.at(slot)
 	if task.open--; task.open == 0 {
-		t.endTask(now, slot)
+		t.endTask(slot)
 	}
 }
 

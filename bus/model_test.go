@@ -1,0 +1,474 @@
+package bus
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/topology"
+)
+
+// model is what the tracker promises, written as plainly as possible: maps and slices of numbers. Random streams of events
+// are played to both; after each event they must agree on every hop, every queue and every term of the ledger.
+type model struct {
+	t       *tracker
+	rnd     *rand.Rand
+	now     int64
+	ids     uint64
+	lastN   uint64
+	hops    map[uint64]*mhop
+	queues  [][]uint64 // waiting, by step
+	suspect [][]uint64
+	counts  []Ledger
+	workers map[*worker]*mworker
+	order   []*worker
+	fails   []string
+}
+
+type mhop struct {
+	step, from, hops         int
+	fails, crashes, attempts int
+	admitted, due            int64
+	task                     uint64
+	held                     bool
+}
+
+type mworker struct {
+	n, ids []uint64
+}
+
+func (m *model) failf(format string, args ...any) {
+	m.fails = append(m.fails, fmt.Sprintf(format, args...))
+}
+
+// The model is the tracker's sink: every delivery has to be one that the rules allow.
+func (m *model) deliver(w *worker, h *hop, n uint64) {
+	m.purgeAll()
+	s := w.step.index
+	x, mw := m.hops[h.id], m.workers[w]
+	if x == nil || x.held {
+		m.failf("hop %d was delivered in no state to be", h.id)
+		return
+	}
+	if n <= m.lastN {
+		m.failf("dispatch %d after %d", n, m.lastN)
+	}
+	m.lastN = n
+	if !w.open || len(mw.n) >= w.messages || m.gated(s) {
+		m.failf("hop %d was delivered beyond credit or gate", h.id)
+	}
+	for _, id := range mw.ids {
+		if m.hops[id].crashes > 0 {
+			m.failf("hop %d joins the suspect %d", h.id, id)
+		}
+	}
+	if x.crashes > 0 {
+		if len(mw.n) > 0 {
+			m.failf("the suspect %d is not alone", h.id)
+		}
+		m.suspect[s] = m.pop(m.suspect[s], h.id)
+	} else {
+		m.queues[s] = m.pop(m.queues[s], h.id)
+	}
+	if x.attempts++; x.attempts > 1 {
+		m.counts[s].Redelivered++
+	}
+	if ttl := w.step.cfg.ttl; ttl > 0 && m.now-x.admitted >= ttl {
+		m.failf("hop %d was delivered after its ttl", h.id)
+	}
+	mw.n, mw.ids = append(mw.n, n), append(mw.ids, h.id)
+}
+
+// pop takes id, which must be the first but for expired ones.
+func (m *model) pop(q []uint64, id uint64) []uint64 {
+	for len(q) > 0 && q[0] != id && m.outlived(q[0]) {
+		m.end(q[0], expired)
+		q = q[1:]
+	}
+	if len(q) == 0 || q[0] != id {
+		m.failf("hop %d was delivered out of order: the queue is %v", id, q)
+		return q
+	}
+	return q[1:]
+}
+
+func (m *model) outlived(id uint64) bool {
+	x := m.hops[id]
+	ttl := m.t.steps[x.step].cfg.ttl
+	return ttl > 0 && m.now-x.admitted >= ttl
+}
+
+func (m *model) taskEnded(int32, *task)     {}
+func (m *model) result(int32, *wire.Output) {}
+func (m *model) late(*worker, *hop, uint64) {}
+func (m *model) size(s int) int             { return len(m.queues[s]) + len(m.suspect[s]) + m.held(s) }
+func (m *model) full(s int) bool            { return m.size(s) >= m.t.steps[s].cfg.messages }
+func (m *model) blocks(s int) bool          { return m.t.steps[s].cfg.full == topology.FullBlock && m.full(s) }
+func (m *model) id() uint64                 { m.ids++; return uint64(wire.NewID(7, m.ids)) }
+func (m *model) gated(s int) bool {
+	for _, to := range m.t.steps[s].to {
+		if m.blocks(to.index) && !reaches(to, m.t.steps[s], map[*step]bool{}) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *model) held(s int) int {
+	n := 0
+	for _, x := range m.hops {
+		if x.held && x.step == s {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) end(id uint64, how state) {
+	c := &m.counts[m.hops[id].step]
+	switch how {
+	case done:
+		c.Done++
+	case quarantined:
+		c.Quarantined++
+	case expired:
+		c.Expired++
+	case dropped:
+		c.Dropped++
+	}
+	delete(m.hops, id)
+}
+
+func (m *model) admit(to *step, task uint64, hops int) {
+	s, id := to.index, m.id()
+	m.hops[id] = &mhop{step: s, admitted: m.now, task: task, hops: hops}
+	m.counts[s].Admitted++
+	switch {
+	case hops >= to.cfg.hops:
+		m.end(id, quarantined)
+	case !m.full(s) || to.cfg.full == topology.FullBlock:
+		m.queues[s] = append(m.queues[s], id)
+	case to.cfg.full == topology.FullQuarantine:
+		m.end(id, quarantined)
+	case to.cfg.full == topology.FullDropOldest && len(m.queues[s]) > 0:
+		m.end(m.queues[s][0], dropped)
+		m.queues[s] = append(m.queues[s][1:], id)
+	default:
+		m.end(id, dropped)
+	}
+}
+
+// One event is one of these.
+
+func (m *model) emit() {
+	s := m.t.steps[m.rnd.IntN(2)*3] // gen, or a cycle's entry
+	port := uint16(wire.AllLinks)
+	if m.rnd.IntN(3) == 0 {
+		port = uint16(m.rnd.IntN(len(s.to)))
+	}
+	if !s.room(port) {
+		return
+	}
+	task := m.id()
+	for i, to := range s.to {
+		if port == wire.AllLinks || int(port) == i {
+			m.admit(to, task, 1)
+		}
+	}
+	m.t.emit(m.now, s, port, message{hops: 1, from: int16(s.index), body: m.t.bodies.copy([]byte("x"))})
+}
+
+func (m *model) join() {
+	if len(m.order) >= 6 {
+		return
+	}
+	s := m.t.steps[1+m.rnd.IntN(len(m.t.steps)-1)]
+	w := &worker{step: s, name: s.name, concurrency: 1 + m.rnd.IntN(2), messages: 1 + m.rnd.IntN(4), bytes: 1 << 20, open: true}
+	s.workers = append(s.workers, w)
+	s.dirty = true
+	m.workers[w] = &mworker{}
+	m.order = append(m.order, w)
+}
+
+func (m *model) worker() (*worker, *mworker) {
+	if len(m.order) == 0 {
+		return nil, nil
+	}
+	w := m.order[m.rnd.IntN(len(m.order))]
+	return w, m.workers[w]
+}
+
+func (m *model) done() {
+	w, mw := m.worker()
+	if w == nil {
+		return
+	}
+	n, to := m.lastN+1, uint64(0)
+	if len(mw.n) > 0 && m.rnd.IntN(8) > 0 {
+		n = mw.n[m.rnd.IntN(len(mw.n))]
+	}
+	if m.rnd.IntN(4) == 0 {
+		to = n + uint64(m.rnd.IntN(5))
+	}
+	outputs := 0
+	if k := slices.Index(mw.n, n); k >= 0 && to == 0 && len(w.step.to) > 0 {
+		outputs = m.rnd.IntN(3)
+		x := m.hops[mw.ids[k]]
+		for range outputs {
+			for _, t := range w.step.to {
+				m.admit(t, x.task, x.hops+1)
+			}
+			m.t.output(m.now, w, n, &wire.Output{Port: wire.AllLinks})
+		}
+	}
+	want := false
+	for i := 0; i < len(mw.n); {
+		if mw.n[i] >= n && mw.n[i] <= max(n, to) {
+			want = true
+			m.end(mw.ids[i], done)
+			m.drop(mw, i)
+			continue
+		}
+		i++
+	}
+	if got := m.t.done(m.now, w, n, to); got != want {
+		m.failf("DONE %d to %d: %v, want %v", n, to, got, want)
+	}
+}
+
+func (m *model) drop(mw *mworker, i int) {
+	mw.n, mw.ids = slices.Delete(mw.n, i, i+1), slices.Delete(mw.ids, i, i+1)
+}
+
+func (m *model) fail() {
+	w, mw := m.worker()
+	if w == nil || len(mw.n) == 0 {
+		return
+	}
+	i := m.rnd.IntN(len(mw.n))
+	n, id := mw.n[i], mw.ids[i]
+	again := m.rnd.IntN(3) > 0
+	m.drop(mw, i)
+	x := m.hops[id]
+	x.fails++
+	slot := m.slot(id)
+	m.t.fail(m.now, w, n, again, "why")
+	cfg := w.step.cfg
+	switch {
+	case again && x.fails <= cfg.retries:
+		x.held, x.due = true, m.t.hops.at(slot).due
+		if d := cfg.backoff << (x.fails - 1); x.due < m.now+d/2 || x.due > m.now+d {
+			m.failf("a back-off of %d, want up to %d", x.due-m.now, d)
+		}
+	case cfg.then == topology.ThenDrop:
+		m.end(id, dropped)
+	default:
+		m.end(id, quarantined)
+	}
+}
+
+func (m *model) slot(id uint64) int32 {
+	for p, pg := range m.t.hops.pages {
+		for k := range pg.hops {
+			if pg.states[k] != free && pg.hops[k].id == id {
+				return int32(p)<<pageBits + int32(k)
+			}
+		}
+	}
+	return none
+}
+
+func (m *model) die() {
+	w, mw := m.worker()
+	if w == nil {
+		return
+	}
+	counts := m.rnd.IntN(4) > 0
+	streak := w.step.streak
+	m.t.bury(m.now, w, counts, "killed", []string{"last"})
+	s := w.step.index
+	var calm, sus []uint64
+	for i, id := range mw.ids {
+		if i < w.concurrency && counts {
+			m.hops[id].crashes++
+		}
+	}
+	for i := len(mw.ids) - 1; i >= 0; i-- {
+		id := mw.ids[i]
+		switch x := m.hops[id]; {
+		case x.crashes >= w.step.cfg.crashes && streak < brokenAfter:
+			streak++
+			m.end(id, quarantined)
+		case x.crashes > 0:
+			sus = append([]uint64{id}, sus...)
+		default:
+			calm = append([]uint64{id}, calm...)
+		}
+	}
+	m.queues[s] = append(calm, m.queues[s]...)
+	m.suspect[s] = append(sus, m.suspect[s]...)
+	delete(m.workers, w)
+	m.order = slices.DeleteFunc(m.order, func(x *worker) bool { return x == w })
+}
+
+func (m *model) pass() {
+	m.now += int64(m.rnd.IntN(4)) * int64(time.Second)
+	m.t.tick(m.now)
+	for s := range m.queues {
+		var back []uint64
+		for id, x := range m.hops {
+			if x.held && x.step == s && x.due <= m.now {
+				x.held = false
+				back = append(back, id)
+			}
+		}
+		slices.Sort(back)
+		for i := len(back) - 1; i >= 0; i-- {
+			q := &m.queues[s]
+			if m.hops[back[i]].crashes > 0 {
+				q = &m.suspect[s]
+			}
+			*q = append([]uint64{back[i]}, *q...)
+		}
+		for len(m.queues[s]) > 0 && m.outlived(m.queues[s][0]) {
+			m.end(m.queues[s][0], expired)
+			m.queues[s] = m.queues[s][1:]
+		}
+	}
+}
+
+// dispatch lets the tracker deal out its work, as the loop does at the end of a turn.
+func (m *model) dispatch() {
+	for again := true; again; {
+		for _, s := range m.t.steps {
+			s.dirty = s.dirty || m.t.unblocked
+		}
+		m.t.unblocked = false
+		for _, s := range m.t.steps {
+			if s.dirty {
+				m.t.dispatch(m.now, s)
+			}
+		}
+		again = m.t.unblocked
+	}
+	m.purgeAll()
+}
+
+// purgeAll ends what dispatch found expired.
+func (m *model) purgeAll() {
+	for s := range m.queues {
+		m.purge(&m.queues[s])
+		m.purge(&m.suspect[s])
+	}
+}
+
+// purge ends expired heads that the tracker has ended.
+func (m *model) purge(q *[]uint64) {
+	for len(*q) > 0 && m.outlived((*q)[0]) && m.slot((*q)[0]) == none {
+		m.end((*q)[0], expired)
+		*q = (*q)[1:]
+	}
+}
+
+// agree compares everything.
+func (m *model) agree() {
+	by := m.t.walk()
+	for i, s := range m.t.steps {
+		got, want := s.ledger(&by[i]), m.counts[i]
+		want.Held = uint64(m.size(i))
+		for _, w := range s.workers {
+			want.InFlight += uint64(len(m.workers[w].n))
+		}
+		if got != want || !got.Balanced() {
+			m.failf("%s: ledger\n %+v, want\n %+v", s.name, got, want)
+		}
+		m.same(s.name+" waiting", &s.waiting, m.queues[i])
+		m.same(s.name+" suspects", &s.suspect, m.suspect[i])
+		m.idle(s)
+	}
+	if m.t.tasks.live == 0 != (m.t.hops.live == 0) {
+		m.failf("%d tasks with %d hops", m.t.tasks.live, m.t.hops.live)
+	}
+}
+
+func (m *model) same(what string, q *fifo, want []uint64) {
+	var got []uint64
+	for i := q.head; i != none; i = m.t.hops.at(i).next {
+		got = append(got, m.t.hops.at(i).id)
+	}
+	if !slices.Equal(got, want) || q.count != len(want) {
+		m.failf("%s: %v (%d), want %v", what, got, q.count, want)
+	}
+}
+
+// idle: nothing waits that could be worked on.
+func (m *model) idle(s *step) {
+	if m.gated(s.index) || len(m.queues[s.index]) == 0 {
+		return
+	}
+	for _, w := range s.workers {
+		alone := slices.ContainsFunc(m.workers[w].ids, func(id uint64) bool { return m.hops[id].crashes > 0 })
+		if len(m.workers[w].n) < w.messages && !alone && w != s.kept {
+			m.failf("%s: %v wait, and a worker with %d of %d in hand has nothing to do", s.name, m.queues[s.index], len(m.workers[w].n), w.messages)
+		}
+	}
+}
+
+func newModel(seed uint64) *model {
+	m := &model{rnd: rand.New(rand.NewPCG(seed, 1)), hops: map[uint64]*mhop{}, workers: map[*worker]*mworker{}}
+	limit := func(name string, n int, full topology.Full, to ...string) *topology.Satellite {
+		s := sat(name, to...)
+		s.Queue.MaxMessages, s.Queue.Full = n, full
+		s.Work.Retries, s.Work.Crashes, s.Work.Hops, s.Work.Backoff = m.rnd.IntN(3), 1+m.rnd.IntN(3), 4, time.Second
+		return s
+	}
+	policies := []topology.Full{topology.FullBlock, topology.FullBlock, topology.FullDropNewest, topology.FullDropOldest, topology.FullQuarantine}
+	any := func() topology.Full { return policies[m.rnd.IntN(len(policies))] }
+	a, b := limit("a", 4, any(), "b"), limit("b", 3, any())
+	loop, back := limit("loop", 3, any(), "back", "b"), limit("back", 5, any(), "loop")
+	b.Queue.TTL = time.Duration(m.rnd.IntN(2)) * 5 * time.Second
+	a.Work.Then = []topology.Then{topology.ThenDrop, topology.ThenQuarantine}[m.rnd.IntN(2)]
+	steps := buildSteps(topo(sat("gen", "a", "b", "loop"), a, b, loop, back))
+	m.t = newTracker(7, steps, m, time.Unix(0, 0))
+	m.queues, m.suspect, m.counts = make([][]uint64, len(steps)), make([][]uint64, len(steps)), make([]Ledger, len(steps))
+	return m
+}
+
+func (m *model) event() string {
+	events := []struct {
+		name   string
+		weight int
+		do     func()
+	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}}
+	k := m.rnd.IntN(24)
+	for _, e := range events {
+		if k -= e.weight; k < 0 {
+			e.do()
+			return e.name
+		}
+	}
+	return ""
+}
+
+func TestTrackerKeepsItsPromises(t *testing.T) {
+	t.Parallel()
+	runs := 100_000
+	if testing.Short() || raceEnabled {
+		runs = 5_000
+	}
+	for seed := range uint64(runs) {
+		m := newModel(seed)
+		var story []string
+		for range 10 + int(seed%50) {
+			story = append(story, m.event())
+			m.dispatch()
+			m.agree()
+			if len(m.fails) > 0 {
+				t.Fatalf("seed %d after %v:\n%v", seed, story, m.fails)
+			}
+		}
+	}
+}
