@@ -23,10 +23,15 @@ type procStat struct {
 	state     byte
 	ppid      int
 	pgid, sid int
+	threads   int
+	memory    bool // false: it has given up its memory, and with it its environment; it is dying
 }
 
-// dead: a zombie, or on its last way.
-func (p procStat) dead() bool { return p.state == 'Z' || p.state == 'X' || p.state == 'x' }
+// dead: a zombie, or on its last way, with all of its threads. While the first thread is a zombie and others still end, their
+// children have not come to us yet.
+func (p procStat) dead() bool {
+	return (p.state == 'Z' || p.state == 'X' || p.state == 'x') && p.threads <= 1
+}
 
 func readStat(pid int) (procStat, error) {
 	text, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -44,13 +49,15 @@ func parseStat(pid int, text []byte) (procStat, error) {
 	}
 	p := procStat{kin: kin{pid: pid}, name: string(text[open+1 : end])}
 	f := strings.Fields(string(text[end+1:]))
-	if len(f) < 20 {
+	if len(f) < 21 {
 		return procStat{}, fmt.Errorf("cannot read the state of process %d", pid)
 	}
 	p.state = f[0][0]
 	p.ppid, _ = strconv.Atoi(f[1])
 	p.pgid, _ = strconv.Atoi(f[2])
 	p.sid, _ = strconv.Atoi(f[3])
+	p.threads, _ = strconv.Atoi(f[17])
+	p.memory = f[20] != "0"
 	p.start, _ = strconv.ParseUint(f[19], 10, 64)
 	return p, nil
 }

@@ -26,8 +26,8 @@ type sweeper struct {
 	wake chan struct{}
 
 	// What follows belongs to the loop.
-	waiting map[*life]map[kin]bool // what was asked to end already
-	unknown map[kin]bool           // strangers that were reported
+	waiting map[*life]map[kin]bool // what is known to be its own; true: was signalled
+	unknown map[kin]time.Time      // since when there are strangers nobody can be named for; zero when it was said
 }
 
 // glance is how often leftovers are looked for again when the kernel told of no exit: those that are not our children yet.
@@ -36,7 +36,7 @@ const glance = 50 * time.Millisecond
 func newSweeper(runDir string, log *slog.Logger, swept func(*life)) *sweeper {
 	return &sweeper{
 		runDir: runDir, log: log, swept: swept, wake: make(chan struct{}, 1),
-		waiting: make(map[*life]map[kin]bool), unknown: make(map[kin]bool),
+		waiting: make(map[*life]map[kin]bool), unknown: make(map[kin]time.Time),
 	}
 }
 
@@ -86,7 +86,10 @@ func (s *sweeper) run(ctx context.Context) {
 func (s *sweeper) look() bool {
 	s.mu.Lock()
 	for _, l := range s.fresh {
-		s.waiting[l] = nil
+		s.waiting[l] = make(map[kin]bool)
+		for _, k := range l.kin {
+			s.waiting[l][k] = false
+		}
 	}
 	s.fresh = nil
 	purge := s.purge
@@ -99,9 +102,12 @@ func (s *sweeper) look() bool {
 		s.log.Error("cannot list what was left behind; will try again", "error", err)
 		return true
 	}
-	owned := s.attribute(left)
+	owned, doubt := s.attribute(left)
 	for l := range s.waiting {
 		if len(owned[l]) == 0 {
+			if doubt {
+				continue
+			}
 			delete(s.waiting, l)
 			s.swept(l)
 			continue
@@ -111,35 +117,49 @@ func (s *sweeper) look() bool {
 	return s.purgeAll(purge, left) || len(s.waiting) > 0
 }
 
-// strangers are our living children that no instance has.
+// strangers are our living children that no instance has. One that died since they were listed may have left us children of its own:
+// then they are listed again.
 func (s *sweeper) strangers() ([]procStat, error) {
-	pids, err := s.reaper.strangers(func() ([]int, error) { return children(os.Getpid()) })
-	if err != nil {
-		return nil, err
-	}
-	var left []procStat
-	for _, pid := range pids {
-		if p, err := readStat(pid); err == nil && !p.dead() {
-			left = append(left, p)
+	dead := make(map[kin]bool)
+	for {
+		pids, err := s.reaper.strangers(func() ([]int, error) { return children(os.Getpid()) })
+		if err != nil {
+			return nil, err
+		}
+		var left []procStat
+		settled := true
+		for _, pid := range pids {
+			p, err := readStat(pid)
+			switch {
+			case err != nil:
+				settled = false
+			case !p.dead():
+				left = append(left, p)
+			case !dead[p.kin]:
+				dead[p.kin], settled = true, false
+			}
+		}
+		if settled {
+			return left, nil
 		}
 	}
-	return left, nil
 }
 
-// attribute finds whose they are: by session and group, by what was seen before the stop, by the environment they were given.
-func (s *sweeper) attribute(left []procStat) map[*life][]procStat {
-	if len(left) == 0 {
-		return nil
+// attribute finds whose they are: by session and group, by what was seen before, by the environment they were given. doubt: one is
+// dying and cannot tell any more, nor have its children come to us yet; it has to be waited for.
+func (s *sweeper) attribute(left []procStat) (owned map[*life][]procStat, doubt bool) {
+	if len(left) == 0 || len(s.waiting) == 0 {
+		return nil, false
 	}
 	byPID, byRef, byKin := map[int]*life{}, map[string]*life{}, map[kin]*life{}
-	for l := range s.waiting {
+	for l, known := range s.waiting {
 		byPID[l.pid] = l
 		byRef[l.of.ref.String()] = l
-		for _, k := range l.kin {
+		for k := range known {
 			byKin[k] = l
 		}
 	}
-	owned := map[*life][]procStat{}
+	owned = map[*life][]procStat{}
 	for _, p := range left {
 		l := byKin[p.kin]
 		if l == nil {
@@ -149,37 +169,56 @@ func (s *sweeper) attribute(left []procStat) map[*life][]procStat {
 			l = byPID[p.pgid]
 		}
 		if l == nil {
-			env := envOf(p.pid, "DSAT_RUN", "DSAT_INSTANCE")
-			switch {
-			case env[0] == s.runDir && env[1] != "":
-				l = byRef[env[1]]
-			case !s.unknown[p.kin] && p.sid == p.pid:
-				s.unknown[p.kin] = true
-				s.log.Warn("a process was left behind that hides whose it is; it ends with the daemon", "pid", p.pid, "name", p.name)
-			}
+			var dying bool
+			l, dying = s.ask(p, byRef)
+			doubt = doubt || dying
 		}
 		if l != nil {
 			owned[l] = append(owned[l], p)
 		}
 	}
-	return owned
+	return owned, doubt
+}
+
+// ask reads whose a stranger is from its environment.
+func (s *sweeper) ask(p procStat, byRef map[string]*life) (l *life, dying bool) {
+	env := envOf(p.pid, "DSAT_RUN", "DSAT_INSTANCE")
+	if env[0] == s.runDir && env[1] != "" {
+		return byRef[env[1]], false
+	}
+	now, err := readStat(p.pid)
+	if err != nil || !now.memory || now.kin != p.kin {
+		return nil, true
+	}
+	if env[0] == "" {
+		s.wonder(p)
+	}
+	return nil, false
+}
+
+// wonder tells, once, of a process that hides whose it is. One that is just being spawned looks so too, for a moment.
+func (s *sweeper) wonder(p procStat) {
+	since, seen := s.unknown[p.kin]
+	switch {
+	case !seen:
+		s.unknown[p.kin] = time.Now()
+	case !since.IsZero() && time.Since(since) > time.Second:
+		s.unknown[p.kin] = time.Time{}
+		s.log.Warn("a process was left behind that hides whose it is; it ends with the daemon", "pid", p.pid, "name", p.name)
+	}
 }
 
 // end asks or kills what is left of one life, with all below it.
 func (s *sweeper) end(l *life, left []procStat) {
-	hard := l.hard.Load()
+	hard, known := l.hard.Load(), s.waiting[l]
 	for _, p := range left {
 		for _, k := range append(descendants(p.pid), p.kin) {
-			switch {
-			case hard:
+			if hard {
 				shoot(k, unix.SIGKILL)
-			case !s.waiting[l][k]:
-				if s.waiting[l] == nil {
-					s.waiting[l] = map[kin]bool{}
-				}
-				s.waiting[l][k] = true
+			} else if !known[k] {
 				shoot(k, l.of.spec.Stop.Signal)
 			}
+			known[k] = true
 		}
 	}
 }
