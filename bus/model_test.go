@@ -333,9 +333,11 @@ func (m *model) pass() {
 			}
 			*q = append([]uint64{back[i]}, *q...)
 		}
-		for len(m.queues[s]) > 0 && m.outlived(m.queues[s][0]) {
-			m.end(m.queues[s][0], expired)
-			m.queues[s] = m.queues[s][1:]
+		for _, q := range []*[]uint64{&m.queues[s], &m.suspect[s]} {
+			for len(*q) > 0 && m.outlived((*q)[0]) {
+				m.end((*q)[0], expired)
+				*q = (*q)[1:]
+			}
 		}
 	}
 }

@@ -121,16 +121,14 @@ func (o *orchester) letters() {
 
 // endTurn sends what the turn has caused and returns when the loop wants to be woken; 0: not.
 func (o *orchester) endTurn() int64 {
-	next := o.t.tick(o.now)
+	o.t.tick(o.now)
+	due := o.departures()
 	o.distribute()
 	for _, s := range o.acks {
 		s.ackDue = false
 		o.post(s.peer, &wire.Header{Kind: wire.Accepted, N: s.accepted}, nil)
 	}
 	o.acks = o.acks[:0]
-	if due := o.departures(); due > 0 && (next == 0 || due < next) {
-		next = due
-	}
 	o.checkDrains()
 	for _, p := range o.dirty {
 		p.flush()
@@ -138,21 +136,8 @@ func (o *orchester) endTurn() int64 {
 	clear(o.dirty)
 	o.dirty = o.dirty[:0]
 	o.checkIdle()
-	if due := o.nextDue(); due > 0 && (next == 0 || due < next) {
-		next = due
-	}
-	return next
-}
-
-// nextDue is when the first running hop is late, as far as this turn's dispatches changed it.
-func (o *orchester) nextDue() int64 {
-	due := int64(0)
-	for _, s := range o.t.steps {
-		for _, w := range s.workers {
-			if w.due > 0 && (due == 0 || w.due < due) {
-				due = w.due
-			}
-		}
+	if next := o.t.next(); due == 0 || (next > 0 && next < due) {
+		due = next
 	}
 	return due
 }

@@ -52,9 +52,33 @@ func (t *tracker) progress(now int64, w *worker, n uint64) {
 	}
 }
 
-// tick does what is due and returns when it wants to be called again; 0: not.
-func (t *tracker) tick(now int64) int64 {
+// tick does what is due: retries, expiries, deadlines.
+func (t *tracker) tick(now int64) {
 	t.settle(now)
+	for _, s := range t.steps {
+		t.wakeHeld(now, s)
+		if s.cfg.ttl > 0 {
+			t.expire(now, s, &s.waiting)
+			t.expire(now, s, &s.suspect)
+		}
+		for _, w := range s.workers {
+			if w.due > 0 && w.due <= now {
+				t.overdue(now, w)
+			}
+		}
+	}
+}
+
+// expire ends the hops at the head of a queue that have waited longer than its ttl.
+func (t *tracker) expire(now int64, s *step, q *fifo) {
+	for q.count > 0 && t.outlived(now, s, t.hops.at(q.head)) {
+		t.unblocked = t.unblocked || s.full()
+		t.finish(now, q.popFront(&t.hops), expired, outlived)
+	}
+}
+
+// next is when tick has something to do; 0: nothing is waited for.
+func (t *tracker) next() int64 {
 	next := int64(0)
 	sooner := func(at int64) {
 		if next == 0 || at < next {
@@ -62,23 +86,16 @@ func (t *tracker) tick(now int64) int64 {
 		}
 	}
 	for _, s := range t.steps {
-		t.wakeHeld(now, s)
 		if len(s.held) > 0 {
 			sooner(s.held[0].due)
 		}
-		for s.cfg.ttl > 0 && s.waiting.count > 0 {
-			at := t.hops.at(s.waiting.head).admitted + s.cfg.ttl
-			if at > now {
-				sooner(at)
-				break
-			}
-			t.unblocked = t.unblocked || s.full()
-			t.finish(now, s.waiting.popFront(&t.hops), expired, outlived)
+		if s.cfg.ttl > 0 && s.waiting.count > 0 {
+			sooner(t.hops.at(s.waiting.head).admitted + s.cfg.ttl)
+		}
+		if s.cfg.ttl > 0 && s.suspect.count > 0 {
+			sooner(t.hops.at(s.suspect.head).admitted + s.cfg.ttl)
 		}
 		for _, w := range s.workers {
-			if w.due > 0 && w.due <= now {
-				t.overdue(now, w)
-			}
 			if w.due > 0 {
 				sooner(w.due)
 			}

@@ -1,0 +1,130 @@
+package bus
+
+import "github.com/dsat/dsat/bus/wire"
+
+// worker is one session that may be given work.
+type worker struct {
+	step        *step
+	name        string // cpu:0
+	sess        *session
+	concurrency int
+	messages    int // in hand at most
+	bytes       int
+	open        bool // may be given work
+	alone       bool // it has a suspect, and nothing else until that is answered
+	hand        hand
+	cost        int   // bytes in hand
+	due         int64 // when the first running hop is late; 0: never
+	last        uint64
+	touched     bool // its running hops have changed since settle
+}
+
+// dispatch gives the waiting hops of s to its workers, as far as credit goes.
+func (t *tracker) dispatch(now int64, s *step) {
+	s.dirty = false
+	if s.queued() == 0 || len(s.workers) == 0 || s.gated() {
+		return
+	}
+	full := s.full()
+	t.dispatchSuspects(now, s)
+	for s.waiting.count > 0 {
+		i := s.waiting.head
+		h := t.hops.at(i)
+		if t.outlived(now, s, h) {
+			t.finish(now, s.waiting.popFront(&t.hops), expired, outlived)
+			continue
+		}
+		w := s.pick(h)
+		if w == nil {
+			break
+		}
+		s.waiting.popFront(&t.hops)
+		t.give(now, w, i, h)
+	}
+	t.unblocked = t.unblocked || (full && !s.full())
+}
+
+const outlived = "it waited longer than the queue's ttl"
+
+func (t *tracker) outlived(now int64, s *step, h *hop) bool {
+	return s.cfg.ttl > 0 && now-h.admitted >= s.cfg.ttl
+}
+
+// dispatchSuspects gives each hop that may have killed a process to a worker with nothing else in hand. When there is none, the
+// one with the least is kept free for it; the others go on with the queue.
+func (t *tracker) dispatchSuspects(now int64, s *step) {
+	for s.suspect.count > 0 {
+		i := s.suspect.head
+		h := t.hops.at(i)
+		if t.outlived(now, s, h) {
+			t.finish(now, s.suspect.popFront(&t.hops), expired, outlived)
+			continue
+		}
+		w := s.leastLoaded()
+		if w == nil {
+			return
+		}
+		if w.hand.live > 0 {
+			s.kept = w
+			return
+		}
+		s.suspect.popFront(&t.hops)
+		t.give(now, w, i, h)
+	}
+	s.kept = nil
+}
+
+// leastLoaded returns the worker with the least in hand; the one kept free wins among equals.
+func (s *step) leastLoaded() *worker {
+	best := s.kept
+	if best != nil && (!best.open || best.messages == 0) {
+		best = nil
+	}
+	for _, w := range s.workers {
+		if w.open && !w.alone && w.messages > 0 && (best == nil || w.hand.live < best.hand.live) {
+			best = w
+		}
+	}
+	return best
+}
+
+// pick returns the worker with the least in hand that has credit for h, or nil.
+func (s *step) pick(h *hop) *worker {
+	var best *worker
+	for _, w := range s.workers {
+		if !w.open || w.alone || w == s.kept || w.hand.live >= w.messages {
+			continue
+		}
+		if w.hand.live > 0 && w.cost+wire.RecordSize(len(h.body.data)) > w.bytes {
+			continue
+		}
+		if best == nil || w.hand.live < best.hand.live {
+			best = w
+		}
+	}
+	return best
+}
+
+func (t *tracker) give(now int64, w *worker, i int32, h *hop) {
+	t.n++
+	if h.attempts > 0 {
+		w.step.count.redelivered++
+	}
+	if h.attempts < 1<<16-1 {
+		h.attempts++
+	}
+	t.hops.setState(i, dispatched)
+	cost := wire.RecordSize(len(h.body.data))
+	d := dispatch{n: t.n, slot: i, sent: now, cost: cost}
+	if w.hand.live < w.concurrency {
+		d.since = now
+		if w.due == 0 && w.step.cfg.deadline > 0 {
+			w.due = now + w.step.cfg.deadline
+		}
+	}
+	w.hand.push(d)
+	w.cost += cost
+	w.alone = h.crashes > 0
+	w.last = t.n
+	t.sink.deliver(w, h, t.n)
+}
