@@ -25,14 +25,14 @@ func BenchmarkWorker(b *testing.B) {
 
 // loop is a daemon that gives frames of DATA as long as less than a window is in hand.
 type loop struct {
-	node          *node
-	left          int
-	perFrame      int
-	sent, inHand  int
-	next, highest uint64
-	builder       wire.Builder
-	greeted       bool
-	room          chan struct{}
+	node     *node
+	left     int
+	perFrame int
+	inHand   int
+	next     uint64
+	builder  wire.Builder
+	greeted  bool
+	room     chan struct{}
 }
 
 func (l *loop) Context() context.Context { return context.Background() }

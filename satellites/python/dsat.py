@@ -48,18 +48,16 @@ HELLO_AGAIN = 1
 
 Record = collections.namedtuple("Record", "kind flags port epoch codec hops n m id time body", defaults=(0,) * 9 + (b"",))
 
-
 class Permanent(Exception):
     """Raised by a handler: the message is not worth another attempt."""
-
 
 class WireError(Exception):
     """The other side does not speak the protocol."""
 
+class _Stop(BaseException):
+    """Interrupts a source that is to stop."""
 
-class To(collections.namedtuple("To", "step value")):
-    """A value for one link only."""
-
+To = collections.namedtuple("To", "step value")     # a value for one link only
 
 class Message(collections.namedtuple("Message", "payload codec id task source attempt hops time")):
     """payload is bytes; source the step it came from ("": outside); attempt counts from 1; time is Unix seconds."""
@@ -70,10 +68,8 @@ class Message(collections.namedtuple("Message", "payload codec id task source at
     def text(self):
         return self.payload.decode()
 
-
 def _padded(n):
     return (n + 7) & ~7
-
 
 def pack(records):
     """Records -> the bytes of one frame. The caller minds the limits."""
@@ -85,7 +81,6 @@ def pack(records):
         size += RECORD.size + len(body)
     parts[0] = FRAME.pack(MAGIC, VERSION, 0, 0, size, len(records))
     return b"".join(parts)
-
 
 def frames(records):
     """Records -> frames within the limits."""
@@ -99,7 +94,6 @@ def frames(records):
         size += n
     if batch:
         yield pack(batch)
-
 
 def parse(frame):
     """The bytes of one frame -> records; WireError unless the whole frame is well-formed."""
@@ -125,11 +119,9 @@ def parse(frame):
         raise WireError("lengths")
     return records
 
-
 def pack_outputs(outputs):
     """[(port, codec, payload)] -> the body of DONE."""
     return b"".join(OUTPUT.pack(len(p), port, codec) + p + bytes(_padded(len(p)) - len(p)) for port, codec, p in outputs)
-
 
 def unpack_outputs(body):
     """The body of DONE -> [(port, codec, payload)]."""
@@ -144,7 +136,6 @@ def unpack_outputs(body):
         outputs.append((port, codec, body[start:start + size]))
     return outputs
 
-
 def encode(value):
     """A value -> (codec, payload)."""
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -152,11 +143,6 @@ def encode(value):
     if isinstance(value, str):
         return 1, value.encode()
     return 2, json.dumps(value, separators=(",", ":")).encode()
-
-
-class _Stop(BaseException):
-    """Interrupts a source that is to stop."""
-
 
 class _Bus:
     """One thread owns the socket; the main thread runs the user's code. They share deques and one condition."""
@@ -206,8 +192,9 @@ class _Bus:
     def guard(self):
         try:
             self.loop()
-        except BaseException:  # without this thread the process is deaf: better to be started anew
-            traceback.print_exc()
+        except BaseException as e:  # without this thread the process is deaf: better to be started anew
+            traceback.print_exc() if not isinstance(e, SystemExit) else sys.stderr.write("%s\n" % e)
+            sys.stderr.flush()
             os._exit(1)
 
     def loop(self):
@@ -227,11 +214,10 @@ class _Bus:
             if left is not None and left <= 0:
                 if self.bye:
                     break
-                sys.stderr.write("cannot go on: dsatd was away for %d s\n" % PATIENCE)
-                sys.stderr.flush()
-                os._exit(1)
+                sys.exit("cannot go on: dsatd was away for %d s" % PATIENCE)
             if monitor in ready:
-                self.connection(recv_monitor_message(monitor)["event"])
+                gone = recv_monitor_message(monitor)["event"] == zmq.EVENT_DISCONNECTED
+                self.lose() if gone else self.greet()
             if self.wake_out in ready:
                 os.read(self.wake_out, 64)
                 self.woken = False
@@ -244,12 +230,6 @@ class _Bus:
             self.changed.notify_all()
         self.socket.disable_monitor()
         context.destroy(linger=0)
-
-    def connection(self, event):
-        if event == zmq.EVENT_DISCONNECTED:
-            self.lose()
-        else:
-            self.greet()
 
     def lose(self):
         """The session is over: what was not begun is given to others."""
@@ -290,9 +270,7 @@ class _Bus:
             self.welcomed(json.loads(r.body))
         elif r.kind == ERROR:
             if r.n != HELLO_AGAIN:
-                sys.stderr.write("dsatd ended the session: %s (code %d)\n" % (r.body.decode(errors="replace"), r.n))
-                sys.stderr.flush()
-                os._exit(1)
+                sys.exit("dsatd ended the session: %s (code %d)" % (r.body.decode(errors="replace"), r.n))
             if self.welcome:  # else HELLO is under way already
                 self.greet()
         elif not self.welcome:
@@ -446,16 +424,18 @@ class _Bus:
 
     def pump(self, values):
         iterator = iter(values)
-        while not (self.stopping or self.draining):
-            try:
+        try:
+            more = True
+            while more and not (self.stopping or self.draining):
                 self.interruptible = True
                 value = next(iterator)
                 self.interruptible = False
-            except (StopIteration, _Stop):
-                break
-            if not self.emit(value):
-                break
-        self.interruptible = False
+                more = self.emit(value)
+        except (StopIteration, _Stop):
+            pass
+        finally:
+            self.interruptible = False
+            self.leave()
 
     def leave(self):
         """Has BYE said when all is accepted, and waits for the end."""
@@ -465,16 +445,10 @@ class _Bus:
             while not self.over:
                 self.changed.wait()
 
-
 def run(handler):
     """Calls handler for every message until dsatd says stop."""
     _Bus(False).work(handler)
 
-
 def source(values):
     """Emits every value of an iterable; returns when all are accepted, or after dsatd said stop."""
-    bus = _Bus(True)
-    try:
-        bus.pump(values)
-    finally:
-        bus.leave()
+    _Bus(True).pump(values)
