@@ -116,19 +116,21 @@ func (o *outbox) maybeBye() {
 	}
 }
 
-// answered ends one hop: by DONE with its outputs, or by FAIL.
-func (o *outbox) answered(r *result, out *Output) {
+// answered ends hops: each by DONE with its outputs, or by FAIL.
+func (o *outbox) answered(results []result, out *Output) {
 	o.mu.Lock()
-	switch {
-	case r.err != nil:
-		o.fail(r)
-	case r.from == r.to:
-		o.acknowledge(r)
-	default:
-		o.closeRange()
-		o.outputs(r, out)
+	for i := range results {
+		switch r := &results[i]; {
+		case r.err != nil:
+			o.fail(r)
+		case r.from == r.to:
+			o.acknowledge(r)
+		default:
+			o.closeRange()
+			o.outputs(r, out)
+		}
 	}
-	o.inHand--
+	o.inHand -= len(results)
 	o.maybeBye()
 	o.notify()
 	o.mu.Unlock()

@@ -252,14 +252,16 @@ func (ses *session) cancelled(n uint64) bool {
 	return ses.gone[n]
 }
 
-// answered ends a hop.
-func (ses *session) answered(r *result, out *Output) {
+// answered ends hops.
+func (ses *session) answered(results []result, out *Output) {
 	if ses.anyCancelled.Load() {
 		ses.mu.Lock()
-		delete(ses.gone, r.n)
+		for i := range results {
+			delete(ses.gone, results[i].n)
+		}
 		ses.mu.Unlock()
 	}
-	ses.out.answered(r, out)
+	ses.out.answered(results, out)
 }
 
 // write sends what there is to say until stop.

@@ -28,7 +28,6 @@ type worker struct {
 // result is how one message ended; the outputs are those from from to to of the handler's Output.
 type result struct {
 	session  *session
-	frame    *frame
 	n, index uint64
 	from, to int
 	err      error
@@ -87,6 +86,7 @@ func (w *worker) run(ctx context.Context, s *slot) {
 		}
 		if !w.in.whole {
 			c.message(ctx, f, &rec, index)
+			w.in.release(f, 1)
 			c.settle()
 			continue
 		}
@@ -100,6 +100,7 @@ func (w *worker) run(ctx context.Context, s *slot) {
 				c.settle()
 			}
 		}
+		w.in.release(f, f.open)
 		if len(c.results) > 0 && w.in.empty() {
 			c.settle()
 		}
@@ -109,7 +110,7 @@ func (w *worker) run(ctx context.Context, s *slot) {
 // message has one message handled and keeps the result.
 func (c *crew) message(ctx context.Context, f *frame, rec *wire.Record, index uint64) {
 	ses := f.session
-	r := result{session: ses, frame: f, n: rec.N, index: index}
+	r := result{session: ses, n: rec.N, index: index}
 	h := c.slot.begin(ctx, ses, rec.N)
 	if ses.cancelled(rec.N) {
 		r.ignored = true
@@ -167,13 +168,18 @@ func (c *crew) settle() {
 	if c.beforeAck != nil {
 		failed = c.flush()
 	}
-	for i := range c.results {
-		r := &c.results[i]
-		if failed != nil && r.err == nil {
-			r.err = failed
+	for rest := c.results; len(rest) > 0; {
+		n := 1 // of the same session
+		for n < len(rest) && rest[n].session == rest[0].session {
+			n++
 		}
-		r.session.answered(r, &c.out)
-		c.in.release(r.frame, 1)
+		for i := range rest[:n] {
+			if failed != nil && rest[i].err == nil {
+				rest[i].err = failed
+			}
+		}
+		rest[0].session.answered(rest[:n], &c.out)
+		rest = rest[n:]
 	}
 	clear(c.results)
 	c.results = c.results[:0]

@@ -13,6 +13,7 @@ A message is acknowledged, together with what it gave rise to, when the function
 tried again, unless it is dsat.Permanent. A message may come again after a crash, with the same m.id.
 `yield dsat.To("csv", value)` sends along one link only. A source is an iterable: dsat.source(generator()).
 
+In the topology: speaks = "bus", command = "python3 alarm.py", and env = { PYTHONPATH = "the directory of this file" }.
 Needs pyzmq (Debian: python3-zmq). If the interpreter that runs has none, Debian's own /usr/bin/python3 takes its place.
 This file is an implementation of bus/wire by its specification alone.
 """
@@ -342,6 +343,8 @@ class _Bus:
             end = None
             records += [r._replace(epoch=self.epoch) for r in staged + [answer]]
         close()
+        if not self.in_hand:
+            self.gone.clear()
         while self.fresh:
             self.unaccepted.append(self.fresh.popleft())
             records.append(self.unaccepted[-1]._replace(epoch=self.epoch))
@@ -423,6 +426,7 @@ class _Bus:
         return True
 
     def pump(self, values):
+        """Emits until there is no more or it is to stop; has BYE said when all is accepted, and waits for the end."""
         iterator = iter(values)
         try:
             more = True
@@ -434,16 +438,11 @@ class _Bus:
         except (StopIteration, _Stop):
             pass
         finally:
-            self.interruptible = False
-            self.leave()
-
-    def leave(self):
-        """Has BYE said when all is accepted, and waits for the end."""
-        self.finished = True
-        self.wake()
-        with self.changed:
-            while not self.over:
-                self.changed.wait()
+            self.interruptible, self.finished = False, True
+            self.wake()
+            with self.changed:
+                while not self.over:
+                    self.changed.wait()
 
 def run(handler):
     """Calls handler for every message until dsatd says stop."""

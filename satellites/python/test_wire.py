@@ -209,5 +209,26 @@ class Session(unittest.TestCase):
         self.assertEqual(d.ends(bye=False), 1)
 
 
+class Interpreter(unittest.TestCase):
+    def test_no_interpreter_with_pyzmq(self):
+        with tempfile.TemporaryDirectory() as d:
+            # Hidden from the second interpreter, too: it must say so instead of trying for ever.
+            pathlib.Path(d, "zmq.py").write_text("raise ImportError('hidden')")
+            out = subprocess.run([sys.executable, "-c", "import dsat"], capture_output=True, text=True, timeout=20, check=False,
+                                 env=dict(os.environ, PYTHONPATH="%s:%s" % (d, HERE), DSAT_BUS="ipc:///nowhere"))
+        self.assertEqual(out.returncode, 1)
+        self.assertIn("apt install python3-zmq", out.stderr)
+
+    def test_any_python3_can_start_a_satellite(self):
+        others = {os.path.join(d, "python3") for d in os.environ["PATH"].split(":")} - {sys.executable, "/bin/python3"}
+        for python in sorted(p for p in others if os.access(p, os.X_OK)):
+            with self.subTest(python):
+                code = "import dsat, zmq, sys; print(sys.executable, sys.argv)"
+                out = subprocess.run([python, "-c", code, "arg"], capture_output=True, text=True, timeout=20, check=False,
+                                     env=dict(os.environ, PYTHONPATH=str(HERE), DSAT_BUS="ipc:///nowhere"))
+                self.assertEqual(out.returncode, 0, out.stderr)
+                self.assertIn("'-c', 'arg'", out.stdout)
+
+
 if __name__ == "__main__":
     unittest.main()
