@@ -129,13 +129,11 @@ func (ses *session) talk(rest wire.Reader) error {
 
 // read takes what comes until the end. It never waits for a handler.
 func (ses *session) read(rest wire.Reader) error {
-	var rec wire.Record
-	for rest.Next(&rec) {
-		if over, err := ses.control(&rec); over {
-			return err
-		}
-	}
 	in := ses.node.frames()
+	// What waited for this step comes in the very frame of WELCOME.
+	if over, err := ses.frame(in, &frame{records: rest}); over {
+		return err
+	}
 	for {
 		f := in.buffer()
 		var err error
@@ -217,8 +215,6 @@ func (ses *session) control(rec *wire.Record) (over bool, err error) {
 			return true, errHelloAgain
 		}
 		return true, &refusal{rec.N, string(rec.Body)}
-	case wire.Data:
-		return true, fmt.Errorf("cannot take a message in the frame of WELCOME")
 	default: // PONG; what is for daemons only
 	}
 	return false, nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -141,8 +142,14 @@ func (d *daemon) announce() {
 
 // wait lives until somebody asks for the end; true when a second signal came before the end had begun.
 func (d *daemon) wait(booted <-chan error) (forced bool) {
+	patience := time.After(detachPatience)
 	for {
 		select {
+		case <-patience:
+			// What always fails backs off for ever; whoever waits for a detached start is told what is missing by now.
+			if booted != nil {
+				tellDetacher(errors.New(strings.Join(d.sup.Ready(), "; ")))
+			}
 		case err := <-booted:
 			booted = nil
 			d.ready(err)

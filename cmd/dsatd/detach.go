@@ -8,8 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"github.com/dsat/dsat/topology"
 )
@@ -19,6 +18,9 @@ import (
 const detachEnv = "DSAT_DETACHED_FD"
 
 const detachFD = 3
+
+// detachPatience is how long `dsatd start -d` waits for everything to be up. The daemon runs on after it.
+const detachPatience = time.Minute
 
 func detached() bool { return os.Getenv(detachEnv) != "" }
 
@@ -98,11 +100,4 @@ func tellDetacher(startErr error) {
 	_, _ = pipe.WriteString(word + "\n")
 	_ = pipe.Close()
 	_ = os.Unsetenv(detachEnv)
-}
-
-// keepDetachPipe keeps the pipe out of every child.
-func keepDetachPipe() {
-	if detached() {
-		unix.CloseOnExec(detachFD)
-	}
 }

@@ -30,12 +30,12 @@ import traceback
 try:
     import zmq
     from zmq.utils.monitor import recv_monitor_message
-except ImportError:
+except ImportError as missing:
     _DEBIAN = "/usr/bin/python3"
     if os.path.exists(_DEBIAN) and "DSAT_REEXEC" not in os.environ and "DSAT_BUS" in os.environ:
         os.environ["DSAT_REEXEC"] = "1"
         os.execv(_DEBIAN, [_DEBIAN] + getattr(sys, "orig_argv", [None] + sys.argv)[1:])
-    sys.exit("cannot reach the bus: no pyzmq in %s; apt install python3-zmq" % sys.executable)
+    sys.exit("cannot reach the bus: no pyzmq in %s (%s); apt install python3-zmq" % (sys.executable, missing))
 
 FRAME = struct.Struct("<IBBHII")            # magic version flags zero length count
 RECORD = struct.Struct("<IBBHIHHQQQq")      # length kind flags port epoch codec hops n m id time
