@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dsat/dsat/bus/plug"
@@ -36,7 +37,7 @@ type Config struct {
 	Log      *slog.Logger
 	Hello    func(ref topology.Ref, inc topology.Incarnation)             // said HELLO and was welcomed
 	Fault    func(ref topology.Ref, inc topology.Incarnation, why string) // broke the protocol or its deadline: is to be killed
-	Event    func(Event)
+	Event    func(Event)                                                  // nil: events go to Log
 }
 
 // Event is one thing that happened on the bus, for people.
@@ -72,18 +73,19 @@ const SocketName = "bus.sock"
 
 // Bus carries the messages of one topology.
 type Bus struct {
-	cfg     Config
-	url     string
-	start   time.Time
-	in      chan inbound
-	mail    mailbox
-	notes   notifier
-	zmq     *zmqCarrier
-	buffers chan []byte // free memory of inbound frames
-	done    chan struct{}
-	end     sync.Once
-	group   sync.WaitGroup // goroutines of plugins and filters
-	loop    *orchester
+	cfg   Config
+	url   string
+	start time.Time
+	in    chan inbound
+	mail  mailbox
+	notes notifier
+	zmq   *zmqCarrier
+	pool  framePool
+	done  chan struct{}
+	end   sync.Once
+	owned atomic.Bool    // Serve or Close frees the socket, whoever comes first
+	group sync.WaitGroup // goroutines of plugins and filters
+	loop  *orchester
 }
 
 // inboundFrames bounds what carriers may be ahead of the loop.
@@ -99,7 +101,7 @@ func New(cfg Config) (*Bus, error) {
 		return nil, fmt.Errorf("cannot open the bus: the path %s is longer than the 100 bytes a socket may have; choose a shorter --run-dir", path)
 	}
 	b := &Bus{cfg: cfg, url: "ipc://" + path, start: time.Now(), in: make(chan inbound, inboundFrames),
-		buffers: make(chan []byte, 64), done: make(chan struct{})}
+		pool: make(framePool, keptFrames), done: make(chan struct{})}
 	b.mail.wake = make(chan struct{}, 1)
 	b.notes.wake = make(chan struct{}, 1)
 	b.loop = newOrchester(b)
@@ -111,8 +113,12 @@ func New(cfg Config) (*Bus, error) {
 	return b, nil
 }
 
-// Serve runs the bus until ctx ends or Close is called. It returns nil after every goroutine of the bus has ended.
+// Serve runs the bus until ctx ends or Close is called. It returns nil after every goroutine of the
+// bus has ended, and may be called once.
 func (b *Bus) Serve(ctx context.Context) error {
+	if b.owned.Swap(true) {
+		return errClosed
+	}
 	stop := context.AfterFunc(ctx, b.shutdown)
 	defer stop()
 	var own sync.WaitGroup
@@ -125,7 +131,12 @@ func (b *Bus) Serve(ctx context.Context) error {
 }
 
 // Close ends Serve. Messages still held are lost with it.
-func (b *Bus) Close() { b.shutdown() }
+func (b *Bus) Close() {
+	b.shutdown()
+	if !b.owned.Swap(true) {
+		b.zmq.shut()
+	}
+}
 
 func (b *Bus) shutdown() { b.end.Do(func() { close(b.done) }) }
 

@@ -45,7 +45,7 @@ func (b *Bus) startFilter(sat *topology.Satellite, in, out *os.File) *peer {
 		c.mode = topology.ModeLockstep
 	}
 	c.window.moved = make(chan struct{}, 1)
-	p := newPeer(c)
+	p := newPeer(c, b.pool)
 	b.group.Go(func() { c.run(p) })
 	return p
 }
@@ -97,7 +97,7 @@ func (c *filterCarrier) write(p *peer, stop chan struct{}) {
 		frames = p.box.take(frames)
 		for _, f := range frames {
 			lines = c.questions(f, lines[:0], &answers)
-			p.box.recycle(f)
+			p.pool.put(f)
 			if err := c.ask(lines); err != nil {
 				c.bus.deliver(inbound{peer: p, err: complaint("cannot write to its standard input: " + err.Error())})
 				return
@@ -217,9 +217,9 @@ func (c *filterCarrier) reply(b *wire.Builder, payload []byte) error {
 	c.mu.Unlock()
 	switch {
 	case c.mode != topology.ModeMany:
-		if err := c.form.check(payload); err != nil {
-			c.answer(b, &wire.Header{Kind: wire.Fail, N: n}, []byte(err.Error()))
-			return nil
+		if bad := c.form.check(payload); bad != nil {
+			c.answer(b, &wire.Header{Kind: wire.Fail, N: n}, []byte(bad.Error()))
+			break
 		}
 		b.Begin(&wire.Header{Kind: wire.Done, N: n, Epoch: c.bus.cfg.Epoch})
 		b.Output(wire.AllLinks, c.form.codec(), payload)

@@ -284,7 +284,7 @@ func TestFilterAnswersBeforeItsEndCount(t *testing.T) {
 	f.line()
 	f.say("A\n")
 	f.exit(s, "exit code 0")
-	first := Sent{}
+	var first Sent
 	select {
 	case first = <-a:
 	case first = <-b:

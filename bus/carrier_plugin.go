@@ -15,7 +15,6 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/dsat/dsat/bus/plug"
-	"github.com/dsat/dsat/bus/wire"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -39,7 +38,7 @@ func (b *Bus) startPlugin(ref topology.Ref, _ topology.Incarnation, line string)
 	}
 	c := &pluginCarrier{bus: b, addr: addr, exited: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	p := newPeer(c)
+	p := newPeer(c, b.pool)
 	b.group.Go(func() { c.serve(p) })
 	return p, nil
 }
@@ -126,7 +125,7 @@ func (c *pluginCarrier) stream(client *plugin.Client, p *peer) error {
 
 func (c *pluginCarrier) read(stream *plug.Stream, p *peer) error {
 	for {
-		frame, err := stream.Recv(c.bus.buffer())
+		frame, err := stream.Recv(c.bus.pool.get())
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -156,7 +155,7 @@ func (c *pluginCarrier) write(stream *plug.Stream, p *peer) {
 			if stream.Send(f) != nil {
 				return // the reader finds the cause
 			}
-			p.box.recycle(f)
+			p.pool.put(f)
 		}
 	}
 }
@@ -191,25 +190,4 @@ func (attached) PluginToHost(network, address string) (string, string, error) {
 
 func (attached) HostToPlugin(network, address string) (string, string, error) {
 	return network, address, nil
-}
-
-// buffer returns memory for one inbound frame, or nil.
-func (b *Bus) buffer() []byte {
-	select {
-	case f := <-b.buffers:
-		return f
-	default:
-		return nil
-	}
-}
-
-// recycle gives back the memory of a frame the loop has read.
-func (b *Bus) recycle(f []byte) {
-	if cap(f) < 8<<10 || cap(f) > 4*wire.MaxFrame {
-		return
-	}
-	select {
-	case b.buffers <- f[:0]:
-	default:
-	}
 }

@@ -240,7 +240,7 @@ func (z *zmqCarrier) handIn(id string, frame []byte) bool {
 			z.askHello(id)
 			return true
 		}
-		p = newPeer(z)
+		p = newPeer(z, z.bus.pool)
 		p.address = id
 		z.peers[id] = p
 	}
@@ -277,7 +277,7 @@ func (z *zmqCarrier) send(p *peer) {
 			z.stuck = append(z.stuck, p)
 			break
 		}
-		p.box.recycle(f)
+		p.pool.put(f)
 	}
 	clear(z.frames)
 }

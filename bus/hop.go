@@ -60,7 +60,6 @@ type slab struct {
 func newSlab() slab { return slab{free: none} }
 
 func (s *slab) at(i int32) *hop            { return &s.pages[i>>pageBits].hops[i&(pageSize-1)] }
-func (s *slab) state(i int32) state        { return s.pages[i>>pageBits].states[i&(pageSize-1)] }
 func (s *slab) step(i int32) int           { return int(s.pages[i>>pageBits].steps[i&(pageSize-1)]) }
 func (s *slab) setState(i int32, to state) { s.pages[i>>pageBits].states[i&(pageSize-1)] = to }
 
@@ -108,7 +107,7 @@ type body struct {
 const (
 	smallest  = 5       // bodies of up to 32 bytes share a class
 	largest   = 16      // above 64 KiB a body is the collector's
-	keptBytes = 8 << 20 // free memory kept per class
+	keptBytes = 4 << 20 // free memory kept per class
 )
 
 // bodies copies payloads into memory it uses again, in classes of powers of two.

@@ -42,7 +42,7 @@ func (p *pump) round() {
 	p.frames = p.wrk.p.box.take(p.frames)
 	for _, f := range p.frames {
 		p.answer(f)
-		p.wrk.p.box.recycle(f)
+		p.wrk.p.pool.put(f)
 	}
 	if p.dones.Count() > 0 {
 		o.frame(p.wrk.p, p.dones.Frame())
@@ -50,7 +50,7 @@ func (p *pump) round() {
 	}
 	p.frames = p.src.p.box.take(p.frames)
 	for _, f := range p.frames {
-		p.src.p.box.recycle(f)
+		p.src.p.pool.put(f)
 	}
 }
 

@@ -42,8 +42,8 @@ type stage struct {
 func newStage(t testing.TB, sats ...*topology.Satellite) *stage {
 	t.Helper()
 	st := &stage{t: t}
-	b := &Bus{cfg: Config{Topology: topo(sats...), RunDir: t.TempDir(), Epoch: 7}, start: time.Now(), done: make(chan struct{}),
-		in: make(chan inbound, inboundFrames), buffers: make(chan []byte, 64)}
+	b := &Bus{cfg: Config{Topology: topo(sats...), Epoch: 7}, start: time.Now(), done: make(chan struct{}),
+		in: make(chan inbound, inboundFrames), pool: make(framePool, keptFrames)}
 	b.cfg.Log = discardLog()
 	b.mail.wake, b.notes.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	b.cfg.Fault = func(r topology.Ref, _ topology.Incarnation, why string) {
@@ -75,7 +75,6 @@ type actor struct {
 	car  *fake
 	b    wire.Builder
 	seq  uint64
-	got  []wire.Record // since the last look, bodies copied
 	tok  string
 	data []uint64 // dispatch numbers in hand
 }
@@ -91,7 +90,7 @@ func (st *stage) join(name string, wid int, spawn uint32, h wire.HelloBody) *act
 
 func (st *stage) admit(name string, wid int, spawn uint32) *actor {
 	a := &actor{st: st, car: &fake{}, ref: topology.Ref{Name: name, WID: wid}, inc: topology.NewIncarnation(7, spawn)}
-	a.p = newPeer(a.car)
+	a.p = newPeer(a.car, st.o.bus.pool)
 	a.tok = fmt.Sprintf("token-%d", spawn)
 	st.o.admit(a.ref, a.inc, a.tok)
 	return a

@@ -84,9 +84,11 @@ func (o *orchester) tellFault(ref topology.Ref, inc topology.Incarnation, why st
 }
 
 func (o *orchester) tellEvent(step string, ref topology.Ref, inc topology.Incarnation, text string) {
-	o.bus.cfg.Log.Info(text, "step", step, "instance", ref.String(), "incarnation", inc.String())
-	if f := o.bus.cfg.Event; f != nil {
-		e := Event{Time: o.wall(), Step: step, Ref: ref, Inc: inc, Text: text}
-		o.bus.notes.post(func() { f(e) })
+	f := o.bus.cfg.Event
+	if f == nil {
+		o.bus.cfg.Log.Info(text, "step", step, "instance", ref.String(), "incarnation", inc.String())
+		return
 	}
+	e := Event{Time: o.wall(), Step: step, Ref: ref, Inc: inc, Text: text}
+	o.bus.notes.post(func() { f(e) })
 }

@@ -110,7 +110,7 @@ func (o *orchester) event(ev inbound) {
 		return
 	}
 	o.frame(ev.peer, ev.frame)
-	o.bus.recycle(ev.frame)
+	o.bus.pool.put(ev.frame)
 }
 
 func (o *orchester) letters() {

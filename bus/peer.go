@@ -20,6 +20,7 @@ type carrier interface {
 // peer is the daemon's end of one connection. The loop writes records to it; its carrier brings the frames away.
 type peer struct {
 	carrier carrier
+	pool    framePool
 	box     outbox
 	address string // ROUTER's routing id of a ZeroMQ peer
 
@@ -31,14 +32,15 @@ type peer struct {
 	// Only the loop uses what follows.
 	sess    *session
 	out     wire.Builder
+	begun   bool     // out has memory
 	sealed  [][]byte // frames that are full
 	dirty   bool
 	refused bool // nothing it sends is taken any more
 	left    bool // nothing is sent to it any more
 }
 
-func newPeer(c carrier) *peer {
-	return &peer{carrier: c, box: outbox{wake: make(chan struct{}, 1)}}
+func newPeer(c carrier, pool framePool) *peer {
+	return &peer{carrier: c, pool: pool, box: outbox{wake: make(chan struct{}, 1)}}
 }
 
 // add appends a record to what the next flush sends.
@@ -46,13 +48,18 @@ func (p *peer) add(h *wire.Header, body []byte) {
 	if !p.out.Fits(len(body)) {
 		p.seal()
 	}
+	if !p.begun {
+		p.begun = true
+		p.out.Swap(p.pool.get())
+	}
 	p.out.Add(h, body)
 }
 
 func (p *peer) seal() {
 	if f := p.out.Frame(); f != nil {
 		p.sealed = append(p.sealed, f)
-		p.out.Swap(p.box.buffer())
+		p.out.Swap(nil)
+		p.begun = false
 	}
 }
 
@@ -72,12 +79,8 @@ func (p *peer) flush() {
 type outbox struct {
 	mu     sync.Mutex
 	frames [][]byte
-	free   [][]byte
 	wake   chan struct{}
 }
-
-// kept is the number of free buffers an outbox keeps.
-const kept = 16
 
 func (b *outbox) put(frames [][]byte) {
 	b.mu.Lock()
@@ -89,18 +92,6 @@ func (b *outbox) put(frames [][]byte) {
 	}
 }
 
-// buffer returns memory for the next frame, or nil.
-func (b *outbox) buffer() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n := len(b.free); n > 0 {
-		f := b.free[n-1]
-		b.free = b.free[:n-1]
-		return f
-	}
-	return nil
-}
-
 // take moves all frames to into, which is returned.
 func (b *outbox) take(into [][]byte) [][]byte {
 	b.mu.Lock()
@@ -110,15 +101,33 @@ func (b *outbox) take(into [][]byte) [][]byte {
 	return into
 }
 
-// recycle gives back the memory of a frame that was sent.
-func (b *outbox) recycle(f []byte) {
-	if cap(f) > 4*wire.MaxFrame {
+// framePool is memory of frames that are read or sent, to be used again.
+type framePool chan []byte
+
+// keptFrames bounds the pool: 64 KiB each.
+const keptFrames = 64
+
+// smallFrame is the memory a frame begins with; buffers that grew come back and are used again.
+const smallFrame = 4 << 10
+
+// get returns memory for a frame.
+func (p framePool) get() []byte {
+	select {
+	case f := <-p:
+		return f
+	default:
+		return make([]byte, 0, smallFrame)
+	}
+}
+
+// put gives back the memory of a frame. What is small or huge is the collector's.
+func (p framePool) put(f []byte) {
+	if cap(f) < smallFrame || cap(f) > 4*wire.MaxFrame {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.free) < kept {
-		b.free = append(b.free, f[:0])
+	select {
+	case p <- f[:0]:
+	default:
 	}
 }
 

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -76,7 +77,7 @@ func (b *Bus) giveUp(ctx context.Context, s *sending) (Sent, error) {
 	b.mail.post(func(o *orchester) { o.forget(s) })
 	select {
 	case a := <-s.c:
-		if a.err == errGaveUp {
+		if errors.Is(a.err, errGaveUp) {
 			if a.sent.Task != "" {
 				return a.sent, &Error{KindTimeout, fmt.Sprintf("cannot wait longer for task %s, which goes on: %v", a.sent.Task, context.Cause(ctx))}
 			}
