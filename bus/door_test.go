@@ -25,7 +25,11 @@ func TestSendIsRefusedWithAReason(t *testing.T) {
 	site.Speaks = topology.SpeaksNone
 	full := sat("full")
 	full.Queue.MaxMessages = 1
-	s := serve(t, sat("w"), site, full)
+	s := serve(t, sat("gen", "w"), sat("w"), site, full)
+	ref, inc, env := s.admit("gen", 0)
+	gen := life{ref, inc, env["DSAT_TOKEN"]}
+	s.dealWith(gen, env, upper)
+	s.expect("hello gen:0")
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := s.Send(t.Context(), "full", "", nil, false); err != nil {
@@ -40,6 +44,7 @@ func TestSendIsRefusedWithAReason(t *testing.T) {
 	}{
 		{t.Context(), "nobody", "", 1, KindNotFound, "no such satellite"},
 		{t.Context(), "site", "", 1, KindInvalid, "does not speak"},
+		{t.Context(), "gen", "", 1, KindInvalid, "source"},
 		{t.Context(), "w", "yaml", 1, KindInvalid, "codec"},
 		{t.Context(), "w", "", wire.MaxBody + 1, KindInvalid, "at most"},
 		{short, "full", "", 1, KindTimeout, "queue is full"},

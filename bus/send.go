@@ -100,6 +100,8 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 		s.answer(Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it does not speak to the bus", to)})
 	case s.to == nil:
 		s.answer(Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %q: no such satellite", to)})
+	case s.to.source:
+		s.answer(Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it is a source, and takes no messages", to)})
 	default:
 		s.m = message{codec: uint16(codec), from: outside, body: o.t.bodies.copy(payload)}
 		if s.to.blocked() {

@@ -127,7 +127,7 @@ type life struct {
 // play is a satellite: it says HELLO and calls handle for every record until BYE or the end of the connection.
 func (l life) play(c conn, handle func(out *wire.Builder, r *wire.Record)) error {
 	var b wire.Builder
-	b.Add(&wire.Header{Kind: wire.Hello}, wire.AppendJSON(nil, &wire.HelloBody{Step: l.ref.Name, WID: l.ref.WID, Incarnation: uint64(l.inc), Token: l.token}))
+	b.Add(&wire.Header{Kind: wire.Hello}, wire.AppendJSON(nil, &wire.HelloBody{Step: l.ref.Name, WID: l.ref.WID, Incarnation: uint64(l.inc), Token: l.token, Source: l.ref.Name == "gen"}))
 	if err := c.send(b.Frame()); err != nil {
 		return err
 	}

@@ -167,7 +167,8 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		s.messages = 1
 	}
 	p.sess, i.sess, i.peer = s, s, p
-	if h.Concurrency > 0 || !h.Source {
+	st.source = h.Source && len(st.from) == 0
+	if !st.source {
 		st.workers = append(st.workers, &s.worker)
 		st.dirty = true
 	}

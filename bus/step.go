@@ -29,7 +29,8 @@ type step struct {
 	kept    *worker // takes nothing new: the next suspect goes to it when it is idle
 	count   counts
 	latency Histogram
-	streak  int // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
+	source  bool // its satellites only emit: nothing can be sent to it
+	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
 	dirty   bool
 }
 

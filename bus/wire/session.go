@@ -15,8 +15,8 @@ type HelloBody struct {
 	Incarnation uint64 `json:"incarnation,string"`    // DSAT_INCARNATION
 	Token       string `json:"token"`                 // DSAT_TOKEN
 	PID         int    `json:"pid,omitempty"`         //
-	Concurrency int    `json:"concurrency,omitempty"` // hops handled at the same time; 0 is 1, and none for a Source
-	Source      bool   `json:"source,omitempty"`      // it will emit
+	Concurrency int    `json:"concurrency,omitempty"` // hops handled at the same time; 0 is 1
+	Source      bool   `json:"source,omitempty"`      // it will emit; without input links it is given nothing to handle
 	SDK         string `json:"sdk,omitempty"`         // name and version, for people
 }
 
