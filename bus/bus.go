@@ -6,8 +6,8 @@
 // cannot tell them apart. It never sends and never blocks.
 //
 // Goroutines: the loop; the notifier, which calls Config's functions; two for ZeroMQ (the socket's owner and the watcher of
-// its descriptor); three for each plugin (attach, which becomes its reader, writer, and its watch) and two for each filter. Serve starts all that
-// are not bound to a process and waits for every one of them before it returns.
+// its descriptor); three for each plugin and each filter (reader, writer, and one that waits for its end). Serve starts what
+// is not bound to a process and waits for every one of them before it returns.
 package bus
 
 import (
