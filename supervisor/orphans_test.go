@@ -22,7 +22,7 @@ func earlier(arg string) {
 	a, b := satelliteOf("cpu", "deaf", ""), satelliteOf("family", "family", "child,daemon")
 	for _, s := range []*topology.Satellite{a, b} {
 		s.Command[0] = self
-		s.Ready = topology.Ready{Kind: topology.ReadyLog, Log: "deaf|complete", Deadline: 30 * time.Second}
+		s.Ready = topology.Ready{Kind: topology.ReadyLog, Log: "^deaf|complete", Deadline: 30 * time.Second}
 	}
 	s, err := New(Config{
 		Topology: &topology.Topology{Name: "test", Dir: arg, Satellites: list(a, b)}, RunDir: arg, Epoch: 1, Log: slog.New(slog.DiscardHandler),
@@ -64,7 +64,9 @@ func TestOrphansOfAnEarlierRun(t *testing.T) {
 	}
 	s := satelliteOf("cpu", "pause", "")
 	s.Stop.Deadline = 100 * time.Millisecond // the earlier one is deaf
-	rig := start(t, list(s), withRun(run), func(c *Config) { c.Epoch = 2 })
+	family := satelliteOf("family", "pause", "")
+	family.Stop.Deadline, family.Autostart = 100*time.Millisecond, false
+	rig := start(t, list(s, family), withRun(run), func(c *Config) { c.Epoch = 2 })
 	if err := rig.Boot(context.Background()); err != nil {
 		t.Fatal(err)
 	}

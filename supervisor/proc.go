@@ -85,29 +85,51 @@ func startTime(pid int) uint64 {
 	return p.start
 }
 
-// children lists the direct children of a process, by any of its threads.
+// children lists the direct children of a process, by any of its threads. It is on the way of every respawn.
 func children(pid int) ([]int, error) {
-	dir := fmt.Sprintf("/proc/%d/task", pid)
-	tasks, err := os.ReadDir(dir)
+	dir := "/proc/" + strconv.Itoa(pid) + "/task/"
+	tasks, err := names(dir)
 	if err != nil {
 		return nil, err
 	}
 	var all []int
+	buf := make([]byte, 16<<10)
 	for _, t := range tasks {
-		text, err := os.ReadFile(dir + "/" + t.Name() + "/children")
+		fd, err := unix.Open(dir+t+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			if _, gone := os.Stat(dir + "/" + t.Name()); gone != nil {
+			if unix.Access(dir+t, unix.F_OK) != nil {
 				continue // the thread ended
 			}
 			return childrenByScan(pid)
 		}
-		for _, f := range strings.Fields(string(text)) {
-			if n, err := strconv.Atoi(f); err == nil {
-				all = append(all, n)
+		number := 0
+		for {
+			n, err := unix.Read(fd, buf)
+			if n <= 0 || err != nil {
+				break
+			}
+			for _, c := range buf[:n] {
+				if c >= '0' && c <= '9' {
+					number = number*10 + int(c-'0')
+				} else if number > 0 {
+					all = append(all, number)
+					number = 0
+				}
 			}
 		}
+		unix.Close(fd)
 	}
 	return all, nil
+}
+
+// names lists a directory, in no order.
+func names(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
 }
 
 // childrenByScan is for kernels built without the file of children.
@@ -127,17 +149,12 @@ func childrenByScan(pid int) ([]int, error) {
 
 // processes lists all there are.
 func processes() ([]int, error) {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	entries, err := names("/proc")
 	if err != nil {
 		return nil, err
 	}
 	var all []int
-	for _, n := range names {
+	for _, n := range entries {
 		if pid, err := strconv.Atoi(n); err == nil {
 			all = append(all, pid)
 		}

@@ -329,7 +329,9 @@ func TestOrderOfBootAndStop(t *testing.T) {
 }
 
 func TestBootTellsWhoWaits(t *testing.T) {
-	a, b := satelliteOf("a", "pause", ""), satelliteOf("b", "exit", "1")
+	a, b := satelliteOf("a", "pause", ""), satelliteOf("b", "", "")
+	mended := filepath.Join(t.TempDir(), "mended")
+	b.Command = []string{"/bin/sh", "-c", "[ -e " + mended + " ] && echo ready && exec sleep 1000; exit 1"}
 	a.Needs = []topology.Need{{Name: "b"}}
 	b.Restart.Limit = 1
 	b.Ready = topology.Ready{Kind: topology.ReadyLog, Log: "ready", Deadline: 30 * time.Second}
@@ -339,7 +341,9 @@ func TestBootTellsWhoWaits(t *testing.T) {
 		t.Fatalf("Boot: %v", err)
 	}
 	// No state without a way out: b is mended, and a comes by itself.
-	r.byName["b"].spec.Env["DSAT_ACT"], r.byName["b"].spec.Env["DSAT_ARG"] = "say", "ready"
+	if err := os.WriteFile(mended, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if res, err := r.Start(context.Background(), []topology.Ref{ref("b", 0)}); err != nil || res[0].Err != nil {
 		t.Fatalf("%+v %v", res, err)
 	}
@@ -491,25 +495,23 @@ func TestEndlessDrain(t *testing.T) {
 	s := satelliteOf("worker", "pause", "")
 	s.Speaks = topology.SpeaksBus
 	s.Stop.Deadline = 30 * time.Millisecond
+	patient := satelliteOf("patient", "pause", "")
+	patient.Speaks, patient.Stop.Deadline = topology.SpeaksBus, time.Hour
 	bus := &fakeBus{drain: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
-	r := start(t, list(s), withBus(bus))
+	r := start(t, list(s, patient), withBus(bus))
 	if err := r.Boot(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if res, err := r.Stop(context.Background(), []topology.Ref{ref("worker", 0)}); err != nil || res[0].State != Stopped {
 		t.Fatalf("%+v %v", res, err)
 	}
-	r.byName["worker"].spec.Stop.Deadline = time.Hour
-	if _, err := r.Start(context.Background(), []topology.Ref{ref("worker", 0)}); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if res, err := r.Stop(ctx, []topology.Ref{ref("worker", 0)}); err == nil || res[0].Err == nil {
+	if res, err := r.Stop(ctx, []topology.Ref{ref("patient", 0)}); err == nil || res[0].Err == nil {
 		t.Fatalf("%+v %v", res, err)
 	}
 	r.KillAll()
-	if st := r.status(ref("worker", 0)); st.State != Stopped {
+	if st := r.status(ref("patient", 0)); st.State != Stopped {
 		t.Fatalf("%+v", st)
 	}
 }
@@ -518,7 +520,7 @@ func TestFilter(t *testing.T) {
 	for _, tty := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tty=%v", tty), func(t *testing.T) {
 			s := satelliteOf("cat", "cat", "")
-			s.Speaks, s.TTY = topology.SpeaksLines, tty
+			s.Speaks, s.TTY, s.Restart.Policy = topology.SpeaksLines, tty, topology.RestartOnFailure
 			bus := &fakeBus{in: make(chan *os.File, 1), out: make(chan *os.File, 1)}
 			r := start(t, list(s), withBus(bus))
 			if err := r.Boot(context.Background()); err != nil {
@@ -534,7 +536,6 @@ func TestFilter(t *testing.T) {
 			if err != nil || string(buf[:n]) != "got one\n" {
 				t.Fatalf("%q %v", buf[:n], err)
 			}
-			r.byName["cat"].spec.Restart.Policy = topology.RestartOnFailure
 			in.Close() // the end of its input, on which a filter ends well
 			if st := r.until(ref("cat", 0), "exited", func(s InstanceStatus) bool { return s.State == Exited }); !st.Success || st.Want != Down {
 				t.Fatalf("%+v", st)

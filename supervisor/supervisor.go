@@ -192,6 +192,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	writer.Go(func() { s.writer.run(writing) })
 	loops.Go(func() {
 		s.clean(s.left)
+		s.forks.begin()
 		var forks sync.WaitGroup
 		for range spawners {
 			forks.Go(func() { s.forks.run(looping, s.fork) })

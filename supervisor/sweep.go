@@ -25,13 +25,17 @@ type sweeper struct {
 
 	wake chan struct{}
 
-	// What follows belongs to the loop.
+	looking sync.Mutex // guards what follows
+	looked  time.Time
 	waiting map[*life]map[kin]bool // what is known to be its own; true: was signalled
 	unknown map[kin]time.Time      // since when there are strangers nobody can be named for; zero when it was said
 }
 
 // glance is how often leftovers are looked for again when the kernel told of no exit: those that are not our children yet.
 const glance = 50 * time.Millisecond
+
+// crowd is how close exits have to follow each other to be looked after together.
+const crowd = 2 * time.Millisecond
 
 func newSweeper(runDir string, log *slog.Logger, swept func(*life)) *sweeper {
 	return &sweeper{
@@ -40,11 +44,20 @@ func newSweeper(runDir string, log *slog.Logger, swept func(*life)) *sweeper {
 	}
 }
 
-// check asks to be told, through swept, when nothing is left of a life whose process was reaped.
+// check asks to be told, through swept, when nothing is left of a life whose process was reaped. A single exit is looked after here
+// and now, which saves its replacement the way over the loop; in a crowd one look of the loop is for many.
 func (s *sweeper) check(l *life) {
 	s.mu.Lock()
 	s.fresh = append(s.fresh, l)
 	s.mu.Unlock()
+	if s.looking.TryLock() {
+		alone := time.Since(s.looked) > crowd
+		pending := !alone || s.look()
+		s.looking.Unlock()
+		if !pending {
+			return
+		}
+	}
 	s.nudge()
 }
 
@@ -76,14 +89,17 @@ func (s *sweeper) run(ctx context.Context) {
 		case <-s.wake:
 		case <-timer.C:
 		}
+		s.looking.Lock()
 		if s.look() {
 			timer.Reset(glance)
 		}
+		s.looking.Unlock()
 	}
 }
 
 // look reports whether something is still waited for.
 func (s *sweeper) look() bool {
+	defer func() { s.looked = time.Now() }()
 	s.mu.Lock()
 	for _, l := range s.fresh {
 		s.waiting[l] = make(map[kin]bool)

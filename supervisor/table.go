@@ -15,16 +15,16 @@ var table = [...][eventKinds]func(*instance, event){
 		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).down, evKill: (*instance).down,
 	},
 	Starting: {
-		evStart: (*instance).stay, evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
+		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evGo: (*instance).advance, evSwept: (*instance).advance, evSpawned: (*instance).launched,
 		evReady: (*instance).ready, evUnready: (*instance).unready, evExit: (*instance).judge, evFault: (*instance).fault,
 	},
 	Running: {
-		evStart: (*instance).stay, evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
+		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evExit: (*instance).judge, evFault: (*instance).fault,
 	},
 	Stopping: {
-		evStart: (*instance).stay, evRestart: (*instance).back, evStop: (*instance).down, evKill: (*instance).slay,
+		evStart: (*instance).back, evRestart: (*instance).back, evStop: (*instance).down, evKill: (*instance).slay,
 		evSpawned: (*instance).term, evDrained: (*instance).drained, evTimer: (*instance).overdue,
 		evExit: (*instance).gone, evSwept: (*instance).gone, evFault: (*instance).fault,
 	},
@@ -44,13 +44,6 @@ var table = [...][eventKinds]func(*instance, event){
 func (i *instance) up(e event) {
 	i.want, i.hist, i.unasked = Up, history{}, false
 	i.begin(e)
-}
-
-// stay notes that it is wanted. In Stopping this makes it come back.
-func (i *instance) stay(e event) {
-	if i.want == Down {
-		i.back(e)
-	}
 }
 
 // back makes it return after the stop that is going on, whatever that stop was for.
@@ -130,16 +123,19 @@ func (i *instance) unready(e event) {
 	i.term(e)
 }
 
-// fault: killed and judged as failed. The exit does the rest.
+// fault: killed and judged as failed.
 func (i *instance) fault(e event) {
 	l := i.life
 	if l == nil || !l.spawned || l.exited {
 		return
 	}
-	if l.cause == "" {
-		l.cause = e.cause
-		l.judged = l.judged || i.state != Stopping
+	if i.state != Stopping {
+		l.cause, l.judged = e.cause, true
+		l.quit()
+		i.enter(Stopping, "was killed: "+e.cause)
 	}
+	i.draining = false
+	i.disarm()
 	i.world.kill(l)
 }
 
@@ -150,7 +146,7 @@ func (i *instance) anew(e event) {
 		return
 	}
 	i.end("is being restarted")
-	i.want, i.hist, i.unasked = Up, history{}, false
+	i.back(e)
 }
 
 func (i *instance) halt(event) {

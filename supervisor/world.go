@@ -17,7 +17,7 @@ const evidence = 10 // last lines of output told with a death
 func (s *Supervisor) now() time.Time             { return time.Now() }
 func (s *Supervisor) roll() float64              { return rand.Float64() }
 func (s *Supervisor) run(f func()) bool          { return s.crew.run(f) }
-func (s *Supervisor) spawn(l *life)              { s.forks.put(l) }
+func (s *Supervisor) spawn(l *life)              { s.forks.put(l, s.fork) }
 func (s *Supervisor) phase(i *instance, p phase) { s.order.set(i, p) }
 
 func (s *Supervisor) ask(i *instance) (string, bool) { return s.order.ask(i) }
@@ -116,6 +116,8 @@ func (s *Supervisor) Fault(ref topology.Ref, inc topology.Incarnation, why strin
 type spawnQueue struct {
 	mu   sync.Mutex
 	todo []*life
+	open bool // forks may begin
+	busy bool // an owner is forking for itself
 	wake chan struct{}
 	sync chan chan struct{}
 }
@@ -124,14 +126,30 @@ func newSpawnQueue() *spawnQueue {
 	return &spawnQueue{wake: make(chan struct{}, spawners), sync: make(chan chan struct{})}
 }
 
-func (q *spawnQueue) put(l *life) {
+// put forks here and now when nobody else waits, which saves a replacement the way over the loop, or else queues.
+func (q *spawnQueue) put(l *life, fork func(*life)) {
 	q.mu.Lock()
+	if q.open && !q.busy && len(q.todo) == 0 {
+		q.busy = true
+		q.mu.Unlock()
+		fork(l)
+		q.mu.Lock()
+		q.busy = false
+		q.mu.Unlock()
+		return
+	}
 	q.todo = append(q.todo, l)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (q *spawnQueue) begin() {
+	q.mu.Lock()
+	q.open = true
+	q.mu.Unlock()
 }
 
 func (q *spawnQueue) take() *life {

@@ -1,0 +1,388 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// stage is a world of the test's own: it decides when a fork succeeds, a process ends, and the last of what it left is gone.
+type stage struct {
+	mu     sync.Mutex // orders the test and the owner where only simulated time does
+	crew   crew
+	lives  []*actor
+	events []Event
+	gate   string
+	closed bool // the gate is closed for good
+	phase_ phase
+	drains bool
+}
+
+// actor is what the kernel would know of a life.
+type actor struct {
+	*life
+	forked, dead, clean           bool
+	signalled, killed, draining   bool
+	buried, unready, gone, probed int
+}
+
+func (s *stage) now() time.Time    { return time.Now() }
+func (s *stage) roll() float64     { return 0.5 }
+func (s *stage) run(f func()) bool { return s.crew.run(f) }
+func (s *stage) phase(_ *instance, p phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.phase_ = p
+}
+func (s *stage) ask(*instance) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gate, s.closed
+}
+
+func (s *stage) incarnation(n uint32) topology.Incarnation { return topology.NewIncarnation(1, n) }
+func (s *stage) spawn(l *life) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lives = append(s.lives, &actor{life: l})
+}
+func (s *stage) actor(l *life) *actor {
+	for _, a := range s.lives {
+		if a.life == l {
+			return a
+		}
+	}
+	return nil
+}
+
+func (s *stage) probe(l *life) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.actor(l)
+	a.probed++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.probed--
+	}
+}
+
+func (s *stage) drain(l *life, _ time.Duration) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.drains {
+		return nil
+	}
+	a := s.actor(l)
+	a.draining = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.draining = false
+	}
+}
+
+func (s *stage) signal(l *life, _ topology.Stop) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.actor(l).signalled = true
+}
+func (s *stage) kill(l *life) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.hard.Store(true)
+	s.actor(l).killed = true
+}
+func (s *stage) bury(l *life, _ Exit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.actor(l).buried++
+}
+func (s *stage) changed(i *instance, from State, now *InstanceStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, Event{From: from, To: now.State, Cause: now.Why})
+}
+
+// alive: processes of the instance that exist now.
+func (s *stage) alive() (n int) {
+	for _, a := range s.lives {
+		if a.forked && !(a.dead && a.clean) {
+			n++
+		}
+	}
+	return n
+}
+
+func stageSpec(d dice) *topology.Satellite {
+	return &topology.Satellite{
+		Name: "x", Ready: topology.Ready{Kind: []topology.ReadyKind{topology.ReadySpawned, topology.ReadyHello}[d.pick(2)]},
+		Restart: topology.Restart{
+			Policy:       []topology.RestartPolicy{topology.RestartAlways, topology.RestartOnFailure, topology.RestartNever}[d.pick(3)],
+			SuccessCodes: []int{0}, Limit: d.pick(5), Window: time.Minute,
+			Backoff: topology.Backoff{Initial: time.Second, Factor: 2, Max: 10 * time.Second, Reset: time.Minute},
+		},
+		Stop: topology.Stop{Signal: 15, Deadline: 5 * time.Second},
+	}
+}
+
+// act does one thing that can happen to an instance now.
+func (s *stage) act(d dice, i *instance) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var last *actor
+	if len(s.lives) > 0 {
+		last = s.lives[len(s.lives)-1]
+	}
+	any := s.lives
+	switch what := d.pick(16); what {
+	case 0, 1:
+		i.post(event{kind: evStart})
+		return "start"
+	case 2:
+		i.post(event{kind: evStop})
+		return "stop"
+	case 3:
+		i.post(event{kind: evRestart})
+		return "restart"
+	case 4:
+		i.post(event{kind: evKill})
+		return "kill"
+	case 5, 6: // the spawner comes to it
+		if last != nil && !last.forked && !last.dead {
+			s.fork(d, last)
+		}
+		return "fork"
+	case 7, 8: // a process ends
+		for _, a := range any {
+			if a.forked && !a.dead {
+				a.dead = true
+				i.post(event{kind: evExit, life: a.life, exit: Exit{Code: d.pick(2)}})
+			}
+		}
+		return "exit"
+	case 9, 10:
+		s.sweep()
+		return "sweep"
+	case 11:
+		if last != nil && last.forked {
+			i.post(event{kind: evReady, inc: last.inc})
+		}
+		return "hello"
+	case 12:
+		if last != nil && last.probed > 0 {
+			i.post(event{kind: evUnready, life: last.life, cause: "not ready"})
+		}
+		return "unready"
+	case 13:
+		if last != nil && last.draining {
+			last.draining = false
+			i.post(event{kind: evDrained, life: last.life})
+		}
+		return "drained"
+	case 14:
+		s.gate = []string{"", "waits for y"}[d.pick(2)]
+		i.post(event{kind: evGo})
+		if s.gate == "" {
+			i.post(event{kind: evNeed})
+		}
+		return "gate " + s.gate
+	default:
+		if last != nil {
+			i.post(event{kind: evFault, inc: last.inc, cause: "garbage"})
+		}
+		s.mu.Unlock()
+		time.Sleep(time.Duration((1 + d.pick(20_000))) * time.Millisecond)
+		s.mu.Lock()
+		return "time"
+	}
+}
+
+func (s *stage) fork(d dice, a *actor) {
+	switch {
+	case a.cancelled.Load():
+		a.dead, a.clean = true, true
+		a.of.post(event{kind: evExit, life: a.life, exit: Exit{Err: errCancelled}})
+	case d.pick(4) == 0:
+		a.dead, a.clean = true, true
+		a.of.post(event{kind: evExit, life: a.life, exit: Exit{Err: errors.New("cannot fork")}})
+	default:
+		a.forked, a.pid, a.started = true, 100+len(s.lives), time.Now()
+		a.of.post(event{kind: evSpawned, life: a.life})
+	}
+}
+
+func (s *stage) sweep() {
+	for _, a := range s.lives {
+		if a.dead && !a.clean && a.buried > 0 {
+			a.clean = true
+			a.of.post(event{kind: evSwept, life: a.life})
+		}
+	}
+}
+
+// check is what holds after every event.
+func (s *stage) check(d dice, i *instance, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := i.status.Load()
+	fail := func(format string, args ...any) {
+		d.failf("after %q: %s; %+v; events %+v", what, fmt.Sprintf(format, args...), *st, s.events)
+	}
+	if n := s.alive(); n > 1 {
+		fail("there are %d at once", n)
+	}
+	if st.State == Stopped && s.alive() > 0 {
+		fail("stopped is not gone")
+	}
+	for _, a := range s.lives {
+		if a.dead && a.buried != 1 || !a.dead && a.buried != 0 {
+			fail("buried %d times", a.buried)
+		}
+		if a.probed > 0 && (a.dead || st.State != Starting) {
+			fail("a probe goes on")
+		}
+		if (a.signalled || a.killed) && !a.forked {
+			fail("signalled what does not exist")
+		}
+	}
+	running := st.State == Running
+	if running && (st.PID == 0 || st.Want != Up) || (st.State == Stopped || st.State == Backoff || st.State == Fatal) && st.PID != 0 {
+		fail("state and process do not fit")
+	}
+	if st.Want == Up && st.State == Stopped || st.Want == Down && (st.State == Backoff || running || st.State == Starting || st.State == Fatal) {
+		fail("want and state do not fit")
+	}
+	if st.Why == "" && !running {
+		fail("nobody knows why")
+	}
+	if ready := s.phase_ == phaseReady; ready != running {
+		fail("the gate thinks otherwise: %d", s.phase_)
+	}
+}
+
+// settle lets everything that is under way happen.
+func (s *stage) settle(d dice, i *instance, hello bool) {
+	s.mu.Lock()
+	s.gate = ""
+	s.mu.Unlock()
+	i.post(event{kind: evGo})
+	for range 8 {
+		synctest.Wait()
+		s.mu.Lock()
+		for _, a := range s.lives {
+			switch {
+			case !a.forked && !a.dead:
+				if !a.cancelled.Load() {
+					a.forked, a.pid, a.started = true, 99, time.Now()
+					i.post(event{kind: evSpawned, life: a.life})
+				} else {
+					s.fork(d, a)
+				}
+			case a.forked && !a.dead && (a.killed || a.signalled):
+				a.dead = true
+				i.post(event{kind: evExit, life: a.life, exit: Exit{Signal: 15}})
+			case hello && a.forked && !a.dead:
+				i.post(event{kind: evReady, inc: a.inc})
+			}
+		}
+		s.mu.Unlock()
+		synctest.Wait()
+		s.mu.Lock()
+		s.sweep()
+		s.mu.Unlock()
+		time.Sleep(11 * time.Second) // longer than any back-off or deadline
+		synctest.Wait()
+		s.check(d, i, "settling")
+	}
+}
+
+// oneHistory is one life of an instance from its first event to a start and a stop that must succeed.
+func oneHistory(d dice) {
+	s := &stage{drains: d.pick(2) == 1}
+	i := newInstance(ref("x", 0), stageSpec(d), s)
+	for range 1 + d.pick(14) {
+		what := s.act(d, i)
+		synctest.Wait()
+		s.check(d, i, what)
+	}
+	up := make(chan Result, 1)
+	i.post(event{kind: evStart, wait: &waiter{goalUp, up}})
+	synctest.Wait()
+	s.settle(d, i, true)
+	if st := i.status.Load(); st.State != Running {
+		d.failf("a start does not lead up: %+v; events %+v", *st, s.events)
+	}
+	if r := <-up; r.Err != nil || r.State != Running {
+		d.failf("who started was told %+v", r)
+	}
+	down := make(chan Result, 1)
+	i.post(event{kind: evStop, wait: &waiter{goalDown, down}})
+	synctest.Wait()
+	s.settle(d, i, false)
+	if st := i.status.Load(); st.State != Stopped {
+		d.failf("a stop does not lead down: %+v; events %+v", *st, s.events)
+	}
+	if r := <-down; r.Err != nil {
+		d.failf("who stopped was told %+v", r)
+	}
+	s.crew.close()
+}
+
+// dice decides what happens: either rapid, which makes a failing history short, or a generator, which is fast.
+type dice interface {
+	pick(n int) int
+	failf(format string, args ...any)
+}
+
+type rapidDice struct{ t *rapid.T }
+
+func (d rapidDice) pick(n int) int                   { return rapid.IntRange(0, n-1).Draw(d.t, "pick") }
+func (d rapidDice) failf(format string, args ...any) { d.t.Fatalf(format, args...) }
+
+type randDice struct {
+	t    *testing.T
+	seed uint64
+	*rand.Rand
+}
+
+func (d randDice) pick(n int) int { return d.IntN(n) }
+func (d randDice) failf(format string, args ...any) {
+	d.t.Fatalf("seed %d: "+format, append([]any{d.seed}, args...)...)
+}
+
+// Whatever happens in whatever order: never two, stopped is gone, want and state fit, and there is a way out of every state.
+func TestMachine(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var failed any
+		synctest.Test(t, func(*testing.T) {
+			defer func() { failed = recover() }() // a failed property is a panic, which has to be carried out of the bubble
+			oneHistory(rapidDice{rt})
+		})
+		if failed != nil {
+			panic(failed)
+		}
+	})
+}
+
+func TestMachineMany(t *testing.T) {
+	total := 100_000
+	if raceEnabled || testing.Short() {
+		total = 5_000
+	}
+	base := uint64(time.Now().UnixNano())
+	synctest.Test(t, func(t *testing.T) {
+		for n := range total {
+			seed := base + uint64(n)
+			oneHistory(randDice{t, seed, rand.New(rand.NewPCG(seed, 0))})
+		}
+	})
+}
