@@ -67,12 +67,14 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 // KillAll kills everything now, and waits until it is gone.
 func (s *Supervisor) KillAll() {
 	s.hurry()
-	s.wait(context.Background(), s.everyone(), evKill, goalDown)
+	ctx, cancel := context.WithTimeout(context.Background(), purgeTime)
+	defer cancel()
+	s.wait(ctx, s.everyone(), evKill, goalDown)
 	s.purge()
 }
 
 // purgeTime bounds the wait for what cannot be killed: a process in the kernel's uninterruptible sleep.
-const purgeTime = 5 * time.Second
+const purgeTime = 10 * time.Second
 
 // purge kills what nobody claims.
 func (s *Supervisor) purge() {

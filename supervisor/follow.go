@@ -28,15 +28,17 @@ func (s *Supervisor) Logs(refs []topology.Ref, n int) []Line {
 func (s *Supervisor) Follow(ctx context.Context, refs []topology.Ref, n int) <-chan Line {
 	f := &follower{lines: make(chan Line, followDepth)}
 	out := make(chan Line)
+	var books []*logbook
 	for _, ref := range refs {
 		if i := s.find(ref); i != nil {
+			books = append(books, i.book)
 			i.book.follow(f)
 		}
 	}
 	old := s.Logs(refs, n)
 	started := s.crew.run(func() {
 		defer close(out)
-		defer s.unfollow(refs, f)
+		defer unfollow(books, f)
 		newest := make(map[topology.Ref]uint64)
 		for _, l := range old {
 			newest[l.Ref] = l.Seq
@@ -58,7 +60,7 @@ func (s *Supervisor) Follow(ctx context.Context, refs []topology.Ref, n int) <-c
 		}
 	})
 	if !started {
-		s.unfollow(refs, f)
+		unfollow(books, f)
 		close(out)
 	}
 	return out
@@ -74,10 +76,8 @@ func (s *Supervisor) hand(ctx context.Context, out chan<- Line, l Line) bool {
 	return false
 }
 
-func (s *Supervisor) unfollow(refs []topology.Ref, f *follower) {
-	for _, ref := range refs {
-		if i := s.find(ref); i != nil {
-			i.book.unfollow(f)
-		}
+func unfollow(books []*logbook, f *follower) {
+	for _, b := range books {
+		b.unfollow(f)
 	}
 }

@@ -29,9 +29,9 @@ type stage struct {
 // actor is what the kernel would know of a life.
 type actor struct {
 	*life
-	forked, dead, clean           bool
-	signalled, killed, draining   bool
-	buried, unready, gone, probed int
+	forked, dead, clean         bool
+	signalled, killed, draining bool
+	buried, probed              int
 }
 
 func (s *stage) now() time.Time    { return time.Now() }
@@ -115,7 +115,7 @@ func (s *stage) changed(i *instance, from State, now *InstanceStatus) {
 // alive: processes of the instance that exist now.
 func (s *stage) alive() (n int) {
 	for _, a := range s.lives {
-		if a.forked && !(a.dead && a.clean) {
+		if a.forked && (!a.dead || !a.clean) {
 			n++
 		}
 	}

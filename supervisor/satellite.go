@@ -17,16 +17,6 @@ type satellite struct {
 
 func (s *satellite) instances() []*instance { return *s.list.Load() }
 
-// wanted: one of its instances shall be up.
-func (s *satellite) wanted() bool {
-	for _, i := range s.instances() {
-		if i.status.Load().Want == Up {
-			return true
-		}
-	}
-	return false
-}
-
 func (s *Supervisor) find(ref topology.Ref) *instance {
 	sat := s.byName[ref.Name]
 	if sat == nil {

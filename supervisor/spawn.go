@@ -132,7 +132,7 @@ func (p *plan) explain(err error) error {
 		}
 	}
 	if errors.Is(err, unix.ENOEXEC) {
-		return fmt.Errorf("cannot execute %s: neither a program nor a script that begins with #!", p.path)
+		return fmt.Errorf("cannot execute %s: neither a program nor a script whose first line names its interpreter", p.path)
 	}
 	return fmt.Errorf("cannot execute %s: %w", p.path, err)
 }
@@ -157,7 +157,7 @@ func lookPath(name string, env []string) (string, error) {
 			path = v
 		}
 	}
-	var found error = unix.ENOENT
+	forbidden := false
 	for _, dir := range filepath.SplitList(path) {
 		if dir == "" {
 			dir = "."
@@ -166,12 +166,12 @@ func lookPath(name string, env []string) (string, error) {
 		switch info, err := os.Stat(file); {
 		case err != nil || info.IsDir():
 		case unix.Access(file, unix.X_OK) != nil:
-			found = unix.EACCES
+			forbidden = true
 		default:
 			return file, nil
 		}
 	}
-	if found == unix.EACCES {
+	if forbidden {
 		return "", fmt.Errorf("cannot execute %s: it is in PATH (%s) but not executable", name, path)
 	}
 	return "", fmt.Errorf("cannot execute %s: not found in PATH (%s)", name, path)

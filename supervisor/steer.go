@@ -114,12 +114,7 @@ func (s *Supervisor) roller(sat *satellite, group []*instance, tell func(Result)
 	for n, i := range group {
 		w := &waiter{goal: goalUp, reply: make(chan Result, 1)}
 		i.post(event{kind: evRestart, wait: w})
-		var r Result
-		select {
-		case r = <-w.reply:
-		case <-s.stopped:
-			r = i.result(errClosed)
-		}
+		r := s.await(context.Background(), i, w.reply)
 		tell(r)
 		if r.Err != nil {
 			for _, rest := range group[n+1:] {
@@ -226,25 +221,28 @@ func (s *Supervisor) wait(ctx context.Context, all []*instance, kind eventKind, 
 	}
 	out := make([]Result, 0, len(all))
 	for n, i := range all {
-		var r Result
-		select {
-		case r = <-replies[n]:
-		default:
-			select {
-			case r = <-replies[n]:
-			case <-ctx.Done():
-				r = i.result(late(i, ctx))
-			case <-s.stopped:
-				r = i.result(errClosed)
-			}
-		}
-		out = append(out, r)
+		out = append(out, s.await(ctx, i, replies[n]))
 	}
 	return out
 }
 
-func late(i *instance, ctx context.Context) error {
-	return fmt.Errorf("is not finished and goes on: %s (%w)", i.status.Load().Why, ctx.Err())
+// await prefers the reply, also when the context has ended as well.
+func (s *Supervisor) await(ctx context.Context, i *instance, reply <-chan Result) Result {
+	var err error
+	select {
+	case r := <-reply:
+		return r
+	case <-ctx.Done():
+		err = fmt.Errorf("is not finished and goes on: %s (%w)", i.status.Load().Why, ctx.Err())
+	case <-s.stopped:
+		err = errClosed
+	}
+	select {
+	case r := <-reply:
+		return r
+	default:
+		return i.result(err)
+	}
 }
 
 func results(all []*instance, err error) []Result {

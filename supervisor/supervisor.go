@@ -79,10 +79,17 @@ type Supervisor struct {
 	hurried <-chan struct{}
 	stop    func() // of Run
 	stopped <-chan struct{}
-	ran     atomic.Bool
+	stage   atomic.Int32
 	over    chan struct{} // Run has returned
 	once    sync.Once
 }
+
+// The stages of a Supervisor.
+const (
+	fresh int32 = iota
+	running
+	closed // without ever running
+)
 
 // New builds a supervisor. Nothing runs before Run. The process becomes a subreaper, and descriptors it has inherited are closed in
 // children; only one Supervisor may live in a process at a time.
@@ -179,7 +186,9 @@ func (s *Supervisor) instance(sat *satellite, wid int) *instance {
 // Run runs the loops. It first ends what an earlier daemon left alive. It returns after Close; when the context ends it kills
 // everything, as Close does.
 func (s *Supervisor) Run(ctx context.Context) error {
-	s.ran.Store(true)
+	if !s.stage.CompareAndSwap(fresh, running) {
+		return errClosed // or it runs already
+	}
 	defer close(s.over)
 	looping, end := context.WithCancel(context.Background())
 	defer end()
@@ -224,16 +233,15 @@ func (s *Supervisor) release() {
 // Close ends the loops; what still lives is killed first. Run returns after it.
 func (s *Supervisor) Close() {
 	s.once.Do(func() {
-		if s.ran.Load() {
-			s.KillAll()
-		}
-		s.stop()
-		if s.ran.Load() {
-			<-s.over
+		if s.stage.CompareAndSwap(fresh, closed) {
+			s.stop()
+			s.crew.close()
+			s.release()
 			return
 		}
-		s.crew.close()
-		s.release()
+		s.KillAll()
+		s.stop()
+		<-s.over
 	})
 }
 

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -68,12 +69,14 @@ func (s *Supervisor) bury(l *life, e Exit) {
 	for _, c := range l.pipes {
 		s.output.drain(c)
 	}
-	if s.bus != nil && e.Err != errCancelled {
+	forked, cancelled := e.Err == nil, errors.Is(e.Err, errCancelled)
+	if s.bus != nil && !cancelled {
 		s.bus.Gone(l.of.ref, l.inc, e.because(), l.of.book.last(evidence, l.first))
 	}
-	if e.Err == nil {
+	switch {
+	case forked:
 		s.sweeper.check(l)
-	} else if e.Err != errCancelled {
+	case !cancelled:
 		s.record.ended(l.of.ref, l.inc)
 	}
 }
