@@ -221,6 +221,18 @@ func (d *daemon) drain(ctx context.Context) {
 	d.log.Warn("stopping with work left in memory: it is lost", "waiting_or_in_flight", l.InFlight, "held", l.Held)
 }
 
+// sentence is a change of state as a line of the log.
+func sentence(e supervisor.Event) string {
+	text := e.Ref.String() + " " + e.To.String()
+	if e.To == supervisor.Running {
+		text += fmt.Sprintf(" (pid %d)", e.PID)
+	}
+	if e.Cause != "" {
+		text += ": " + e.Cause
+	}
+	return text
+}
+
 // processEvent and busEvent carry what happened below to those who watch. Neither may block.
 func (d *daemon) processEvent(e supervisor.Event) {
 	wid := e.Ref.WID
@@ -232,7 +244,7 @@ func (d *daemon) processEvent(e supervisor.Event) {
 	if e.To == supervisor.Backoff || e.To == supervisor.Fatal {
 		level = slog.LevelWarn
 	}
-	d.log.Log(context.Background(), level, fmt.Sprintf("%s %s: %s", e.Ref, e.To, e.Cause))
+	d.log.Log(context.Background(), level, sentence(e))
 }
 
 func (d *daemon) busEvent(e bus.Event) {
