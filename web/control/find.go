@@ -148,12 +148,13 @@ type Found struct {
 }
 
 // Find looks for run directories with a control socket in every place where RunDir puts them, in order of name. That no
-// such place exists is no error; one that cannot be read is.
+// such place exists, or that it is closed to this user, is no error; one that cannot be read is.
 func Find() ([]Found, error) {
 	var all []Found
 	for _, root := range searchRoots() {
 		entries, err := os.ReadDir(root)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		// Root's folder is closed to others: what is in it is not theirs to steer.
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrPermission) {
 			continue
 		}
 		if err != nil {

@@ -20,6 +20,7 @@ type Status struct {
 	HTTP       string      `json:"http,omitempty"` // the TCP listener's address as bound
 	State      string      `json:"state"`          // starting, running, stopping
 	Ready      bool        `json:"ready"`
+	Why        string      `json:"why,omitempty"` // one sentence when something is missing in this answer
 	Satellites []Satellite `json:"satellites"`
 	Ledger     *Ledger     `json:"ledger,omitempty"` // nil when nothing speaks to the bus
 }
