@@ -122,7 +122,11 @@ func TestPluginThatStopsReadingHarmsNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	q := s.Queues()[0]
+	st, err := s.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := st.Queues[0]
 	if q.InFlight == 0 || q.InFlight > handBytes/len(body) {
 		t.Errorf("%d messages of 32 KiB in flight to a peer that does not read", q.InFlight)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dsat/dsat/bus/wire"
@@ -112,9 +113,32 @@ func TestTasksAreRemembered(t *testing.T) {
 	if err := s.Idle(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if st := s.Stats(); st.Tasks != 0 || st.Ledger.Done != 2 || st.Queues[0].Latency.Count() != 1 || len(st.Queues[0].Latency.Bounds())+1 != len(st.Queues[0].Latency.Counts) {
+	if st, err := s.Stats(t.Context()); err != nil || st.Tasks != 0 || st.Ledger.Done != 2 || st.Queues[0].Latency.Count() != 1 || len(st.Queues[0].Latency.Bounds())+1 != len(st.Queues[0].Latency.Counts) {
 		t.Errorf("%+v", st)
 	}
+}
+
+// Nobody waits for ever for a bus that does not run, or whose loop is stuck.
+func TestABusThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
+	dir := shortDir(t)
+	synctest.Test(t, func(t *testing.T) {
+		b, err := New(Config{Topology: topo(sat("w")), RunDir: dir, Epoch: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := b.Stats(ctx); kindOf(err) != KindTimeout {
+			t.Error(err)
+		}
+		if got, err := b.Send(ctx, "w", "", nil, true); kindOf(err) != KindTimeout || got.Task != "" || !strings.Contains(err.Error(), "does not answer") {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if l := b.Ledger(); l != (Ledger{}) {
+			t.Errorf("%+v", l)
+		}
+	})
 }
 
 func TestQuarantineIsShownRetriedAndDropped(t *testing.T) {

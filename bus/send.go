@@ -51,7 +51,7 @@ func (s *sending) answer(sent Sent, err error) {
 
 // Send admits a message to a step's queue as a new task. While the queue is full and blocks, it waits. With wait it returns
 // when the task has ended, with the outputs of its last steps. Errors are *Error; ctx's end is KindTimeout, and what was
-// admitted goes on.
+// admitted goes on: then Sent.Task is its id, and "" when nothing was admitted.
 func (b *Bus) Send(ctx context.Context, to, codec string, payload []byte, wait bool) (Sent, error) {
 	c, err := wire.ParseCodec(codec)
 	if err != nil {
@@ -72,9 +72,11 @@ func (b *Bus) Send(ctx context.Context, to, codec string, payload []byte, wait b
 	return b.giveUp(ctx, s)
 }
 
-// giveUp ends the wait of s and says how far it came.
+// giveUp ends the wait of s and says how far it came. A loop that does not answer this either is not waited for.
 func (b *Bus) giveUp(ctx context.Context, s *sending) (Sent, error) {
 	b.mail.post(func(o *orchester) { o.forget(s) })
+	stuck := time.NewTimer(loopPatience)
+	defer stuck.Stop()
 	select {
 	case a := <-s.c:
 		if errors.Is(a.err, errGaveUp) {
@@ -84,6 +86,8 @@ func (b *Bus) giveUp(ctx context.Context, s *sending) (Sent, error) {
 			return Sent{}, &Error{KindTimeout, fmt.Sprintf("cannot send: the queue is full: %v", context.Cause(ctx))}
 		}
 		return a.sent, a.err
+	case <-stuck.C:
+		return Sent{}, &Error{KindTimeout, "cannot tell whether the message was taken: the bus does not answer"}
 	case <-b.done:
 		return Sent{}, errClosed
 	}
@@ -200,38 +204,31 @@ func (b *Bus) Task(ctx context.Context, id string) (TaskStatus, error) {
 	})
 }
 
-// Queues returns all steps that speak to the bus, in file order; nil when the bus is closed.
-func (b *Bus) Queues() []QueueStatus {
-	q, err := ask(context.Background(), b, func(o *orchester) ([]QueueStatus, error) { return o.t.queues(o.now), nil })
-	if err != nil {
-		return nil
-	}
-	return q
-}
+// loopPatience is how long those who set no deadline wait for the loop, which answers in less than a millisecond when it works.
+const loopPatience = 2 * time.Second
 
-// Ledger is the law of conservation over all steps; zero when the bus is closed.
+// Ledger is the law of conservation over all steps; zero when the bus is closed or its loop does not answer.
 func (b *Bus) Ledger() Ledger {
-	l, err := ask(context.Background(), b, func(o *orchester) (Ledger, error) { return o.t.ledger(), nil })
+	ctx, cancel := context.WithTimeout(context.Background(), loopPatience)
+	defer cancel()
+	l, err := ask(ctx, b, func(o *orchester) (Ledger, error) { return o.t.ledger(), nil })
 	if err != nil {
 		return Ledger{}
 	}
 	return l
 }
 
-// Stats is the same as Queues, with the sums that belong to no step.
-func (b *Bus) Stats() Stats {
-	s, err := ask(context.Background(), b, func(o *orchester) (Stats, error) {
+// Stats is all that can be counted, at one moment. Errors are *Error: the bus is closed, or its loop did not answer before
+// ctx ended.
+func (b *Bus) Stats(ctx context.Context) (Stats, error) {
+	return ask(ctx, b, func(o *orchester) (Stats, error) {
 		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted}, nil
 	})
-	if err != nil {
-		return Stats{}
-	}
-	return s
 }
 
-// Stats is a snapshot for metrics.
+// Stats is a snapshot of the whole bus.
 type Stats struct {
-	Queues  []QueueStatus
+	Queues  []QueueStatus // all steps that speak to the bus, in file order
 	Ledger  Ledger
 	Tasks   int    // not ended
 	Strays  uint64 // frames refused

@@ -6,22 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/supervisor"
 	"github.com/dsat/dsat/web/control"
 )
-
-// statusOf is the HTTP status of each kind of error.
-var statusOf = map[control.Kind]int{
-	control.KindInvalid:     http.StatusBadRequest,
-	control.KindDenied:      http.StatusForbidden,
-	control.KindNotFound:    http.StatusNotFound,
-	control.KindConflict:    http.StatusConflict,
-	control.KindTimeout:     http.StatusGatewayTimeout,
-	control.KindUnavailable: http.StatusServiceUnavailable,
-	control.KindFailed:      http.StatusInternalServerError,
-}
 
 func fail(kind control.Kind, format string, args ...any) error {
 	return &control.Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
@@ -48,16 +38,40 @@ func kinded(err error) *control.Error {
 }
 
 // answer writes v as JSON.
-func answer(w http.ResponseWriter, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	return json.NewEncoder(w).Encode(v)
+func answer(w http.ResponseWriter, v any) error { return answerWith(w, http.StatusOK, v) }
+
+// answerWith writes v as JSON under a status. Nothing is written when v cannot be told in JSON.
+func answerWith(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	write(w, status, "application/json", append(body, '\n'))
+	return nil
+}
+
+// write sends a whole answer. When that fails the caller is gone, and there is nobody else to tell.
+func write(w http.ResponseWriter, status int, kind string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// text writes one line for people.
+func text(w http.ResponseWriter, status int, line string) error {
+	write(w, status, "text/plain; charset=utf-8", []byte(line+"\n"))
+	return nil
 }
 
 func refuse(w http.ResponseWriter, err error) {
 	e := kinded(err)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(statusOf[e.Kind])
-	// The connection may be gone; there is nobody else to tell.
-	_ = json.NewEncoder(w).Encode(control.ErrorAnswer{Error: e})
+	refuseWith(w, e.Kind.Status(), e)
+}
+
+func refuseWith(w http.ResponseWriter, status int, e *control.Error) {
+	_ = answerWith(w, status, control.ErrorAnswer{Error: e}) // strings can be told in JSON
 }

@@ -1,16 +1,13 @@
 package web
 
 import (
-	"context"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/supervisor"
-	"github.com/dsat/dsat/topology"
 	"github.com/dsat/dsat/web/control"
 )
 
@@ -22,6 +19,7 @@ type route struct {
 	handle  func(w http.ResponseWriter, r *http.Request) error
 }
 
+// routes is the whole API; docs/api.md has the same table.
 func (s *Server) routes() []route {
 	return []route{
 		{"GET /{$}", accessRead, s.page},
@@ -42,7 +40,8 @@ func (s *Server) routes() []route {
 		{"POST /v1/satellites/{names}/restart", accessOperate, s.change((*supervisor.Supervisor).Restart)},
 		{"POST /v1/satellites/{names}/scale", accessOperate, s.scale},
 		{"POST /v1/satellites/{names}/signal", accessOperate, s.signal},
-		{"POST /v1/quarantine/{id}/{verb}", accessOperate, s.quarantineChange},
+		{"POST /v1/quarantine/{id}/retry", accessOperate, s.quarantineChange((*bus.Bus).QuarantineRetry)},
+		{"POST /v1/quarantine/{id}/drop", accessOperate, s.quarantineChange((*bus.Bus).QuarantineDrop)},
 		{"POST /v1/down", accessOperate, s.down},
 	}
 }
@@ -51,24 +50,63 @@ func (s *Server) routes() []route {
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		mux.HandleFunc(r.pattern, s.guard(r))
+		mux.HandleFunc(r.pattern, guard(r))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, fail(control.KindNotFound, "cannot find %s %s: the API's paths are in docs/api.md", r.Method, r.URL.Path))
-	})
-	origin := http.NewCrossOriginProtection()
-	return origin.Handler(mux)
+	mux.HandleFunc("/", guard(route{need: accessRead, handle: func(w http.ResponseWriter, r *http.Request) error {
+		return unknown(mux, w, r)
+	}}))
+	return mux
 }
 
-func (s *Server) guard(r route) http.HandlerFunc {
-	return func(w http.ResponseWriter, req *http.Request) {
+// unknown answers what no route took: a path that is none, or one that wants another method.
+func unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) error {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != "/" {
+			allow = append(allow, method)
+		}
+	}
+	if len(allow) == 0 {
+		return fail(control.KindNotFound, "cannot find %s: the API's paths are in docs/api.md", r.URL.Path)
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	refuseWith(w, http.StatusMethodNotAllowed, &control.Error{Kind: control.KindInvalid, Message: fmt.Sprintf(
+		"cannot %s %s: it wants %s", r.Method, r.URL.Path, strings.Join(allow, " or "))})
+	return nil
+}
+
+// bodyPatience is how long a caller may take to send its request's body, writePatience how long to take in a piece of the
+// answer. Who is slower, or gone without a word, loses the connection and holds nothing here.
+const (
+	bodyPatience  = 30 * time.Second
+	writePatience = 10 * time.Second
+)
+
+// guard lets a request in when its caller may do what the route does.
+func guard(r route) http.HandlerFunc {
+	origin := http.NewCrossOriginProtection()
+	return func(plain http.ResponseWriter, req *http.Request) {
+		w := &paced{ResponseWriter: plain, conn: http.NewResponseController(plain)}
+		defer w.extend() // for what is still buffered when the handler has ended
+		level := levelOf(req)
 		switch {
-		case !sameHost(req):
+		case level == accessNone:
+			refuse(w, fail(control.KindDenied, "cannot answer: this socket belongs to another user"))
+			return
+		case level != accessOperate && !loopbackName(req.Host):
 			refuse(w, fail(control.KindDenied, "cannot answer for host %q: this listener is for loopback names", req.Host))
 			return
-		case !allowed(req, r.need):
+		case origin.Check(req) != nil:
+			refuse(w, fail(control.KindDenied, "cannot take this from a page of another origin"))
+			return
+		case level < r.need:
 			refuse(w, fail(control.KindDenied, "cannot do this here: processes are operated through the unix socket only (dsatctl uses it)"))
 			return
+		}
+		if req.ContentLength != 0 {
+			_ = w.conn.SetReadDeadline(time.Now().Add(bodyPatience)) // always supported by connections
 		}
 		if err := r.handle(w, req); err != nil {
 			refuse(w, err)
@@ -76,100 +114,47 @@ func (s *Server) guard(r route) http.HandlerFunc {
 	}
 }
 
+// paced is an answer of which every piece has a deadline of its own, so that long streams live and dead callers do not.
+type paced struct {
+	http.ResponseWriter
+	conn *http.ResponseController
+}
+
+func (p *paced) extend() { _ = p.conn.SetWriteDeadline(time.Now().Add(writePatience)) }
+
+func (p *paced) Write(b []byte) (int, error) {
+	p.extend()
+	return p.ResponseWriter.Write(b)
+}
+
+// FlushError implements what http.ResponseController looks for.
+func (p *paced) FlushError() error {
+	p.extend()
+	return p.conn.Flush()
+}
+
+// Unwrap gives http.ResponseController the connection below.
+func (p *paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
 func (s *Server) version(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, s.cfg.Version)
 }
 
-func (s *Server) down(w http.ResponseWriter, r *http.Request) error {
-	var drain time.Duration
-	if text := r.URL.Query().Get("timeout"); text != "" {
-		var err error
-		if drain, err = time.ParseDuration(text); err != nil || drain <= 0 {
-			return invalid("cannot read timeout %q: want a duration like 30s", text)
-		}
-	}
-	s.cfg.Down(drain)
-	return answer(w, struct{}{})
-}
-
-// timeout gives the request's context the deadline of ?timeout=.
-func timeout(r *http.Request) (context.Context, context.CancelFunc, error) {
-	text := r.URL.Query().Get("timeout")
+// duration reads a query parameter like ?timeout=30s; 0 when it is not given.
+func duration(r *http.Request, name string) (time.Duration, error) {
+	text := r.URL.Query().Get(name)
 	if text == "" {
-		ctx, cancel := context.WithCancel(r.Context())
-		return ctx, cancel, nil
+		return 0, nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return nil, nil, invalid("cannot read timeout %q: want a duration like 30s", text)
+		return 0, invalid("cannot read %s %q: want a duration like 30s", name, text)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), d)
-	return ctx, cancel, nil
-}
-
-// change answers start, stop and restart: select, act, tell what became of each instance.
-func (s *Server) change(act func(*supervisor.Supervisor, context.Context, []topology.Ref) ([]supervisor.Result, error)) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		refs, err := s.cfg.Supervisor.Select(r.PathValue("names"))
-		if err != nil {
-			return err
-		}
-		ctx, cancel, err := timeout(r)
-		if err != nil {
-			return err
-		}
-		defer cancel()
-		results, err := act(s.cfg.Supervisor, ctx, refs)
-		return changed(w, results, err)
-	}
-}
-
-func (s *Server) scale(w http.ResponseWriter, r *http.Request) error {
-	n, err := strconv.Atoi(r.URL.Query().Get("n"))
-	if err != nil || n < 0 {
-		return invalid("cannot scale to %q: want a number from 0", r.URL.Query().Get("n"))
-	}
-	ctx, cancel, err := timeout(r)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	results, err := s.cfg.Supervisor.Scale(ctx, r.PathValue("names"), n)
-	return changed(w, results, err)
-}
-
-func (s *Server) signal(w http.ResponseWriter, r *http.Request) error {
-	name := strings.TrimPrefix(strings.ToUpper(r.URL.Query().Get("signal")), "SIG")
-	sig := unix.SignalNum("SIG" + name)
-	if sig == 0 {
-		return invalid("cannot send signal %q: want a name like HUP or SIGUSR1", name)
-	}
-	refs, err := s.cfg.Supervisor.Select(r.PathValue("names"))
-	if err != nil {
-		return err
-	}
-	results, err := s.cfg.Supervisor.Signal(refs, sig)
-	return changed(w, results, err)
-}
-
-// changed answers with every instance's end. An error that concerns single instances stands beside them; one that
-// concerns the whole request is the answer.
-func changed(w http.ResponseWriter, results []supervisor.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	out := control.Change{Instances: make([]control.ChangedInstance, len(results))}
-	for i, res := range results {
-		out.Instances[i] = control.ChangedInstance{Name: res.Ref.Name, WID: res.Ref.WID, State: res.State.String(), PID: res.PID}
-		if res.Err != nil {
-			out.Instances[i].Error = res.Err.Error()
-		}
-	}
-	return answer(w, out)
+	return d, nil
 }
 
 // flag reads a query parameter as yes or no; bare "?verbose" is yes.
 func flag(r *http.Request, name string) bool {
 	values, ok := r.URL.Query()[name]
-	return ok && !strings.HasPrefix(strings.Join(values, ""), "0")
+	return ok && values[0] != "0" && values[0] != "false"
 }

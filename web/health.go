@@ -2,19 +2,18 @@ package web
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/dsat/dsat/web/control"
 )
 
-// aliveDeadline is how long a loop may take to answer before the daemon counts as stuck.
-const aliveDeadline = 2 * time.Second
+// loopPatience is how long a loop may take to answer before it counts as stuck.
+const loopPatience = 2 * time.Second
 
 // livez asks the loops themselves: 200 when both answered.
 func (s *Server) livez(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), aliveDeadline)
+	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
 	defer cancel()
 	if err := s.cfg.Supervisor.Alive(ctx); err != nil {
 		return fail(control.KindUnavailable, "the supervisor's loop does not answer: %v", err)
@@ -22,29 +21,19 @@ func (s *Server) livez(w http.ResponseWriter, r *http.Request) error {
 	if err := s.cfg.Bus.Alive(ctx); err != nil {
 		return fail(control.KindUnavailable, "the orchester's loop does not answer: %v", err)
 	}
-	_, err := fmt.Fprintln(w, "ok")
-	return err
+	return text(w, http.StatusOK, "ok")
 }
 
 // readyz answers 200 when every wanted instance is ready, else 503; ?verbose says why not.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
-	ready := s.readiness()
-	verbose := flag(r, "verbose")
-	if verbose {
-		w.Header().Set("Content-Type", "application/json")
-	}
+	ready, status, word := s.readiness(), http.StatusOK, "ready"
 	if !ready.Ready {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		status, word = http.StatusServiceUnavailable, "not ready"
 	}
-	if verbose {
-		return answer(w, ready)
+	if flag(r, "verbose") {
+		return answerWith(w, status, ready)
 	}
-	word := "ready"
-	if !ready.Ready {
-		word = "not ready"
-	}
-	_, err := fmt.Fprintln(w, word)
-	return err
+	return text(w, status, word)
 }
 
 func (s *Server) readiness() control.Ready {

@@ -52,9 +52,11 @@ func (h *Hub) Publish(e control.Event) {
 func (h *Hub) Since(seq uint64) ([]control.Event, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	oldest := h.next - uint64(len(h.ring))
-	first := max(seq+1, oldest)
-	var events []control.Event
+	if seq >= h.next-1 {
+		return nil, h.wake
+	}
+	first := max(seq+1, h.next-uint64(len(h.ring)))
+	events := make([]control.Event, 0, h.next-first)
 	for n := first; n < h.next; n++ {
 		events = append(events, h.ring[(n-1)%hubKeep])
 	}

@@ -16,6 +16,9 @@ import (
 // maxPayload bounds what POST /v1/send/STEP takes: the wire's own limit for one message.
 const maxPayload = 16 << 20
 
+// admitPatience is how long a message without ?wait= may stand before a full queue.
+const admitPatience = 5 * time.Second
+
 func queueOf(q bus.QueueStatus) control.Queue {
 	return control.Queue{
 		Step: q.Step, Delivery: q.Delivery, Waiting: q.Waiting, Bytes: q.Bytes, InFlight: q.InFlight, Held: q.Held,
@@ -37,36 +40,39 @@ func bodyOf(codec string, payload []byte) control.Body {
 	return control.Body{Codec: codec, Base64: payload}
 }
 
-func (s *Server) queues(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) queues(w http.ResponseWriter, r *http.Request) error {
+	stats, err := s.stats(r.Context())
+	if err != nil {
+		return err
+	}
 	out := []control.Queue{}
-	for _, q := range s.cfg.Bus.Queues() {
+	for _, q := range stats.Queues {
 		out = append(out, queueOf(q))
 	}
 	return answer(w, out)
 }
 
-// send answers POST /v1/send/STEP: the body becomes a message. With ?wait=30s the answer comes when its task has ended.
+// send answers POST /v1/send/STEP: the body becomes a message. With ?wait=30s the answer comes when its task has ended, or
+// when the wait is over; then the task is "running", which is no error.
 func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
-	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
+	wait, err := duration(r, "wait")
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return invalid("cannot send more than %d bytes in one message", maxPayload)
-		}
-		return invalid("cannot read the payload: %v", err)
+		return err
 	}
-	ctx, wait := r.Context(), false
-	if text := r.URL.Query().Get("wait"); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 {
-			return invalid("cannot wait for %q: want a duration like 30s", text)
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
-		wait = true
+	payload, err := payloadOf(w, r)
+	if err != nil {
+		return err
 	}
-	sent, err := s.cfg.Bus.Send(ctx, r.PathValue("step"), r.URL.Query().Get("codec"), payload, wait)
+	patience := wait
+	if wait == 0 {
+		patience = admitPatience
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	sent, err := s.cfg.Bus.Send(ctx, r.PathValue("step"), r.URL.Query().Get("codec"), payload, wait > 0)
+	if sent.Task != "" && isTimeout(err) {
+		return answer(w, control.Sent{Task: sent.Task, State: "running"})
+	}
 	if err != nil {
 		return err
 	}
@@ -75,6 +81,23 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
 		out.Results = append(out.Results, bodyOf(result.Codec, result.Payload))
 	}
 	return answer(w, out)
+}
+
+func isTimeout(err error) bool {
+	var carried *bus.Error
+	return errors.As(err, &carried) && carried.Kind == bus.KindTimeout
+}
+
+// payloadOf reads the whole body, whose sender has a deadline only until it is read.
+func payloadOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return nil, invalid("cannot send more than %d bytes in one message", maxPayload)
+	}
+	if err != nil {
+		return nil, invalid("cannot read the payload: %v", err)
+	}
+	return payload, http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
 func (s *Server) task(w http.ResponseWriter, r *http.Request) error {
@@ -104,15 +127,24 @@ func quarantinedOf(q bus.Quarantined) control.Quarantined {
 }
 
 func (s *Server) quarantineList(w http.ResponseWriter, r *http.Request) error {
-	out := []control.Quarantined{}
-	list, err := s.cfg.Bus.Quarantine(r.Context(), r.URL.Query().Get("step"))
+	list, err := s.aside(r)
 	if err != nil {
 		return err
 	}
+	out := []control.Quarantined{}
 	for _, q := range list {
 		out = append(out, quarantinedOf(q))
 	}
 	return answer(w, out)
+}
+
+// aside is what is in quarantine, of the step in ?step= or of all.
+func (s *Server) aside(r *http.Request) ([]bus.Quarantined, error) {
+	step := r.URL.Query().Get("step")
+	if step != "" && s.cfg.Topology.Satellite(step) == nil {
+		return nil, fail(control.KindNotFound, "cannot find step %q: no such satellite", step)
+	}
+	return s.cfg.Bus.Quarantine(r.Context(), step)
 }
 
 func (s *Server) quarantineShow(w http.ResponseWriter, r *http.Request) error {
@@ -136,33 +168,32 @@ func quarantineID(r *http.Request) (uint64, error) {
 }
 
 // quarantineChange answers retry and drop, of one id or of "all" (of one step with ?step=).
-func (s *Server) quarantineChange(w http.ResponseWriter, r *http.Request) error {
-	verbs := map[string]func(context.Context, uint64) error{"retry": s.cfg.Bus.QuarantineRetry, "drop": s.cfg.Bus.QuarantineDrop}
-	act := verbs[r.PathValue("verb")]
-	if act == nil {
-		return fail(control.KindNotFound, "cannot %s what is in quarantine: retry and drop are the verbs", r.PathValue("verb"))
+func (s *Server) quarantineChange(act func(*bus.Bus, context.Context, uint64) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.PathValue("id") == "all" {
+			return s.quarantineChangeAll(w, r, act)
+		}
+		id, err := quarantineID(r)
+		if err != nil {
+			return err
+		}
+		if err := act(s.cfg.Bus, r.Context(), id); err != nil {
+			return err
+		}
+		return answer(w, struct{}{})
 	}
-	ids, err := s.quarantineIDs(r)
+}
+
+func (s *Server) quarantineChangeAll(w http.ResponseWriter, r *http.Request, act func(*bus.Bus, context.Context, uint64) error) error {
+	list, err := s.aside(r)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		if err := act(r.Context(), id); err != nil {
+	for _, q := range list {
+		// One that is gone meanwhile was taken by somebody else, or gave room to a newer one.
+		if err := act(s.cfg.Bus, r.Context(), q.ID); err != nil && !bus.IsNotFound(err) {
 			return err
 		}
 	}
 	return answer(w, struct{}{})
-}
-
-func (s *Server) quarantineIDs(r *http.Request) ([]uint64, error) {
-	if r.PathValue("id") != "all" {
-		id, err := quarantineID(r)
-		return []uint64{id}, err
-	}
-	list, err := s.cfg.Bus.Quarantine(r.Context(), r.URL.Query().Get("step"))
-	ids := make([]uint64, len(list))
-	for i, q := range list {
-		ids[i] = q.ID
-	}
-	return ids, err
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -11,12 +12,14 @@ import (
 
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/supervisor"
+	"github.com/dsat/dsat/web/control"
 )
 
-// rooms is what a scrape reads: snapshots only, so that it never waits for a loop longer than a copy takes.
-type rooms interface {
-	Satellites() []supervisor.SatelliteStatus
-	Steps() []bus.QueueStatus
+// rooms is what a scrape reads: snapshots only, so that it never waits longer than a loop that works may need.
+type rooms struct {
+	satellites func() []supervisor.SatelliteStatus
+	bus        func() (bus.Stats, error)
+	ready      func() bool
 }
 
 // metrics answers GET /metrics from a registry of this server's own.
@@ -25,7 +28,11 @@ func (s *Server) metrics() func(http.ResponseWriter, *http.Request) error {
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newCollector(s, s.cfg.Version.Version, s.cfg.Version.ZeroMQ, s.since),
+		newCollector(rooms{
+			satellites: s.cfg.Supervisor.Snapshot,
+			bus:        func() (bus.Stats, error) { return s.stats(context.Background()) },
+			ready:      func() bool { return s.readiness().Ready },
+		}, s.cfg.Version, s.since),
 	)
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		Registry: registry, ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 3, EnableOpenMetrics: true,
@@ -36,34 +43,23 @@ func (s *Server) metrics() func(http.ResponseWriter, *http.Request) error {
 	}
 }
 
-// Satellites and Steps make the server the rooms of its own collector.
-func (s *Server) Satellites() []supervisor.SatelliteStatus { return s.cfg.Supervisor.Snapshot() }
-
-// Steps is the bus's counters.
-func (s *Server) Steps() []bus.QueueStatus { return s.cfg.Bus.Queues() }
-
-// states is the closed set a state metric has one series for each of.
-var states = [...]supervisor.State{
-	supervisor.Stopped, supervisor.Running, supervisor.Exited, supervisor.Starting, supervisor.Stopping, supervisor.Backoff, supervisor.Fatal,
-}
-
 // collector turns snapshots into const metrics at the moment of a scrape: no series outlives what it describes. Labels
 // come from the topology only, so their number is bounded by it.
 type collector struct {
 	rooms   rooms
-	version string
-	zeromq  string
+	version control.Version
 	since   time.Time
 	all     []*prometheus.Desc
 
-	build, started                                        *prometheus.Desc
-	state, restarts, up, startTime, cpu, rss, logLost     *prometheus.Desc
-	waiting, bytes, inFlight, held, oldest, workers       *prometheus.Desc
-	admitted, hops, redelivered, duration, balanced, quar *prometheus.Desc
-	failed, crashed, refused                              *prometheus.Desc
+	build, started, ready                                          *prometheus.Desc
+	state, wanted, up, restarts, startTime, cpu, rss, logLost      *prometheus.Desc
+	waiting, bytes, inFlight, held, oldest, blocked, workers, quar *prometheus.Desc
+	admitted, admittedBytes, hops, redelivered, duration           *prometheus.Desc
+	failed, crashed, refused                                       *prometheus.Desc
+	busUp, balanced, tasks, strays, evicted                        *prometheus.Desc
 }
 
-func newCollector(r rooms, version, zeromq string, since time.Time) *collector {
+func newCollector(r rooms, version control.Version, since time.Time) *collector {
 	instance, step := []string{"satellite", "wid"}, []string{"step"}
 	var all []*prometheus.Desc
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
@@ -71,31 +67,39 @@ func newCollector(r rooms, version, zeromq string, since time.Time) *collector {
 		return all[len(all)-1]
 	}
 	c := &collector{
-		rooms: r, version: version, zeromq: zeromq, since: since,
-		build:       desc("build_info", "What this dsatd was built from; always 1.", "version", "zeromq"),
-		started:     desc("start_time_seconds", "When this dsatd started, in seconds since the Unix epoch."),
-		state:       desc("instance_state", "1 for the state the instance is in, 0 for the others.", append(instance[:2:2], "state")...),
-		up:          desc("instance_up", "1 when the instance runs and is ready.", instance...),
-		restarts:    desc("instance_restarts_total", "Spawns nobody asked for since dsatd started.", instance...),
-		startTime:   desc("instance_start_time_seconds", "When the instance's process was spawned, in seconds since the Unix epoch.", instance...),
-		cpu:         desc("instance_cpu_seconds_total", "User and system time of the instance's present process, without its children.", instance...),
-		rss:         desc("instance_resident_memory_bytes", "Resident memory of the instance's present process.", instance...),
-		logLost:     desc("instance_log_lost_lines_total", "Lines of output not written to the log file because the disk was full or too slow.", instance...),
-		waiting:     desc("queue_messages", "Messages waiting for the step.", step...),
-		bytes:       desc("queue_bytes", "Bytes of payload waiting for the step.", step...),
-		inFlight:    desc("queue_in_flight_messages", "Messages dispatched to the step's instances and not yet answered.", step...),
-		held:        desc("queue_held_messages", "Messages waiting for the time of their next attempt.", step...),
-		oldest:      desc("queue_oldest_age_seconds", "Age of the oldest message waiting for the step.", step...),
-		workers:     desc("queue_sessions", "Sessions of the step that may be given work.", step...),
-		admitted:    desc("hops_admitted_total", "Hops admitted to the step's queue: the left side of the ledger.", step...),
-		hops:        desc("hops_total", "Hops of the step by their end.", "step", "outcome"),
-		redelivered: desc("hops_redelivered_total", "Attempts after the first.", step...),
-		duration:    desc("hop_duration_seconds", "Time from dispatch to the answer DONE.", step...),
-		quar:        desc("quarantine_messages", "Messages set aside and still kept.", step...),
-		failed:      desc("hops_failed_total", "Answers FAIL.", step...),
-		crashed:     desc("hops_crashed_total", "Running hops whose process ended.", step...),
-		refused:     desc("hops_refused_total", "Answers that came late, twice or for nothing.", step...),
-		balanced:    desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
+		rooms: r, version: version, since: since,
+		build:         desc("build_info", "What this dsatd was built from; always 1.", "version", "goversion", "zeromq"),
+		started:       desc("start_time_seconds", "When this dsatd started, in seconds since the Unix epoch."),
+		ready:         desc("ready", "1 when every wanted instance is ready, as /readyz tells."),
+		state:         desc("instance_state", "1 for the state the instance is in, 0 for the others.", append(instance[:2:2], "state")...),
+		wanted:        desc("instance_wanted", "1 when the instance is wanted up.", instance...),
+		up:            desc("instance_up", "1 when the instance runs and is ready.", instance...),
+		restarts:      desc("instance_restarts_total", "Spawns nobody asked for since dsatd started.", instance...),
+		startTime:     desc("instance_start_time_seconds", "When the instance's process was spawned, in seconds since the Unix epoch.", instance...),
+		cpu:           desc("instance_cpu_seconds_total", "User and system time of the instance's present process, without its children.", instance...),
+		rss:           desc("instance_resident_memory_bytes", "Resident memory of the instance's present process.", instance...),
+		logLost:       desc("instance_log_lost_lines_total", "Lines of output not written to the log file because the disk was full or too slow.", instance...),
+		waiting:       desc("queue_messages", "Messages waiting for the step.", step...),
+		bytes:         desc("queue_bytes", "Bytes of payload waiting for the step.", step...),
+		inFlight:      desc("queue_in_flight_messages", "Messages dispatched to the step's instances and not yet answered.", step...),
+		held:          desc("queue_held_messages", "Messages waiting for the time of their next attempt.", step...),
+		oldest:        desc("queue_oldest_age_seconds", "Age of the oldest message waiting for the step.", step...),
+		blocked:       desc("queue_blocked", "1 while the queue is full and those who fill it wait.", step...),
+		workers:       desc("queue_sessions", "Sessions of the step that may be given work.", step...),
+		admitted:      desc("hops_admitted_total", "Hops admitted to the step's queue: the left side of the ledger.", step...),
+		admittedBytes: desc("hops_admitted_bytes_total", "Payload bytes admitted to the step's queue.", step...),
+		hops:          desc("hops_total", "Hops of the step by their end.", "step", "outcome"),
+		redelivered:   desc("hops_redelivered_total", "Attempts after the first.", step...),
+		duration:      desc("hop_duration_seconds", "Time from dispatch to the answer DONE.", step...),
+		quar:          desc("quarantine_messages", "Messages set aside and still kept.", step...),
+		failed:        desc("hops_failed_total", "Answers FAIL.", step...),
+		crashed:       desc("hops_crashed_total", "Running hops whose process ended.", step...),
+		refused:       desc("hops_refused_total", "Answers that came late, twice or for nothing.", step...),
+		busUp:         desc("bus_up", "1 when the bus answered this scrape; else what it counts is missing."),
+		balanced:      desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
+		tasks:         desc("tasks", "Tasks that have not ended."),
+		strays:        desc("bus_refused_frames_total", "Frames of unknown or outlived senders, refused."),
+		evicted:       desc("quarantine_evicted_messages_total", "Messages in quarantine given up for room."),
 	}
 	c.all = all
 	return c
@@ -110,14 +114,29 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	gauge(ch, c.build, 1, c.version, c.zeromq)
+	gauge(ch, c.build, 1, c.version.Version, c.version.Go, c.version.ZeroMQ)
 	gauge(ch, c.started, float64(c.since.UnixMilli())/1000)
-	for _, sat := range c.rooms.Satellites() {
+	gauge(ch, c.ready, one(c.rooms.ready()))
+	for _, sat := range c.rooms.satellites() {
 		for _, in := range sat.Instances {
 			c.instance(ch, in)
 		}
 	}
-	c.steps(ch, c.rooms.Steps())
+	stats, err := c.rooms.bus()
+	gauge(ch, c.busUp, one(err == nil))
+	if err == nil {
+		c.bus(ch, &stats)
+	}
+}
+
+func (c *collector) bus(ch chan<- prometheus.Metric, stats *bus.Stats) {
+	for i := range stats.Queues {
+		c.step(ch, &stats.Queues[i])
+	}
+	gauge(ch, c.balanced, one(stats.Ledger.Balanced()))
+	gauge(ch, c.tasks, float64(stats.Tasks))
+	counter(ch, c.strays, float64(stats.Strays))
+	counter(ch, c.evicted, float64(stats.Evicted))
 }
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
@@ -137,9 +156,12 @@ func one(b bool) float64 {
 
 func (c *collector) instance(ch chan<- prometheus.Metric, in supervisor.InstanceStatus) {
 	labels := []string{in.Ref.Name, strconv.Itoa(in.Ref.WID)}
-	for _, state := range states {
+	for _, state := range []supervisor.State{
+		supervisor.Stopped, supervisor.Starting, supervisor.Running, supervisor.Stopping, supervisor.Backoff, supervisor.Exited, supervisor.Fatal,
+	} {
 		gauge(ch, c.state, one(in.State == state), append(labels[:2:2], state.String())...)
 	}
+	gauge(ch, c.wanted, one(in.Want == supervisor.Up), labels...)
 	gauge(ch, c.up, one(in.State == supervisor.Running), labels...)
 	counter(ch, c.restarts, float64(in.Restarts), labels...)
 	counter(ch, c.logLost, float64(in.LogLost), labels...)
@@ -154,30 +176,27 @@ func (c *collector) instance(ch chan<- prometheus.Metric, in supervisor.Instance
 	}
 }
 
-func (c *collector) steps(ch chan<- prometheus.Metric, steps []bus.QueueStatus) {
-	balanced := true
-	for _, q := range steps {
-		balanced = balanced && q.Ledger.Balanced()
-		gauge(ch, c.waiting, float64(q.Waiting), q.Step)
-		gauge(ch, c.bytes, float64(q.Bytes), q.Step)
-		gauge(ch, c.inFlight, float64(q.InFlight), q.Step)
-		gauge(ch, c.held, float64(q.Held), q.Step)
-		gauge(ch, c.oldest, q.OldestAge.Seconds(), q.Step)
-		gauge(ch, c.workers, float64(q.Workers), q.Step)
-		gauge(ch, c.quar, float64(q.Quarantine), q.Step)
-		counter(ch, c.admitted, float64(q.Ledger.Admitted), q.Step)
-		counter(ch, c.redelivered, float64(q.Ledger.Redelivered), q.Step)
-		counter(ch, c.hops, float64(q.Ledger.Done), q.Step, "done")
-		counter(ch, c.hops, float64(q.Ledger.Quarantined), q.Step, "quarantined")
-		counter(ch, c.hops, float64(q.Ledger.Expired), q.Step, "expired")
-		counter(ch, c.hops, float64(q.Ledger.Cancelled), q.Step, "cancelled")
-		counter(ch, c.hops, float64(q.Ledger.Dropped), q.Step, "dropped")
-		counter(ch, c.failed, float64(q.Failed), q.Step)
-		counter(ch, c.crashed, float64(q.Crashed), q.Step)
-		counter(ch, c.refused, float64(q.Refused), q.Step)
-		ch <- prometheus.MustNewConstHistogram(c.duration, q.Latency.Count(), q.Latency.Sum.Seconds(), cumulative(&q.Latency), q.Step)
-	}
-	gauge(ch, c.balanced, one(balanced))
+func (c *collector) step(ch chan<- prometheus.Metric, q *bus.QueueStatus) {
+	gauge(ch, c.waiting, float64(q.Waiting), q.Step)
+	gauge(ch, c.bytes, float64(q.Bytes), q.Step)
+	gauge(ch, c.inFlight, float64(q.InFlight), q.Step)
+	gauge(ch, c.held, float64(q.Held), q.Step)
+	gauge(ch, c.oldest, q.OldestAge.Seconds(), q.Step)
+	gauge(ch, c.blocked, one(q.Blocked), q.Step)
+	gauge(ch, c.workers, float64(q.Workers), q.Step)
+	gauge(ch, c.quar, float64(q.Quarantine), q.Step)
+	counter(ch, c.admitted, float64(q.Ledger.Admitted), q.Step)
+	counter(ch, c.admittedBytes, float64(q.BytesIn), q.Step)
+	counter(ch, c.redelivered, float64(q.Ledger.Redelivered), q.Step)
+	counter(ch, c.hops, float64(q.Ledger.Done), q.Step, "done")
+	counter(ch, c.hops, float64(q.Ledger.Quarantined), q.Step, "quarantined")
+	counter(ch, c.hops, float64(q.Ledger.Expired), q.Step, "expired")
+	counter(ch, c.hops, float64(q.Ledger.Cancelled), q.Step, "cancelled")
+	counter(ch, c.hops, float64(q.Ledger.Dropped), q.Step, "dropped")
+	counter(ch, c.failed, float64(q.Failed), q.Step)
+	counter(ch, c.crashed, float64(q.Crashed), q.Step)
+	counter(ch, c.refused, float64(q.Refused), q.Step)
+	ch <- prometheus.MustNewConstHistogram(c.duration, q.Latency.Count(), q.Latency.Sum.Seconds(), cumulative(&q.Latency), q.Step)
 }
 
 // cumulative turns the bus's buckets into Prometheus's, where each holds all below its bound.

@@ -11,13 +11,13 @@ import (
 var pageText string
 
 // page answers GET / with the status, which the page then keeps fresh by itself.
-func (s *Server) page(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	t, err := template.New("page").Parse(pageText)
 	if err != nil {
 		return err
 	}
 	var body bytes.Buffer
-	if err := t.Execute(&body, s.currentStatus()); err != nil {
+	if err := t.Execute(&body, s.currentStatus(r.Context())); err != nil {
 		return err
 	}
 	h := w.Header()

@@ -25,14 +25,22 @@ const (
 // doorKey is the context key under which a connection's access level travels.
 type doorKey struct{}
 
-// unixDoor asks the kernel who is at the other end of a unix socket's connection: the daemon's own user and root may
-// operate, nobody else may anything (the file's mode refuses them already; this holds when somebody changed it).
+// unixDoor asks the kernel who is at the other end of a unix socket's connection.
 func unixDoor(ctx context.Context, c net.Conn) context.Context {
 	level := accessNone
-	if uid, err := peerUID(c); err == nil && (uid == 0 || uid == uint32(os.Geteuid())) {
-		level = accessOperate
+	if uid, err := peerUID(c); err == nil {
+		level = levelOfUser(uid, uint32(os.Geteuid()))
 	}
 	return context.WithValue(ctx, doorKey{}, level)
+}
+
+// levelOfUser lets the daemon's own user and root operate, and nobody else anything (the socket's mode refuses them already;
+// this holds when somebody changed it).
+func levelOfUser(peer, own uint32) access {
+	if peer == 0 || peer == own {
+		return accessOperate
+	}
+	return accessNone
 }
 
 func tcpDoor(ctx context.Context, _ net.Conn) context.Context {
@@ -61,26 +69,21 @@ func peerUID(c net.Conn) (uint32, error) {
 	return cred.Uid, nil
 }
 
-// allowed says whether the caller of r may do what needs the level.
-func allowed(r *http.Request, need access) bool {
+// levelOf is what the caller of r may do, by the door it came through.
+func levelOf(r *http.Request) access {
 	level, _ := r.Context().Value(doorKey{}).(access)
-	return level >= need
+	return level
 }
 
-// sameHost refuses a TCP request whose Host is not a loopback name, which is how a foreign page reaches a local server
-// through a name of its own (DNS rebinding). The unix socket has no host to check.
-func sameHost(r *http.Request) bool {
-	if level, _ := r.Context().Value(doorKey{}).(access); level == accessOperate {
-		return true
-	}
-	host := r.Host
+// loopbackName says whether a Host header names this machine's loopback. Over TCP no other is answered: a foreign page
+// reaches a local server through a name of its own (DNS rebinding). The unix socket has no host to check.
+func loopbackName(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	host = strings.Trim(host, "[]")
-	if host == "localhost" {
+	if strings.EqualFold(host, "localhost") {
 		return true
 	}
-	addr, err := netip.ParseAddr(host)
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil && addr.IsLoopback()
 }

@@ -28,7 +28,7 @@ type Config struct {
 	Log        *slog.Logger
 	Hub        *Hub
 	Supervisor *supervisor.Supervisor
-	Bus        *bus.Bus                  // nil when nothing in the topology speaks to it
+	Bus        *bus.Bus
 	Down       func(drain time.Duration) // begins the end of the daemon, returns at once; 0 is the topology's own deadline
 }
 
@@ -86,7 +86,7 @@ func (s *Server) serve(l net.Listener, door func(context.Context, net.Conn) cont
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelWarn),
 	}
 	s.servers = append(s.servers, server)
 	s.serving.Go(func() {
