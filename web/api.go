@@ -22,7 +22,7 @@ type route struct {
 // routes is the whole API; docs/api.md has the same table.
 func (s *Server) routes() []route {
 	return []route{
-		{"GET /{$}", accessRead, s.page},
+		{"GET /{$}", accessRead, s.page()},
 		{"GET /livez", accessRead, s.livez},
 		{"GET /readyz", accessRead, s.readyz},
 		{"GET /metrics", accessRead, s.metrics()},

@@ -63,6 +63,15 @@ func (h *Hub) Since(seq uint64) ([]control.Event, <-chan struct{}) {
 	return events, h.wake
 }
 
+// Newest returns the newest n kept events, oldest first.
+func (h *Hub) Newest(n uint64) []control.Event {
+	h.mu.Lock()
+	newest := h.next - 1
+	h.mu.Unlock()
+	events, _ := h.Since(newest - min(newest, n))
+	return events
+}
+
 // ID is the event's id on the wire: EPOCH-SEQ.
 func (h *Hub) ID(seq uint64) string { return fmt.Sprintf("%d-%d", h.epoch, seq) }
 
