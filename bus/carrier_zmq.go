@@ -39,7 +39,7 @@ type ending struct {
 }
 
 const (
-	sendHWM     = 16 << 10             // frames; credit keeps us far below, only who floods and never reads meets it
+	sendHWM     = 1 << 10              // frames; more wait in the outbox, where a peer that never reads is noticed
 	stuckRetry  = 2 * time.Millisecond // until a full pipe is tried again
 	quietLooks  = 2                    // looks at an empty socket until a dead peer's input counts as ended
 	quietPeriod = 500 * time.Microsecond

@@ -130,8 +130,10 @@ func (o *orchester) endTurn() int64 {
 	}
 	o.acks = o.acks[:0]
 	o.checkDrains()
-	for _, p := range o.dirty {
-		p.flush()
+	for k := 0; k < len(o.dirty); k++ { // a refusal adds to it
+		if p := o.dirty[k]; p.flush() && !p.refused {
+			o.refuse(p, wire.ErrProtocol, "it asks and asks, and does not read the answers")
+		}
 	}
 	clear(o.dirty)
 	o.dirty = o.dirty[:0]

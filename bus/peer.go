@@ -63,33 +63,49 @@ func (p *peer) seal() {
 	}
 }
 
-// flush hands all frames to the carrier.
-func (p *peer) flush() {
+// flush hands all frames to the carrier and reports whether more of them wait than a peer that reads can be the cause of.
+func (p *peer) flush() (unread bool) {
 	p.dirty = false
 	p.seal()
 	if len(p.sealed) == 0 {
-		return
+		return false
 	}
-	p.box.put(p.sealed)
+	waiting, bytes := p.box.put(p.sealed)
 	p.sealed = p.sealed[:0]
 	p.carrier.flush(p)
+	return p.sess != nil && (waiting > unreadFrames+p.sess.step.cfg.inHand || bytes > unreadBytes)
 }
 
-// outbox is frames between the loop and a carrier. Credit bounds it.
+// outbox is frames between the loop and a carrier. Credit bounds DATA in it; what answers a peer's own questions is bounded
+// by unread.
 type outbox struct {
 	mu     sync.Mutex
 	frames [][]byte
+	bytes  int
 	wake   chan struct{}
 }
 
-func (b *outbox) put(frames [][]byte) {
+// What may wait for a peer that reads: DATA within its credit (a frame for each message, at most), one message larger than that, and
+// answers to what it asks itself.
+const (
+	unreadFrames = emitMessages + 1024 // beyond those with DATA
+	unreadBytes  = handBytes + wire.MaxMessage + 4<<20
+)
+
+// put appends frames and returns how much is waiting.
+func (b *outbox) put(frames [][]byte) (waiting, bytes int) {
 	b.mu.Lock()
 	b.frames = append(b.frames, frames...)
+	for _, f := range frames {
+		b.bytes += len(f)
+	}
+	waiting, bytes = len(b.frames), b.bytes
 	b.mu.Unlock()
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
+	return waiting, bytes
 }
 
 // take moves all frames to into, which is returned.
@@ -97,7 +113,7 @@ func (b *outbox) take(into [][]byte) [][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	into = append(into[:0], b.frames...)
-	b.frames = b.frames[:0]
+	b.frames, b.bytes = b.frames[:0], 0
 	return into
 }
 
@@ -143,4 +159,7 @@ func (b *outbox) putBack(frames [][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.frames = append(append(make([][]byte, 0, len(frames)+len(b.frames)), frames...), b.frames...)
+	for _, f := range frames {
+		b.bytes += len(f)
+	}
 }

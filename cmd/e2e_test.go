@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,6 +64,7 @@ func TestStories(t *testing.T) {
 			"changed":    changed,
 			"nothing":    nothing,
 			"json":       jsonField,
+			"storm":      storm,
 		},
 	})
 }
@@ -230,6 +233,37 @@ func hit(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("cannot send %s to pid %d of %s", args[0], pid, args[1])
 	}
 	ts.Check(syscall.Kill(pid, sig))
+}
+
+// storm kills instances at random, with about 30 ms between two kills: storm DURATION SATELLITE...
+func storm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: storm DURATION SATELLITE...")
+	}
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	kills := 0
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		var pids []int
+		for _, s := range status(ts).Satellites {
+			if !slices.Contains(args[1:], s.Name) {
+				continue
+			}
+			for _, i := range s.Instances {
+				if i.PID != 0 {
+					pids = append(pids, i.PID)
+				}
+			}
+		}
+		if len(pids) > 0 {
+			// The process may have ended meanwhile: then there is one kill less.
+			if syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL) == nil {
+				kills++
+			}
+		}
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond) // the weather, not a synchronisation
+	}
+	ts.Logf("%d processes were killed", kills)
 }
 
 // remember keeps an instance's pid in a variable: remember VARIABLE INSTANCE
