@@ -5,10 +5,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
+	"time"
 )
 
 // lab is where a run of the bench works: a throw-away folder with the binaries it needs.
@@ -26,8 +32,14 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of dsatd and dsatctl")
 	out := flag.String("out", "docs/bench", "folder the tables are written to")
 	only := flag.String("only", "", "one comparison: supervise, bus or redelivery")
+	limit := flag.Duration("limit", 15*time.Minute, "give up after so long")
 	flag.Parse()
-	if err := bench(*runs, *bin, *out, *only); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, *limit, fmt.Errorf("not done within %v", *limit))
+	err := bench(ctx, *runs, *bin, *out, *only)
+	cancel()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "dsat-bench:", err)
 		os.Exit(1)
 	}
@@ -36,13 +48,18 @@ func main() {
 // comparison is one page of docs/bench/.
 type comparison struct {
 	name string
-	run  func(*lab) (*report, error)
+	run  func(context.Context, *lab) (*report, error)
 }
 
-func bench(runs int, bin, out, only string) error {
+func bench(ctx context.Context, runs int, bin, out, only string) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
+	}
+	for _, name := range []string{"dsatd", "dsatctl"} {
+		if _, err := os.Stat(filepath.Join(bin, name)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot find %s in %s: run `make build` first", name, bin)
+		}
 	}
 	dir, err := os.MkdirTemp("", "dsat-bench")
 	if err != nil {
@@ -55,11 +72,11 @@ func bench(runs int, bin, out, only string) error {
 			continue
 		}
 		fmt.Printf("== %s\n", c.name)
-		r, err := c.run(l)
+		r, err := c.run(ctx, l)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			return fmt.Errorf("%s: %w", c.name, errors.Join(err, context.Cause(ctx)))
 		}
-		text := r.markdown()
+		text := r.markdown(time.Now())
 		fmt.Print(text)
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err

@@ -1,17 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
-	"syscall"
+	"strings"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/dsat/dsat/satellites"
 )
@@ -19,15 +19,37 @@ import (
 // A peer is this binary again, as a satellite under test. The environment says what it is, because a plugin has no words
 // of its own on its command line.
 const (
-	envRole    = "DSAT_BENCH_ROLE"    // source, pingpong, sink or victim
-	envCarrier = "DSAT_BENCH_CARRIER" // plugin or zeromq
-	envSize    = "DSAT_BENCH_SIZE"    // bytes of a payload, at least 8
-	envRate    = "DSAT_BENCH_RATE"    // messages a second of an open-loop source; 0 is as fast as it goes
-	envOut     = "DSAT_BENCH_OUT"     // where a peer writes what it saw
+	envRole    = "BENCH_ROLE"    // source, pingpong, sink or victim
+	envCarrier = "BENCH_CARRIER" // plugin or zeromq
+	envSize    = "BENCH_SIZE"    // bytes of a payload, at least 8
+	envRate    = "BENCH_RATE"    // messages a second of an open-loop source; 0 is as fast as it goes
+	envOut     = "BENCH_OUT"     // where a peer writes what it saw; empty: it does not look
 )
 
-// stopwatchWarmUp is how many messages a peer sees before it keeps times.
-const stopwatchWarmUp = 200
+// peerEnv is that environment.
+type peerEnv struct {
+	role       string
+	size, rate int
+	out        string
+}
+
+// table is the environment as a value of a topology.
+func (e peerEnv) table(carrier string) string {
+	var pairs []string
+	for _, p := range [][2]string{{envRole, e.role}, {envCarrier, carrier}, {envSize, strconv.Itoa(e.size)}, {envRate, strconv.Itoa(e.rate)}, {envOut, e.out}} {
+		pairs = append(pairs, fmt.Sprintf("%s = %q", p[0], p[1]))
+	}
+	return "{ " + strings.Join(pairs, ", ") + " }"
+}
+
+// ownEnv is what this process was told.
+func ownEnv(role string) peerEnv {
+	number := func(name string) int {
+		n, _ := strconv.Atoi(os.Getenv(name)) // the bench wrote it
+		return n
+	}
+	return peerEnv{role: role, size: max(number(envSize), 8), rate: number(envRate), out: os.Getenv(envOut)}
+}
 
 // emitter is the sending side of a carrier.
 type emitter interface {
@@ -35,24 +57,25 @@ type emitter interface {
 	emit(payload []byte) error
 	// accepted waits until all that was emitted is accepted.
 	accepted() error
-	// pause lets what is pending go and waits.
-	pause(d time.Duration) error
+	// settle lets what is pending go, before a pause.
+	settle() error
 }
 
 // handler is the receiving side: payload, and how many attempts there were before.
 type handler func(payload []byte, before int) error
 
 func runPeer(role string) int {
+	env := ownEnv(role)
 	var err error
 	switch role {
 	case "source":
-		err = asSource(loadSource)
+		err = asSource(env.loadSource)
 	case "pingpong":
-		err = asSource(pingPong)
+		err = asSource(env.pingPong)
 	case "sink":
-		err = asWorker(stopwatch())
+		err = env.sink()
 	case "victim":
-		err = asWorker(victim)
+		err = asWorker(env.victim)
 	default:
 		err = fmt.Errorf("cannot be %q", role)
 	}
@@ -84,128 +107,99 @@ type pluginEmitter struct {
 	e   *satellites.Emitter
 }
 
-func (p pluginEmitter) emit(payload []byte) error   { return p.e.Emit(payload) }
-func (p pluginEmitter) accepted() error             { return p.e.Flush(p.ctx) }
-func (p pluginEmitter) pause(d time.Duration) error { time.Sleep(d); return p.ctx.Err() }
-
-func number(name string) int {
-	n, _ := strconv.Atoi(os.Getenv(name)) // the bench wrote it; without it, 0
-	return n
-}
+func (p pluginEmitter) emit(payload []byte) error { return p.e.Emit(payload) }
+func (p pluginEmitter) accepted() error           { return p.e.Flush(p.ctx) }
+func (p pluginEmitter) settle() error             { return p.ctx.Err() }
 
 // loadSource is an open loop: message k is due at start + k/rate whatever happened before, and carries that time, so that
 // waiting counts as latency (no coordinated omission).
-func loadSource(ctx context.Context, e emitter) error {
-	payload := make([]byte, max(number(envSize), 8))
-	rate := number(envRate)
-	start := monotonic()
+func (env peerEnv) loadSource(ctx context.Context, e emitter) error {
+	payload := make([]byte, env.size)
+	if env.rate == 0 {
+		for ctx.Err() == nil && e.emit(payload) == nil { // an error: stopped while it waited for room
+		}
+		return nil
+	}
+	p := newPacer()
+	start := p.now()
 	for k := int64(0); ctx.Err() == nil; k++ {
-		due := start
-		if rate > 0 {
-			due = start + k*int64(time.Second)/int64(rate)
-			if err := waitUntil(e, due); err != nil {
+		due := start + k*int64(time.Second)/int64(env.rate)
+		for p.now() < due {
+			if e.settle() != nil {
 				return nil
 			}
+			p.until(due)
 		}
 		binary.LittleEndian.PutUint64(payload, uint64(due))
-		if err := e.emit(payload); err != nil {
-			return nil // stopped while it waited for room
+		if e.emit(payload) != nil {
+			return nil
 		}
 	}
 	return nil
 }
 
-func waitUntil(e emitter, due int64) error {
-	for {
-		left := due - monotonic()
-		if left <= 0 {
-			return nil
-		}
-		if err := e.pause(time.Duration(left)); err != nil {
-			return err
-		}
-	}
+// pacer sleeps as exactly as the kernel can: Go's own timers may be a millisecond late in a process that is idle.
+type pacer struct{ clock }
+
+func newPacer() pacer {
+	runtime.LockOSThread()
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // 1 ns in place of 50 us; without it the source is late, and says so
+	return pacer{newClock()}
+}
+
+// until sleeps up to a moment of the clock, or shorter.
+func (p pacer) until(due int64) {
+	ts := unix.NsecToTimespec(due)
+	_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) // a signal ends it early
 }
 
 // pingPong emits one message at a time and keeps the time to its acceptance.
-func pingPong(ctx context.Context, e emitter) error {
-	payload := make([]byte, max(number(envSize), 8))
-	times := newTimes()
+func (env peerEnv) pingPong(ctx context.Context, e emitter) error {
+	payload := make([]byte, env.size)
+	p, times := newPacer(), newTimes()
 	for ctx.Err() == nil {
-		begin := monotonic()
-		binary.LittleEndian.PutUint64(payload, uint64(begin))
+		begin := p.now()
 		if e.emit(payload) != nil || e.accepted() != nil {
 			break
 		}
-		times.add(monotonic() - begin)
-		if e.pause(200*time.Microsecond) != nil {
+		end := p.now()
+		times.add(end, end-begin)
+		if e.settle() != nil {
 			break
 		}
+		p.until(end + int64(200*time.Microsecond))
 	}
-	return times.write()
+	return times.write(env.out)
 }
 
-// stopwatch keeps the time from when a message was due to when it was handled.
-func stopwatch() handler {
-	times := newTimes()
-	every := 0
-	return func(payload []byte, _ int) error {
-		due := int64(binary.LittleEndian.Uint64(payload))
-		if os.Getenv(envOut) == "" {
-			return nil
-		}
-		times.add(monotonic() - due)
-		if every++; every%1000 == 0 {
-			return times.write()
-		}
-		return nil
+// sink handles messages by doing nothing, or keeps the time from when each was due to when it was handled.
+func (env peerEnv) sink() error {
+	if env.out == "" {
+		return asWorker(func([]byte, int) error { return nil })
 	}
+	clock, times := newClock(), newTimes()
+	err := asWorker(func(payload []byte, _ int) error {
+		now := clock.now()
+		times.add(now, now-int64(binary.LittleEndian.Uint64(payload)))
+		return nil
+	})
+	return errors.Join(err, times.write(env.out))
 }
 
 // victim says that it has begun a message and then hangs until it is killed; a message that was begun before is done.
-func victim(payload []byte, before int) error {
-	word := "begun"
+func (env peerEnv) victim(payload []byte, before int) error {
+	mark := victimMark{word: "begun", pid: os.Getpid(), message: binary.LittleEndian.Uint64(payload), at: monotonic()}
 	if before > 0 {
-		word = "done"
+		mark.word = "done"
 	}
-	line := fmt.Sprintf("%s %d %d %d\n", word, os.Getpid(), binary.LittleEndian.Uint64(payload), monotonic())
-	f, err := os.OpenFile(os.Getenv(envOut), os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(env.out, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(line)
+	_, err = f.WriteString(mark.String())
 	if err = errors.Join(err, f.Close()); err != nil || before > 0 {
 		return err
 	}
-	return syscall.Kill(os.Getpid(), syscall.SIGSTOP) // kill -9 works on what is stopped
-}
-
-// times is a histogram of durations from 1 us to 1 min, three digits.
-type times struct {
-	h    *hdrhistogram.Histogram
-	seen int
-}
-
-func newTimes() *times { return &times{h: hdrhistogram.New(100, int64(time.Minute), 3)} }
-
-func (t *times) add(ns int64) {
-	if t.seen++; t.seen > stopwatchWarmUp {
-		// Out of range is longer than a minute: then the figure is broken anyway, and the bench sees too few values.
-		_ = t.h.RecordValue(ns)
-	}
-}
-
-// write leaves "count p50 p99 p999" in microseconds in the file the bench reads.
-func (t *times) write() error {
-	path := os.Getenv(envOut)
-	if path == "" {
-		return nil
-	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d", t.h.TotalCount())
-	for _, q := range []float64{50, 99, 99.9} {
-		fmt.Fprintf(&b, " %.1f", float64(t.h.ValueAtQuantile(q))/1000)
-	}
-	tmp := path + ".new"
-	return errors.Join(os.WriteFile(tmp, b.Bytes(), 0o600), os.Rename(tmp, path))
+	time.Sleep(time.Hour)
+	return errors.New("was not killed")
 }

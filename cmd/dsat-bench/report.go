@@ -47,10 +47,10 @@ func quantile(values []float64, q float64) float64 {
 }
 
 // markdown prints the medians with minimum and maximum, and each contender's ratio to the floor.
-func (r *report) markdown() string {
+func (r *report) markdown(now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\nmedians of runs in turn (min-max); `x` is the ratio to %s in the same run. %s, %s/%s, %d cores, %s.\n\n|",
-		r.title, r.floor, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), time.Now().Format("2006-01-02"))
+		r.title, r.floor, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), now.Format("2006-01-02"))
 	for _, name := range append([]string{""}, r.names...) {
 		fmt.Fprintf(&b, " %s |", name)
 	}

@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 //go:embed c/child.c
@@ -27,38 +25,32 @@ var floorC []byte
 const (
 	floorName = "C posix_spawn loop"
 	dsatName  = "dsatd"
-
-	// limit is a guard against hanging, not a figure.
-	limit = 2 * time.Minute
 )
 
 // manager is a supervisor under test: how it is started with n children that run argv.
 type manager struct {
 	name  string
-	start func(l *lab, n int, argv []string) (*exec.Cmd, error)
-	// status is a command that asks it about all children; nil when it has none.
-	status func(l *lab) *exec.Cmd
+	start func(ctx context.Context, l *lab, n int, argv []string) (*process, error)
+	asked bool // it can be asked for the status of all children
 }
 
 // supervise measures launch, respawn, mass kill, stop, memory, threads, idle wake-ups and status beside a loop in C.
-func supervise(l *lab) (*report, error) {
+func supervise(ctx context.Context, l *lab) (*report, error) {
 	for name, source := range map[string][]byte{"child": childC, "floor": floorC} {
-		if err := compile(l, name, source); err != nil {
+		if err := compile(ctx, l, name, source, "-static"); err != nil {
 			return nil, err
 		}
 	}
 	r := newReport("Supervision", floorName)
 	r.notes = append(r.notes, machine()+". The child is a static program whose first act is a stamp of CLOCK_MONOTONIC. "+
-		"launch: from before the manager's exec to the last child's stamp; respawn: from before kill(2) to the next stamp; "+
-		"mass kill: all killed at once, to the last of as many new stamps; stop: TERM to the manager, to the manager's end. dsatd captures output (one joined pipe a child), the loop does not.")
-	managers := []manager{
-		{name: floorName, start: startFloor},
-		{name: dsatName, start: startDsatd, status: func(l *lab) *exec.Cmd { return l.ctl("status") }},
-	}
+		"launch: from before the manager's exec to the last child's stamp; respawn: from before kill(2) to the next stamp, of 20 kills one after the other; "+
+		"mass kill: all killed at once, to the last of as many new stamps; stop: TERM to the manager, to the manager's end. dsatd captures output (one joined pipe a child), the loop does not. "+
+		"Back-off is 1 ms, so that who was killed twice comes back at once.")
+	managers := []manager{{floorName, startFloor, false}, {dsatName, startDsatd, true}}
 	for _, n := range []int{100, 1000} {
 		for range l.runs {
 			for _, m := range managers {
-				if err := superviseOnce(l, r, m, n); err != nil {
+				if err := superviseOnce(ctx, l, r, m, n); err != nil {
 					return nil, fmt.Errorf("%s with %d children: %w", m.name, n, err)
 				}
 			}
@@ -67,229 +59,165 @@ func supervise(l *lab) (*report, error) {
 	return r, nil
 }
 
-func compile(l *lab, name string, source []byte) error {
-	path := filepath.Join(l.dir, name)
-	if err := os.WriteFile(path+".c", source, 0o600); err != nil {
-		return err
-	}
-	out, err := exec.Command("gcc", "-O2", "-static", "-o", path, path+".c").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("cannot build %s.c: %w\n%s", name, err, out)
-	}
-	return nil
+func startFloor(ctx context.Context, l *lab, n int, argv []string) (*process, error) {
+	return l.begin(ctx, filepath.Join(l.dir, "floor"), append([]string{strconv.Itoa(n)}, argv...)...)
 }
 
-func startFloor(l *lab, n int, argv []string) (*exec.Cmd, error) {
-	cmd := exec.Command(filepath.Join(l.dir, "floor"), append([]string{strconv.Itoa(n)}, argv...)...)
-	return cmd, cmd.Start()
+func startDsatd(ctx context.Context, l *lab, n int, argv []string) (*process, error) {
+	return l.dsatd(ctx, fmt.Sprintf("dsat = 1\n[satellite.idle]\ncommand = [%q, %q]\ninstances = %d\n"+
+		"restart = { limit = 0, backoff = { initial = \"1ms\", factor = 1.0, max = \"1ms\", jitter = 0.0 } }\n", argv[0], argv[1], n))
 }
 
-func startDsatd(l *lab, n int, argv []string) (*exec.Cmd, error) {
-	text := fmt.Sprintf("dsat = 1\n[satellite.idle]\ncommand = [%q, %q]\ninstances = %d\nrestart = { limit = 0 }\n", argv[0], argv[1], n)
-	return l.dsatd(text)
-}
-
-// dsatd starts the daemon with a topology in the foreground, quiet.
-func (l *lab) dsatd(text string) (*exec.Cmd, error) {
-	file := filepath.Join(l.dir, "bench.toml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(filepath.Join(l.bin, "dsatd"), "start", "--run-dir", l.runDir(), "--state-dir", filepath.Join(l.dir, "state"), file)
-	log, err := os.OpenFile(filepath.Join(l.dir, "dsatd.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	cmd.Stderr = log
-	return cmd, cmd.Start()
-}
-
-func (l *lab) runDir() string { return filepath.Join(l.dir, "run") }
-
-func (l *lab) ctl(args ...string) *exec.Cmd {
-	return exec.Command(filepath.Join(l.bin, "dsatctl"), append([]string{"--run-dir", l.runDir()}, args...)...)
-}
-
-func superviseOnce(l *lab, r *report, m manager, n int) (err error) {
+// superviseOnce takes one manager through all that is measured of it.
+func superviseOnce(ctx context.Context, l *lab, r *report, m manager, n int) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
+	defer cancel()
 	stamps, err := newStamps(l)
 	if err != nil {
 		return err
 	}
-	row := func(what string) string { return fmt.Sprintf("%s, %d children", what, n) }
+	defer func() { err = errors.Join(err, stamps.sweep()) }()
 	begin := monotonic()
-	cmd, err := m.start(l, n, []string{filepath.Join(l.dir, "child"), stamps.path})
+	p, err := m.start(ctx, l, n, []string{stamps.child, stamps.path})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, endManager(cmd)) }()
-	all, err := stamps.wait(n)
-	if err != nil {
+	defer func() {
+		if err != nil {
+			_ = p.end() // nothing is to be left of a run that failed half way
+		}
+	}()
+	t := trial{report: r, manager: m, process: p, stamps: stamps, n: n}
+	if t.all, err = stamps.wait(ctx, n); err != nil {
 		return err
 	}
-	r.add(row("launch, ms"), m.name, ms(all[n-1].at-begin))
-	if err := settle(cmd.Process.Pid); err != nil {
-		return err
-	}
-	if err := r.idle(row, m.name, cmd.Process.Pid); err != nil {
-		return err
-	}
-	if m.status != nil {
-		if err := r.status(row, m, l); err != nil {
+	t.add("launch, ms", ms(t.all[n-1].at-begin))
+	for _, step := range []func(context.Context, *lab) error{t.settle, t.idle, t.status, t.respawn, t.massKill, t.settle} {
+		if err := step(ctx, l); err != nil {
 			return err
 		}
 	}
-	if err := r.respawn(row, m.name, stamps, all, n); err != nil {
-		return err
-	}
 	begin = monotonic()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.end(); err != nil {
 		return err
 	}
-	if err := cmd.Wait(); err != nil {
-		return err
-	}
-	r.add(row("stop, ms"), m.name, ms(monotonic()-begin))
+	t.add("stop, ms", ms(monotonic()-begin))
 	return nil
 }
 
-// endManager sees to it that nothing is left after a run that failed half way.
-func endManager(cmd *exec.Cmd) error {
-	if cmd.ProcessState != nil {
-		return nil
-	}
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	return cmd.Wait()
+// trial is one manager with its children.
+type trial struct {
+	report  *report
+	manager manager
+	process *process
+	stamps  *stamps
+	n       int
+	all     []stamp // those of the living are among them
 }
 
-func (r *report) idle(row func(string) string, name string, pid int) error {
+func (t *trial) add(what string, value float64) {
+	t.report.add(fmt.Sprintf("%s, %d children", what, t.n), t.manager.name, value)
+}
+
+// settle waits until the manager has stopped working: no context switch between two looks.
+func (t *trial) settle(ctx context.Context, _ *lab) error {
+	last := -1
+	for range 30 {
+		now, err := switches(t.process.pid())
+		if err != nil || now == last {
+			return err
+		}
+		last = now
+		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil // it never rests: that is what idle is to show
+}
+
+func (t *trial) idle(ctx context.Context, _ *lab) error {
+	pid := t.process.pid()
 	before, err := switches(pid)
 	if err != nil {
 		return err
 	}
 	const span = 2 * time.Second
-	time.Sleep(span) // the measurement itself: what happens while nothing happens
+	if err := sleep(ctx, span); err != nil { // the measurement itself: what happens while nothing happens
+		return err
+	}
 	after, err := switches(pid)
 	if err != nil {
 		return err
 	}
-	r.add(row("idle wake-ups, 1/s"), name, float64(after-before)/span.Seconds())
+	t.add("idle wake-ups, 1/s", float64(after-before)/span.Seconds())
 	pss, err := pssMiB(pid)
 	if err != nil {
 		return err
 	}
-	r.add(row("memory (PSS), MiB"), name, pss)
+	t.add("memory (PSS), MiB", pss)
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	r.add(row("threads"), name, float64(len(tasks)))
+	t.add("threads", float64(len(tasks)))
 	return err
 }
 
-func (r *report) status(row func(string) string, m manager, l *lab) error {
-	for range 5 {
-		begin := monotonic()
-		if out, err := m.status(l).CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		r.add(row("status as a whole process, ms"), m.name, ms(monotonic()-begin))
+func (t *trial) status(ctx context.Context, l *lab) error {
+	if !t.manager.asked {
+		return nil
 	}
+	var took []float64
+	for range 5 {
+		cmd := exec.CommandContext(ctx, filepath.Join(l.bin, "dsatctl"), "--run-dir", l.runDir(), "status")
+		begin := monotonic()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("dsatctl status: %w: %s", err, out)
+		}
+		took = append(took, ms(monotonic()-begin))
+	}
+	t.add("status as a whole process, ms", median(took))
 	return nil
 }
 
-func (r *report) respawn(row func(string) string, name string, stamps *stamps, all []stamp, n int) error {
-	count := len(all)
-	for i := range 20 {
+// respawn kills twenty of the children, one after the other.
+func (t *trial) respawn(ctx context.Context, _ *lab) error {
+	const victims = 20
+	count := t.n
+	var took []float64
+	for i := range victims {
+		victim := i * t.n / victims
 		begin := monotonic()
-		if err := syscall.Kill(all[i*n/20].pid, syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(t.all[victim].pid, syscall.SIGKILL); err != nil {
 			return err
 		}
 		count++
-		now, err := stamps.wait(count)
+		now, err := t.stamps.wait(ctx, count)
 		if err != nil {
 			return err
 		}
-		r.add(row("respawn after kill -9, ms"), name, ms(now[count-1].at-begin))
-		all[i*n/20] = now[count-1]
+		took = append(took, ms(now[count-1].at-begin))
+		t.all[victim] = now[count-1]
 	}
-	begin := monotonic()
-	for i := range n {
-		if err := syscall.Kill(all[i].pid, syscall.SIGKILL); err != nil {
-			return err
-		}
-	}
-	now, err := stamps.wait(count + n)
-	if err != nil {
-		return err
-	}
-	r.add(row("all killed at once, to all back, ms"), name, ms(now[count+n-1].at-begin))
+	t.add("respawn after kill -9, ms", median(took))
 	return nil
 }
 
-// stamp is one child's first act.
-type stamp struct {
-	at  int64 // CLOCK_MONOTONIC, ns
-	pid int
-}
-
-// stamps is the file the children append to.
-type stamps struct{ path string }
-
-func newStamps(l *lab) (*stamps, error) {
-	s := &stamps{path: filepath.Join(l.dir, "stamps")}
-	return s, os.WriteFile(s.path, nil, 0o600)
-}
-
-// wait polls until there are n stamps; the stamps carry the times, so the polling costs no precision.
-func (s *stamps) wait(n int) ([]stamp, error) {
-	deadline := time.Now().Add(limit)
-	for {
-		info, err := os.Stat(s.path)
-		if err != nil {
-			return nil, err
-		}
-		if info.Size() >= int64(n)*16 {
-			break
-		}
-		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%d of %d children stamped", info.Size()/16, n)
-		}
-		time.Sleep(200 * time.Microsecond)
-	}
-	raw, err := os.ReadFile(s.path)
+// massKill kills all children at once.
+func (t *trial) massKill(ctx context.Context, _ *lab) error {
+	raw, err := os.ReadFile(t.stamps.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := make([]stamp, len(raw)/16)
-	for i := range all {
-		all[i] = stamp{at: int64(binary.LittleEndian.Uint64(raw[i*16:])), pid: int(binary.LittleEndian.Uint64(raw[i*16+8:]))}
-	}
-	return all, nil
-}
-
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0
-	}
-	return t.Nano()
-}
-
-func ms(ns int64) float64 { return float64(ns) / 1e6 }
-
-// settle waits until the manager has stopped working after a launch: no context switch between two looks.
-func settle(pid int) error {
-	deadline := time.Now().Add(10 * time.Second)
-	last := -1
-	for time.Now().Before(deadline) {
-		now, err := switches(pid)
-		if err != nil {
+	count := len(parseStamps(raw)) + t.n
+	begin := monotonic()
+	for _, s := range t.all[:t.n] {
+		if err := syscall.Kill(s.pid, syscall.SIGKILL); err != nil {
 			return err
 		}
-		if now == last {
-			return nil
-		}
-		last = now
-		time.Sleep(300 * time.Millisecond)
 	}
+	now, err := t.stamps.wait(ctx, count)
+	if err != nil {
+		return err
+	}
+	t.add("all killed at once, to all back, ms", ms(now[count-1].at-begin))
 	return nil
 }
 

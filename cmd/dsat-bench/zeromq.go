@@ -21,13 +21,14 @@ type zeromqSession struct {
 	socket  *zmq4.Socket
 	welcome wire.WelcomeBody
 	frame   wire.Builder
-	over    bool
+	rest    wire.Reader // of the frame of WELCOME: what waited for us comes in the same
+	drain   bool        // nothing new is to be emitted
+	over    bool        // BYE was said
 
 	sent, taken uint64 // last EMIT, last ACCEPTED
-	sentBytes   int
 }
 
-var errOver = errors.New("the session is over")
+var errDrain = errors.New("nothing new is to be emitted")
 
 func dialZeromq(source bool) (*zeromqSession, error) {
 	ctx, err := zmq4.NewContext()
@@ -55,12 +56,29 @@ func dialZeromq(source bool) (*zeromqSession, error) {
 	if err := s.flush(); err != nil {
 		return nil, err
 	}
-	return s, s.receive(0, func(rec *wire.Record) error {
-		if rec.Kind != wire.Welcome {
-			return fmt.Errorf("%v instead of WELCOME: %s", rec.Kind, rec.Body)
-		}
-		return wire.ParseJSON(rec, &s.welcome)
-	})
+	return s, s.greeted()
+}
+
+// greeted takes WELCOME.
+func (s *zeromqSession) greeted() error {
+	var err error
+	if s.rest, err = s.next(0); err != nil {
+		return err
+	}
+	var rec wire.Record
+	if s.rest.Next(&rec); rec.Kind != wire.Welcome {
+		return fmt.Errorf("%v instead of WELCOME: %s", rec.Kind, rec.Body)
+	}
+	return wire.ParseJSON(&rec, &s.welcome)
+}
+
+// next takes a frame off the socket.
+func (s *zeromqSession) next(flags zmq4.Flag) (wire.Reader, error) {
+	frame, err := s.socket.RecvBytes(flags)
+	if err != nil {
+		return wire.Reader{}, err
+	}
+	return wire.Parse(frame)
 }
 
 func (s *zeromqSession) flush() error {
@@ -75,14 +93,14 @@ func (s *zeromqSession) flush() error {
 
 // receive hands the records of one frame to f.
 func (s *zeromqSession) receive(flags zmq4.Flag, f func(*wire.Record) error) error {
-	frame, err := s.socket.RecvBytes(flags)
+	reader, err := s.next(flags)
 	if err != nil {
 		return err
 	}
-	reader, err := wire.Parse(frame)
-	if err != nil {
-		return err
-	}
+	return s.each(reader, f)
+}
+
+func (s *zeromqSession) each(reader wire.Reader, f func(*wire.Record) error) error {
 	var rec wire.Record
 	for reader.Next(&rec) {
 		if err := f(&rec); err != nil {
@@ -112,10 +130,15 @@ func zeromqSource(f func(ctx context.Context, e emitter) error) error {
 		return err
 	}
 	err = f(context.Background(), s)
-	if errors.Is(err, errOver) {
-		err = nil
+	if err == nil {
+		err = errors.Join(s.accepted(), s.bye())
 	}
 	return errors.Join(err, s.close())
+}
+
+func (s *zeromqSession) bye() error {
+	s.over = true
+	return errors.Join(s.add(wire.Header{Kind: wire.Bye}, nil), s.flush())
 }
 
 func (s *zeromqSession) heard(rec *wire.Record) error {
@@ -125,11 +148,7 @@ func (s *zeromqSession) heard(rec *wire.Record) error {
 	case wire.Credit:
 		s.welcome.EmitMessages, s.welcome.EmitBytes = int(rec.N), int(rec.M)
 	case wire.Drain:
-		if err := s.add(wire.Header{Kind: wire.Bye}, nil); err != nil {
-			return err
-		}
-		s.over = true
-		return s.flush()
+		s.drain = true
 	case wire.Error:
 		return fmt.Errorf("error %d: %s", rec.N, rec.Body)
 	}
@@ -138,33 +157,36 @@ func (s *zeromqSession) heard(rec *wire.Record) error {
 
 // look reads what is there; with wait it reads at least one frame.
 func (s *zeromqSession) look(wait bool) error {
-	if s.over {
-		return errOver
-	}
 	flags := zmq4.Flag(zmq4.DONTWAIT)
 	if wait {
 		flags = 0
 	}
 	for {
 		err := s.receive(flags, s.heard)
-		if errors.Is(err, syscall.EAGAIN) || zmq4.AsErrno(err) == zmq4.Errno(syscall.EAGAIN) {
+		if zmq4.AsErrno(err) == zmq4.Errno(syscall.EAGAIN) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if s.over {
-			return errOver
-		}
 		flags = zmq4.DONTWAIT
 	}
 }
 
+// full reports whether the window has no room for a payload of n bytes. All payloads of a source have one size.
+func (s *zeromqSession) full(n int) bool {
+	waiting := int(s.sent - s.taken)
+	return waiting > 0 && (waiting >= s.welcome.EmitMessages || (waiting+1)*n > s.welcome.EmitBytes)
+}
+
 func (s *zeromqSession) emit(payload []byte) error {
-	for s.sent-s.taken >= uint64(s.welcome.EmitMessages) || int(s.sent-s.taken+1)*len(payload) > s.welcome.EmitBytes && s.sent > s.taken {
+	for !s.drain && s.full(len(payload)) {
 		if err := errors.Join(s.flush(), s.look(true)); err != nil {
 			return err
 		}
+	}
+	if s.drain {
+		return errDrain
 	}
 	s.sent++
 	return s.add(wire.Header{Kind: wire.Emit, Port: wire.AllLinks, N: s.sent}, payload)
@@ -182,12 +204,11 @@ func (s *zeromqSession) accepted() error {
 	return nil
 }
 
-func (s *zeromqSession) pause(d time.Duration) error {
-	if err := errors.Join(s.flush(), s.look(false)); err != nil {
-		return err
+func (s *zeromqSession) settle() error {
+	if s.drain {
+		return errDrain
 	}
-	time.Sleep(d)
-	return nil
+	return errors.Join(s.flush(), s.look(false))
 }
 
 // zeromqWorker handles in order and acknowledges a frame's messages in ranges.
@@ -196,40 +217,58 @@ func zeromqWorker(h handler) error {
 	if err != nil {
 		return err
 	}
-	var first, last uint64
-	done := func() error {
-		if first == 0 {
-			return nil
+	w := ranges{zeromqSession: s, handle: h}
+	err = s.each(s.rest, w.record)
+	for err == nil && !s.over {
+		if err = errors.Join(w.done(), s.flush()); err == nil {
+			err = s.receive(0, w.record)
 		}
-		header := wire.Header{Kind: wire.Done, N: first}
-		if last > first {
-			header.M = last
-		}
-		first = 0
-		return s.add(header, nil)
 	}
-	for !s.over {
-		err := s.receive(0, func(rec *wire.Record) error {
-			if rec.Kind != wire.Data {
-				return errors.Join(done(), s.heard(rec))
-			}
-			if err := h(rec.Body, int(rec.Flags)); err != nil {
-				return err
-			}
-			if first != 0 && rec.N != last+1 {
-				if err := done(); err != nil {
-					return err
-				}
-			}
-			if first == 0 {
-				first = rec.N
-			}
-			last = rec.N
-			return nil
-		})
-		if err = errors.Join(err, done(), s.flush()); err != nil {
+	return errors.Join(err, s.close())
+}
+
+// ranges is a worker's acknowledgements: neighbours are answered together.
+type ranges struct {
+	*zeromqSession
+	handle      handler
+	first, last uint64 // handled and not acknowledged; 0: none
+}
+
+func (w *ranges) record(rec *wire.Record) error {
+	switch rec.Kind {
+	case wire.Data:
+		return w.data(rec)
+	case wire.Drain:
+		return errors.Join(w.done(), w.bye()) // all that came before it is handled
+	default:
+		return w.heard(rec)
+	}
+}
+
+func (w *ranges) data(rec *wire.Record) error {
+	if err := w.handle(rec.Body, int(rec.Flags)); err != nil {
+		return err
+	}
+	if w.first != 0 && rec.N != w.last+1 {
+		if err := w.done(); err != nil {
 			return err
 		}
 	}
-	return s.close()
+	if w.first == 0 {
+		w.first = rec.N
+	}
+	w.last = rec.N
+	return nil
+}
+
+func (w *ranges) done() error {
+	if w.first == 0 {
+		return nil
+	}
+	h := wire.Header{Kind: wire.Done, N: w.first}
+	if w.last > w.first {
+		h.M = w.last
+	}
+	w.first = 0
+	return w.add(h, nil)
 }
