@@ -153,8 +153,8 @@ func duration(r *http.Request, name string) (time.Duration, error) {
 	return d, nil
 }
 
-// flag reads a query parameter as yes or no; bare "?verbose" is yes.
-func flag(r *http.Request, name string) bool {
+// isSet reads a query parameter as yes or no; bare "?verbose" is yes.
+func isSet(r *http.Request, name string) bool {
 	values, ok := r.URL.Query()[name]
 	return ok && values[0] != "0" && values[0] != "false"
 }

@@ -25,25 +25,32 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			return invalid("%v", err)
 		}
 	}
-	follow := r.URL.Query().Get("follow") != "0"
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	stream := http.NewResponseController(w)
-	for {
-		events, more := s.hub.Since(seq)
-		for _, e := range events {
-			if err := s.writeEvent(w, e); err != nil {
-				return nil
-			}
-			seq = e.Seq
-		}
-		if !follow {
-			return nil
-		}
-		if stream.Flush() != nil || !s.waitStream(w, r, more) {
-			return nil
-		}
+	more := s.writeEvents(w, &seq)
+	if r.URL.Query().Get("follow") == "0" {
+		return nil
 	}
+	for more != nil && s.waitStream(w, r, more) {
+		more = s.writeEvents(w, &seq)
+	}
+	return nil
+}
+
+// writeEvents writes the kept events after seq, which it moves on. The channel is closed when there are more; nil means that
+// the caller is gone.
+func (s *Server) writeEvents(w http.ResponseWriter, seq *uint64) <-chan struct{} {
+	events, more := s.hub.Since(*seq)
+	for _, e := range events {
+		if s.writeEvent(w, e) != nil {
+			return nil
+		}
+		*seq = e.Seq
+	}
+	if http.NewResponseController(w).Flush() != nil {
+		return nil
+	}
+	return more
 }
 
 func (s *Server) writeEvent(w http.ResponseWriter, e control.Event) error {

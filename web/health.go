@@ -30,7 +30,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if !ready.Ready {
 		status, word = http.StatusServiceUnavailable, "not ready"
 	}
-	if flag(r, "verbose") {
+	if isSet(r, "verbose") {
 		return answerWith(w, status, ready)
 	}
 	return text(w, status, word)

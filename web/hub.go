@@ -17,6 +17,7 @@ const hubKeep = 4096
 // falls behind by more than the hub keeps is told so by a gap in the numbers.
 type Hub struct {
 	epoch uint32
+	keep  int
 
 	mu   sync.Mutex
 	next uint64 // sequence number of the next event, from 1
@@ -26,7 +27,7 @@ type Hub struct {
 
 // NewHub returns an empty hub. Event ids carry the epoch, so that an id of an earlier daemon is known as such.
 func NewHub(epoch uint32) *Hub {
-	return &Hub{epoch: epoch, next: 1, wake: make(chan struct{})}
+	return &Hub{epoch: epoch, keep: hubKeep, next: 1, wake: make(chan struct{})}
 }
 
 // Publish numbers the event, stamps it when it has no time, and keeps it. It never blocks.
@@ -38,10 +39,10 @@ func (h *Hub) Publish(e control.Event) {
 	defer h.mu.Unlock()
 	e.Seq = h.next
 	h.next++
-	if len(h.ring) < hubKeep {
+	if len(h.ring) < h.keep {
 		h.ring = append(h.ring, e)
 	} else {
-		h.ring[(e.Seq-1)%hubKeep] = e
+		h.ring[(e.Seq-1)%uint64(h.keep)] = e
 	}
 	close(h.wake)
 	h.wake = make(chan struct{})
@@ -58,7 +59,7 @@ func (h *Hub) Since(seq uint64) ([]control.Event, <-chan struct{}) {
 	first := max(seq+1, h.next-uint64(len(h.ring)))
 	events := make([]control.Event, 0, h.next-first)
 	for n := first; n < h.next; n++ {
-		events = append(events, h.ring[(n-1)%hubKeep])
+		events = append(events, h.ring[(n-1)%uint64(h.keep)])
 	}
 	return events, h.wake
 }

@@ -25,14 +25,14 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
-	if flag(r, "follow") {
+	if isSet(r, "follow") {
 		s.followLogs(w, r, refs, n)
 		return nil
 	}
 	out := json.NewEncoder(w)
 	for _, line := range s.cfg.Supervisor.Logs(refs, n) {
 		if out.Encode(lineOf(line)) != nil {
-			return nil // the caller is gone
+			break // the caller is gone
 		}
 	}
 	return nil

@@ -97,11 +97,14 @@ func payloadOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, invalid("cannot read the payload: %v", err)
 	}
-	return payload, http.NewResponseController(w).SetReadDeadline(time.Time{})
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a connection that cannot do this any more is gone
+	return payload, nil
 }
 
 func (s *Server) task(w http.ResponseWriter, r *http.Request) error {
-	t, err := s.cfg.Bus.Task(r.Context(), r.PathValue("id"))
+	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
+	defer cancel()
+	t, err := s.cfg.Bus.Task(ctx, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -144,7 +147,9 @@ func (s *Server) aside(r *http.Request) ([]bus.Quarantined, error) {
 	if step != "" && s.cfg.Topology.Satellite(step) == nil {
 		return nil, fail(control.KindNotFound, "cannot find step %q: no such satellite", step)
 	}
-	return s.cfg.Bus.Quarantine(r.Context(), step)
+	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
+	defer cancel()
+	return s.cfg.Bus.Quarantine(ctx, step)
 }
 
 func (s *Server) quarantineShow(w http.ResponseWriter, r *http.Request) error {
@@ -152,7 +157,9 @@ func (s *Server) quarantineShow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := s.cfg.Bus.QuarantineGet(r.Context(), id)
+	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
+	defer cancel()
+	q, err := s.cfg.Bus.QuarantineGet(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -168,7 +175,12 @@ func quarantineID(r *http.Request) (uint64, error) {
 }
 
 // quarantineChange answers retry and drop, of one id or of "all" (of one step with ?step=).
-func (s *Server) quarantineChange(act func(*bus.Bus, context.Context, uint64) error) func(http.ResponseWriter, *http.Request) error {
+func (s *Server) quarantineChange(change func(*bus.Bus, context.Context, uint64) error) func(http.ResponseWriter, *http.Request) error {
+	act := func(r *http.Request, id uint64) error {
+		ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
+		defer cancel()
+		return change(s.cfg.Bus, ctx, id)
+	}
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.PathValue("id") == "all" {
 			return s.quarantineChangeAll(w, r, act)
@@ -177,21 +189,21 @@ func (s *Server) quarantineChange(act func(*bus.Bus, context.Context, uint64) er
 		if err != nil {
 			return err
 		}
-		if err := act(s.cfg.Bus, r.Context(), id); err != nil {
+		if err := act(r, id); err != nil {
 			return err
 		}
 		return answer(w, struct{}{})
 	}
 }
 
-func (s *Server) quarantineChangeAll(w http.ResponseWriter, r *http.Request, act func(*bus.Bus, context.Context, uint64) error) error {
+func (s *Server) quarantineChangeAll(w http.ResponseWriter, r *http.Request, act func(*http.Request, uint64) error) error {
 	list, err := s.aside(r)
 	if err != nil {
 		return err
 	}
 	for _, q := range list {
 		// One that is gone meanwhile was taken by somebody else, or gave room to a newer one.
-		if err := act(s.cfg.Bus, r.Context(), q.ID); err != nil && !bus.IsNotFound(err) {
+		if err := act(r, q.ID); err != nil && !bus.IsNotFound(err) {
 			return err
 		}
 	}

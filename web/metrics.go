@@ -83,7 +83,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		bytes:         desc("queue_bytes", "Bytes of payload waiting for the step.", step...),
 		inFlight:      desc("queue_in_flight_messages", "Messages dispatched to the step's instances and not yet answered.", step...),
 		held:          desc("queue_held_messages", "Messages waiting for the time of their next attempt.", step...),
-		oldest:        desc("queue_oldest_age_seconds", "Age of the oldest message waiting for the step.", step...),
+		oldest:        desc("queue_oldest_age_seconds", "Age of the oldest message waiting for the step or in hand there.", step...),
 		blocked:       desc("queue_blocked", "1 while the queue is full and those who fill it wait.", step...),
 		workers:       desc("queue_sessions", "Sessions of the step that may be given work.", step...),
 		admitted:      desc("hops_admitted_total", "Hops admitted to the step's queue: the left side of the ledger.", step...),

@@ -44,6 +44,8 @@ type Server struct {
 	serving sync.WaitGroup
 	closing chan struct{} // closed first, so that followers of streams leave and Shutdown ends
 
+	closeOnce sync.Once
+
 	mu    sync.Mutex
 	state string // starting, running, stopping
 }
@@ -98,7 +100,7 @@ func (s *Server) serve(l net.Listener, door func(context.Context, net.Conn) cont
 
 // Close ends the streams, lets answers under way finish for a moment, and closes the doors.
 func (s *Server) Close() {
-	close(s.closing)
+	s.stopStreams()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for _, server := range s.servers {
@@ -114,6 +116,9 @@ func (s *Server) Close() {
 	}
 	s.serving.Wait()
 }
+
+// stopStreams lets followers of events and logs leave.
+func (s *Server) stopStreams() { s.closeOnce.Do(func() { close(s.closing) }) }
 
 // HTTP is the address the TCP listener is bound to, "" without one.
 func (s *Server) HTTP() string {
