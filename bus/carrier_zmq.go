@@ -232,11 +232,12 @@ func (z *zmqCarrier) receiveOne() (ok, open bool) {
 	return true, z.handIn(string(id), frame)
 }
 
-// handIn gives a frame to the loop. Who is unknown has to begin with HELLO.
+// handIn gives a frame to the loop. Who is unknown has to begin with HELLO, and is asked for it; one that speaks another language
+// is left to the loop, which refuses it.
 func (z *zmqCarrier) handIn(id string, frame []byte) bool {
 	p := z.peers[id]
 	if p == nil {
-		if !greets(frame) {
+		if forgotHello(frame) {
 			z.askHello(id)
 			return true
 		}
@@ -247,10 +248,12 @@ func (z *zmqCarrier) handIn(id string, frame []byte) bool {
 	return z.bus.deliver(inbound{peer: p, frame: frame})
 }
 
-func greets(frame []byte) bool {
+// forgotHello reports whether a frame is well-formed and begins with anything but HELLO, as those of a peer do that does not know
+// that the daemon is another one.
+func forgotHello(frame []byte) bool {
 	var rec wire.Record
 	r, err := wire.Parse(frame)
-	return err == nil && r.Next(&rec) && rec.Kind == wire.Hello
+	return err == nil && r.Next(&rec) && rec.Kind != wire.Hello
 }
 
 func (z *zmqCarrier) askHello(id string) {

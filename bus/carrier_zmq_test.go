@@ -32,14 +32,18 @@ func TestZeroMQCarriesASession(t *testing.T) {
 	}
 }
 
-func TestZeroMQStrangersAreToldToSayHello(t *testing.T) {
+// A peer of an earlier daemon speaks well and is asked for HELLO; who speaks another language is refused, and named.
+func TestZeroMQStrangers(t *testing.T) {
 	s := serve(t, sat("w"))
 	d := dial(t, s.url)
 	defer d.close()
 	var b wire.Builder
 	b.Add(&wire.Header{Kind: wire.Done, Epoch: 7, N: 1}, nil)
-	for _, frame := range [][]byte{b.Frame(), []byte("garbage"), {}} {
-		if err := d.send(frame); err != nil {
+	for _, c := range []struct {
+		frame []byte
+		code  uint64
+	}{{b.Frame(), wire.ErrHelloAgain}, {[]byte("garbage"), wire.ErrProtocol}, {nil, wire.ErrProtocol}} {
+		if err := d.send(c.frame); err != nil {
 			t.Fatal(err)
 		}
 		f, err := d.recv()
@@ -48,8 +52,8 @@ func TestZeroMQStrangersAreToldToSayHello(t *testing.T) {
 		}
 		var rec wire.Record
 		r, err := wire.Parse(f)
-		if err != nil || !r.Next(&rec) || rec.Kind != wire.Error || rec.N != wire.ErrHelloAgain {
-			t.Errorf("%q: %v, %+v", frame, err, rec)
+		if err != nil || !r.Next(&rec) || rec.Kind != wire.Error || rec.N != c.code {
+			t.Errorf("%q: %v, %+v", c.frame, err, rec)
 		}
 	}
 }

@@ -29,6 +29,8 @@ type orchester struct {
 	idle    []chan struct{}
 	shut    bool
 	strays  uint64 // frames of peers that were refused or never welcomed
+
+	strangers strangers
 }
 
 // instance is the newest life of one slot that was admitted.
@@ -138,10 +140,15 @@ func (o *orchester) endTurn() int64 {
 	clear(o.dirty)
 	o.dirty = o.dirty[:0]
 	o.checkIdle()
-	if next := o.t.next(); due == 0 || (next > 0 && next < due) {
-		due = next
+	return sooner(due, sooner(o.t.next(), o.tellStrangers()))
+}
+
+// sooner is the earlier of two times, of which 0 is never.
+func sooner(a, b int64) int64 {
+	if a == 0 || (b > 0 && b < a) {
+		return b
 	}
-	return due
+	return a
 }
 
 // distribute dispatches until nothing more can move: a queue that gets room lets in those who waited for it.

@@ -83,7 +83,7 @@ func (o *orchester) refuse(p *peer, code uint64, why string) {
 	case p.bound:
 		o.tellFault(p.ref, p.inc, "broke the protocol: "+why)
 	default:
-		o.tellEvent("", topology.Ref{}, 0, "refused a connection: "+why)
+		o.tellStranger(why)
 		p.flush()
 		o.dismiss(p)
 	}

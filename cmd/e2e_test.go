@@ -65,6 +65,7 @@ func TestStories(t *testing.T) {
 			"nothing":    nothing,
 			"json":       jsonField,
 			"storm":      storm,
+			"count":      count,
 		},
 	})
 }
@@ -306,6 +307,23 @@ func nothing(ts *testscript.TestScript, neg bool, args []string) {
 	if pids := children(ts.Getenv("DSAT_RUN_DIR")); len(pids) > 0 {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pids[0]))
 		ts.Fatalf("still alive: %v, the first is %q", pids, bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
+	}
+}
+
+// count asserts how many processes there are of a satellite of the story, whoever started them: count NUMBER SATELLITE
+func count(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: count NUMBER SATELLITE")
+	}
+	n := 0
+	for _, pid := range children(ts.Getenv("DSAT_RUN_DIR")) {
+		env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if bytes.Contains(env, []byte("\x00DSAT_NAME="+args[1]+"\x00")) {
+			n++
+		}
+	}
+	if strconv.Itoa(n) != args[0] {
+		ts.Fatalf("%s has %d processes, want %s", args[1], n, args[0])
 	}
 }
 
