@@ -1,7 +1,9 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,23 +25,28 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 			return invalid("cannot show %q lines: want a number from 0", text)
 		}
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
 	if isSet(r, "follow") {
 		s.followLogs(w, r, refs, n)
 		return nil
 	}
-	out := json.NewEncoder(w)
+	var body bytes.Buffer
+	out := json.NewEncoder(&body)
 	for _, line := range s.cfg.Supervisor.Logs(refs, n) {
-		if out.Encode(lineOf(line)) != nil {
-			break // the caller is gone
+		if err := out.Encode(lineOf(line)); err != nil {
+			return fmt.Errorf("cannot write the lines: %w", err)
 		}
 	}
+	write(w, http.StatusOK, linesType, body.Bytes())
 	return nil
 }
 
+// linesType is one JSON value a line.
+const linesType = "application/x-ndjson"
+
 // followLogs writes lines until the caller or the daemon goes. An empty line says that the stream is alive.
 func (s *Server) followLogs(w http.ResponseWriter, r *http.Request, refs []topology.Ref, n int) {
+	w.Header().Set("Content-Type", linesType)
+	w.Header().Set("Cache-Control", "no-store")
 	out, stream := json.NewEncoder(w), http.NewResponseController(w)
 	lines := s.cfg.Supervisor.Follow(r.Context(), refs, n)
 	alive := time.NewTicker(streamKeepAlive)
