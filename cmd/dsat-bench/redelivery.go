@@ -22,8 +22,10 @@ const kills = 100
 const (
 	// workers is how many there are; all of them are up before each kill.
 	workers = 3
-	// victims is the worker's table. What is killed for the figure's sake comes back at once, however often.
-	victims = "instances = 3\nwork = { in_hand = 1 }\nrestart = { limit = 0, backoff = { initial = \"1ms\", factor = 1.0, max = \"1ms\", jitter = 0.0 } }\n"
+	// victims is the worker's table.
+	victims = "instances = 3\nwork = { in_hand = 1 }\n" + atOnce
+	// atOnce brings back at once, however often, what is killed for the figure's sake.
+	atOnce = "restart = { limit = 0, backoff = { initial = \"1ms\", factor = 1.0, max = \"1ms\", jitter = 0.0 } }\n"
 )
 
 // redelivery measures the time from kill -9 of a worker to its message done by another one.

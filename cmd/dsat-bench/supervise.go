@@ -64,8 +64,11 @@ func startFloor(ctx context.Context, l *lab, n int, argv []string) (*process, er
 }
 
 func startDsatd(ctx context.Context, l *lab, n int, argv []string) (*process, error) {
-	return l.dsatd(ctx, fmt.Sprintf("dsat = 1\n[satellite.idle]\ncommand = [%q, %q]\ninstances = %d\n"+
-		"restart = { limit = 0, backoff = { initial = \"1ms\", factor = 1.0, max = \"1ms\", jitter = 0.0 } }\n", argv[0], argv[1], n))
+	return l.dsatd(ctx, idleTopology(n, argv))
+}
+
+func idleTopology(n int, argv []string) string {
+	return fmt.Sprintf("dsat = 1\n[satellite.idle]\ncommand = [%q, %q]\ninstances = %d\n%s", argv[0], argv[1], n, atOnce)
 }
 
 // superviseOnce takes one manager through all that is measured of it.
