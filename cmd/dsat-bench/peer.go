@@ -86,11 +86,12 @@ func runPeer(role string) int {
 	return 0
 }
 
-func asSource(f func(ctx context.Context, e emitter) error) error {
+// asSource runs f until its emitter says that nothing new is wanted.
+func asSource(f func(emitter) error) error {
 	if os.Getenv(envCarrier) == "zeromq" {
 		return zeromqSource(f)
 	}
-	return satellites.RunSource(func(ctx context.Context, e *satellites.Emitter) error { return f(ctx, pluginEmitter{ctx, e}) })
+	return satellites.RunSource(func(ctx context.Context, e *satellites.Emitter) error { return f(pluginEmitter{ctx, e}) })
 }
 
 func asWorker(h handler) error {
@@ -113,29 +114,30 @@ func (p pluginEmitter) settle() error             { return p.ctx.Err() }
 
 // loadSource is an open loop: message k is due at start + k/rate whatever happened before, and carries that time, so that
 // waiting counts as latency (no coordinated omission).
-func (env peerEnv) loadSource(ctx context.Context, e emitter) error {
+func (env peerEnv) loadSource(e emitter) error {
 	payload := make([]byte, env.size)
 	if env.rate == 0 {
-		for ctx.Err() == nil && e.emit(payload) == nil { // an error: stopped while it waited for room
+		for {
+			if err := e.emit(payload); err != nil {
+				return err
+			}
 		}
-		return nil
 	}
 	p := newPacer()
 	start := p.now()
-	for k := int64(0); ctx.Err() == nil; k++ {
+	for k := int64(0); ; k++ {
 		due := start + k*int64(time.Second)/int64(env.rate)
 		for p.now() < due {
-			if e.settle() != nil {
-				return nil
+			if err := e.settle(); err != nil {
+				return err
 			}
 			p.until(due)
 		}
 		binary.LittleEndian.PutUint64(payload, uint64(due))
-		if e.emit(payload) != nil {
-			return nil
+		if err := e.emit(payload); err != nil {
+			return err
 		}
 	}
-	return nil
 }
 
 // pacer sleeps as exactly as the kernel can: Go's own timers may be a millisecond late in a process that is idle.
@@ -154,22 +156,22 @@ func (p pacer) until(due int64) {
 }
 
 // pingPong emits one message at a time and keeps the time to its acceptance.
-func (env peerEnv) pingPong(ctx context.Context, e emitter) error {
+func (env peerEnv) pingPong(e emitter) error {
 	payload := make([]byte, env.size)
 	p, times := newPacer(), newTimes()
-	for ctx.Err() == nil {
+	for {
 		begin := p.now()
-		if e.emit(payload) != nil || e.accepted() != nil {
-			break
-		}
+		err := errors.Join(e.emit(payload), e.accepted())
 		end := p.now()
-		times.add(end, end-begin)
-		if e.settle() != nil {
-			break
+		if err == nil {
+			times.add(end, end-begin)
+			err = e.settle()
+		}
+		if err != nil {
+			return errors.Join(err, times.write(env.out))
 		}
 		p.until(end + int64(200*time.Microsecond))
 	}
-	return times.write(env.out)
 }
 
 // sink handles messages by doing nothing, or keeps the time from when each was due to when it was handled.

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -31,6 +31,7 @@ type zeromqSession struct {
 var errDrain = errors.New("nothing new is to be emitted")
 
 func dialZeromq(source bool) (*zeromqSession, error) {
+	signal.Ignore(syscall.SIGTERM) // it comes right after our BYE, and there is still something to write: DRAIN is our word
 	ctx, err := zmq4.NewContext()
 	if err != nil {
 		return nil, err
@@ -124,13 +125,13 @@ func (s *zeromqSession) add(h wire.Header, body []byte) error {
 func (s *zeromqSession) close() error { return errors.Join(s.socket.Close(), s.context.Term()) }
 
 // zeromqSource emits from one goroutine; it looks at what came in whenever the window is used up, or it has time.
-func zeromqSource(f func(ctx context.Context, e emitter) error) error {
+func zeromqSource(f func(emitter) error) error {
 	s, err := dialZeromq(true)
 	if err != nil {
 		return err
 	}
-	err = f(context.Background(), s)
-	if err == nil {
+	err = f(s)
+	if errors.Is(err, errDrain) {
 		err = errors.Join(s.accepted(), s.bye())
 	}
 	return errors.Join(err, s.close())
@@ -157,7 +158,7 @@ func (s *zeromqSession) heard(rec *wire.Record) error {
 
 // look reads what is there; with wait it reads at least one frame.
 func (s *zeromqSession) look(wait bool) error {
-	flags := zmq4.Flag(zmq4.DONTWAIT)
+	flags := zmq4.DONTWAIT
 	if wait {
 		flags = 0
 	}
