@@ -97,26 +97,28 @@ func TestLogs(t *testing.T) {
 		}
 		return texts
 	}
+	res := h.open("tcp", "GET /v1/logs/talker?n=3&follow=1", "")
+	defer res.Body.Close()
+	stream := bufio.NewScanner(res.Body)
+	follow := func() {
+		t.Helper()
+		for _, want := range []string{"one", "two", "three"} {
+			if !stream.Scan() || !strings.Contains(stream.Text(), `"`+want+`"`) {
+				t.Fatal(stream.Text(), stream.Err())
+			}
+		}
+	}
+	follow()
 	for path, want := range map[string]string{"/v1/logs/talker": "one two three", "/v1/logs/talker?n=1": "three", "/v1/logs/talker:0?n=0": "",
 		"/v1/logs/talk*?n=2&follow=0": "two three"} {
 		if got := strings.Join(lines(path), " "); got != want {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
-	res := h.open("tcp", "GET /v1/logs/talker?n=1&follow=1", "")
-	defer res.Body.Close()
-	stream := bufio.NewScanner(res.Body)
-	if !stream.Scan() || !strings.Contains(stream.Text(), `"three"`) {
-		t.Fatal(stream.Text(), stream.Err())
-	}
 	if _, err := h.cfg.Supervisor.Restart(t.Context(), h.refs("talker")); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"one", "two", "three"} {
-		if !stream.Scan() || !strings.Contains(stream.Text(), `"`+want+`"`) {
-			t.Fatal(stream.Text(), stream.Err())
-		}
-	}
+	follow()
 	h.stopStreams()
 	if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
 		t.Errorf("%q, %v", rest, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"log/slog"
@@ -119,6 +120,9 @@ func lived(t *testing.T, text string) *house {
 		}
 	})
 	h.Serve()
+	if err := errors.Join(h.cfg.Bus.Alive(t.Context()), h.cfg.Supervisor.Alive(t.Context())); err != nil {
+		t.Fatal(err)
+	}
 	if err := h.cfg.Supervisor.Boot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
