@@ -68,8 +68,14 @@ func (s *Supervisor) attempts(ctx context.Context, l *life, r topology.Ready, la
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	suspect := true // the first look comes before a server can be up, unless it is quick
 	for {
 		err := attempt(ctx, r, l.of.ref.WID, max(every, time.Second))
+		if err == nil && suspect {
+			err = stranger(foreign(r, l.of.ref.WID, l.pid))
+		} else {
+			suspect = false
+		}
 		if err == nil {
 			l.of.post(event{kind: evReady, life: l})
 			return
@@ -86,6 +92,13 @@ func (s *Supervisor) attempts(ctx context.Context, l *life, r topology.Ready, la
 			return
 		}
 	}
+}
+
+func stranger(who string) error {
+	if who == "" {
+		return nil
+	}
+	return errors.New(who)
 }
 
 func attempt(ctx context.Context, r topology.Ready, wid int, within time.Duration) error {

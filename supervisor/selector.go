@@ -16,11 +16,7 @@ type NotFound struct {
 }
 
 func (e *NotFound) Error() string {
-	text := fmt.Sprintf("cannot find %q: no satellite or instance has this name", e.Name)
-	if len(e.Suggest) > 0 {
-		text += fmt.Sprintf("; did you mean %s?", strings.Join(e.Suggest, " or "))
-	}
-	return text
+	return fmt.Sprintf("cannot find %q: no satellite or instance has this name", e.Name)
 }
 
 // Select finds instances. The pattern is NAME, NAME:WID or a glob of either (*, ?, [a-z]); several are joined by commas. The answer

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dsat/dsat/topology"
@@ -277,13 +278,13 @@ func (i *instance) judge(e event) {
 func (i *instance) conclude(e Exit) {
 	v, wait, h := next(i.spec.Restart, i.hist, e, i.world.now(), i.world.roll())
 	i.hist = h
-	because := e.because()
+	because := e.because() + i.lastWords(e)
 	switch v {
 	case done:
 		if i.success = e.success(i.spec.Restart.SuccessCodes); i.success {
 			i.want = Down
 		}
-		i.enter(Exited, fmt.Sprintf("ended with %s, and its restart policy is %q", because, i.spec.Restart.Policy))
+		i.enter(Exited, fmt.Sprintf("%s; its restart policy is %q", because, i.spec.Restart.Policy))
 	case giveUp:
 		i.enter(Fatal, fmt.Sprintf("gave up after %d starts within %s, the last one: %s", i.spec.Restart.Limit, i.spec.Restart.Window, because))
 	case again:
@@ -297,6 +298,25 @@ func (i *instance) conclude(e Exit) {
 		i.arm(wait)
 	}
 }
+
+// lastWords is what it printed last, when an exit code alone would leave everybody asking why.
+func (i *instance) lastWords(e Exit) string {
+	if i.book == nil || e.Err != nil || e.Cause != "" || e.Code == 0 {
+		return ""
+	}
+	words := i.book.last(1, i.life.first)
+	if len(words) == 0 || strings.TrimSpace(words[0]) == "" {
+		return ""
+	}
+	text := strings.TrimSpace(words[0])
+	if len(text) > mostWords {
+		text = strings.ToValidUTF8(text[:mostWords], "") + " ..."
+	}
+	return fmt.Sprintf(" (its last line: %s)", text)
+}
+
+// mostWords is how many bytes of a last line fit a sentence.
+const mostWords = 160
 
 // answer tells those who wait for what has come true.
 func (i *instance) answer() {
