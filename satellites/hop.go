@@ -11,7 +11,7 @@ import (
 type hop struct {
 	context.Context // values only
 
-	mu   sync.Mutex
+	mu   *sync.Mutex // that of its slot: one lock a message begins, one ends it
 	done chan struct{}
 	err  error
 }
@@ -39,24 +39,14 @@ func (h *hop) Err() error {
 	return h.err
 }
 
-// end ends the context and reports whether it may serve again.
-func (h *hop) end() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// end ends the context. Whoever calls holds mu.
+func (h *hop) end() {
 	if h.err == nil {
 		h.err = context.Canceled
 		if h.done != nil {
 			close(h.done)
 		}
 	}
-	return h.done == nil
-}
-
-// again makes an ended context that nobody holds serve another message.
-func (h *hop) again() {
-	h.mu.Lock()
-	h.err = nil
-	h.mu.Unlock()
 }
 
 // slot is what one handler goroutine is at, so that CANCEL finds it.
@@ -65,30 +55,30 @@ type slot struct {
 	session *session
 	n       uint64
 	running bool
-	hop     *hop
+	hop     *hop // nil: the last one may be held by somebody who waits on it
 }
 
 // begin makes n the hop in hand and returns its context.
 func (s *slot) begin(ctx context.Context, ses *session, n uint64) *hop {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.hop == nil {
-		s.hop = &hop{Context: ctx}
-	} else {
-		s.hop.again()
+		s.hop = &hop{Context: ctx, mu: &s.mu}
 	}
+	h := s.hop
+	h.err = nil
 	s.session, s.n, s.running = ses, n, true
-	return s.hop
+	s.mu.Unlock()
+	return h
 }
 
 // over ends the context of the hop in hand.
 func (s *slot) over() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.running = false
-	if !s.hop.end() {
+	if s.hop.end(); s.hop.done != nil {
 		s.hop = nil
 	}
+	s.mu.Unlock()
 }
 
 // cancel ends the context if the slot is at a hop of that session which is meant.
