@@ -35,8 +35,9 @@ func newOutbox(epoch uint32) *outbox {
 	return &outbox{wake: make(chan struct{}, 1), epoch: epoch}
 }
 
-// keptBuffers is how many frame buffers wait for reuse.
-const keptBuffers = 4
+// keptBuffers is how many frame buffers wait for reuse: as many frames of 64 KiB as a window holds. With fewer, a busy
+// satellite grows new ones all the time, and its collector never rests.
+const keptBuffers = 16
 
 // notify wakes the writer. Whoever calls holds mu.
 func (o *outbox) notify() {
