@@ -16,14 +16,16 @@ type Exit struct {
 	Core   bool           // a core was dumped
 	Err    error          // it never ran, and this is why
 	Cause  string         // why it was ended and counts as a failure, whatever its code: "not ready within 30s: ..."
+	Asked  bool           // somebody wanted its end
 	Uptime time.Duration  // from the spawn
+	Usage  Usage
 }
 
-func exitOf(ws syscall.WaitStatus) Exit {
+func exitOf(ws syscall.WaitStatus, used Usage) Exit {
 	if ws.Signaled() {
-		return Exit{Signal: ws.Signal(), Core: ws.CoreDump()}
+		return Exit{Signal: ws.Signal(), Core: ws.CoreDump(), Usage: used}
 	}
-	return Exit{Code: ws.ExitStatus()}
+	return Exit{Code: ws.ExitStatus(), Usage: used}
 }
 
 // String is "exit code 3", "killed by signal 9 (SIGKILL)" or the reason it never ran.

@@ -36,6 +36,7 @@ type instance struct {
 	success  bool
 	timer    *time.Timer
 	timerSeq uint64
+	due      time.Time // of the timer; zero: none
 	waiters  []waiter
 
 	status atomic.Pointer[InstanceStatus]
@@ -209,6 +210,7 @@ func (i *instance) exited(l *life, e Exit) {
 	if !l.started.IsZero() {
 		e.Uptime = i.world.now().Sub(l.started)
 	}
+	e.Asked = i.state == Stopping && !l.judged
 	if e.Cause = l.cause; e.Err == nil || !l.cancelled.Load() {
 		i.lastExit = e.because()
 	}
@@ -242,7 +244,7 @@ func (i *instance) enter(s State, why string) {
 func (i *instance) publish() {
 	s := &InstanceStatus{
 		Ref: i.ref, Want: i.want, State: i.state, Restarts: i.restarts, Since: i.since, Why: i.why,
-		LastExit: i.lastExit, Success: i.success,
+		LastExit: i.lastExit, Success: i.success, Due: i.due,
 	}
 	if l := i.life; l != nil {
 		s.Inc = l.inc
@@ -289,11 +291,13 @@ func (i *instance) phase() phase {
 func (i *instance) arm(d time.Duration) {
 	i.disarm()
 	seq := i.timerSeq
+	i.due = i.world.now().Add(d)
 	i.timer = time.AfterFunc(d, func() { i.tell(event{kind: evTimer, seq: seq}) })
 }
 
 func (i *instance) disarm() {
 	i.timerSeq++
+	i.due = time.Time{}
 	if i.timer != nil {
 		i.timer.Stop()
 		i.timer = nil

@@ -18,16 +18,16 @@ import (
 type reaper struct {
 	mu       sync.Mutex
 	table    map[int]*life
-	spawning int                        // forks under way whose pid is not in the table yet
-	early    map[int]syscall.WaitStatus // exits of pids nobody knew while forks were under way
-	reaped   uint64                     // children reaped so far; strangers too
-	stranger func()                     // an unknown child was reaped; must not block
-	sync     chan chan struct{}         // answered by the loop
+	spawning int                // forks under way whose pid is not in the table yet
+	early    map[int]Exit       // of pids nobody knew while forks were under way
+	reaped   uint64             // children reaped so far; strangers too
+	stranger func()             // an unknown child was reaped; must not block
+	sync     chan chan struct{} // answered by the loop
 }
 
 func newReaper(stranger func()) *reaper {
 	return &reaper{
-		table: make(map[int]*life), early: make(map[int]syscall.WaitStatus), stranger: stranger,
+		table: make(map[int]*life), early: make(map[int]Exit), stranger: stranger,
 		sync: make(chan chan struct{}),
 	}
 }
@@ -53,8 +53,9 @@ func (r *reaper) run(ctx context.Context) {
 // reap takes one exit.
 func (r *reaper) reap() bool {
 	var ws syscall.WaitStatus
+	var used syscall.Rusage
 	r.mu.Lock()
-	pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
+	pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, &used)
 	if err == syscall.EINTR {
 		r.mu.Unlock()
 		return true
@@ -64,14 +65,15 @@ func (r *reaper) reap() bool {
 		return false
 	}
 	r.reaped++
+	exit := exitOf(ws, usageOf(used))
 	l := r.table[pid]
 	delete(r.table, pid)
 	if l == nil && r.spawning > 0 {
-		r.early[pid] = ws
+		r.early[pid] = exit
 	}
 	r.mu.Unlock()
 	if l != nil {
-		l.of.post(event{kind: evExit, life: l, exit: exitOf(ws)})
+		l.of.post(event{kind: evExit, life: l, exit: exit})
 	} else {
 		r.stranger()
 	}
@@ -98,8 +100,8 @@ func (r *reaper) admit(l *life) {
 	defer r.mu.Unlock()
 	l.of.post(event{kind: evSpawned, life: l})
 	// An early exit under this pid is ours only if the process is gone: else the number belonged to somebody else before.
-	if ws, ok := r.early[l.pid]; ok && unix.Kill(l.pid, 0) == unix.ESRCH {
-		l.of.post(event{kind: evExit, life: l, exit: exitOf(ws)})
+	if exit, ok := r.early[l.pid]; ok && unix.Kill(l.pid, 0) == unix.ESRCH {
+		l.of.post(event{kind: evExit, life: l, exit: exit})
 	} else {
 		r.table[l.pid] = l
 	}

@@ -67,6 +67,7 @@ type InstanceStatus struct {
 	Inc      topology.Incarnation
 	Restarts int       // spawns nobody asked for
 	Since    time.Time // of the state
+	Due      time.Time // when it goes on by itself: the next start of Backoff, the next measure of Stopping; zero: unknown
 	Started  time.Time // of the process; zero without one
 	Why      string    // a sentence that tells why it is in this state
 	LastExit string    // "exit code 3", "killed by signal 9 (SIGKILL)", "cannot execute /x: no such file or directory"

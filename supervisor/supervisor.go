@@ -66,6 +66,7 @@ type Supervisor struct {
 	output  *output
 	sweeper *sweeper
 	writer  *logWriter
+	graves  *graveyard
 	record  *record
 	left    []recordEntry // what an earlier daemon left
 	lines   atomic.Uint64 // sequence of log lines
@@ -102,8 +103,10 @@ func New(c Config) (*Supervisor, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	graves := ""
 	if c.StateDir != "" {
 		s.logDir = filepath.Join(c.StateDir, "log")
+		graves = filepath.Join(c.StateDir, "deaths")
 	}
 	if path, err := lookPath("stdbuf", s.inherited); err == nil {
 		s.stdbuf = path
@@ -114,6 +117,7 @@ func New(c Config) (*Supervisor, error) {
 		return nil, err
 	}
 	s.writer = newLogWriter(s.log)
+	s.graves = newGraveyard(graves, s.log)
 	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
 	s.reaper = newReaper(s.sweeper.nudge)
 	s.sweeper.reaper = s.reaper
@@ -199,6 +203,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	writing, written := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	writer.Go(func() { s.writer.run(writing) })
+	writer.Go(func() { s.graves.run(writing) })
 	loops.Go(func() {
 		s.clean(s.left)
 		s.forks.begin()

@@ -70,6 +70,9 @@ func (s *Supervisor) bury(l *life, e Exit) {
 		s.output.drain(c)
 	}
 	forked, cancelled := e.Err == nil, errors.Is(e.Err, errCancelled)
+	if !cancelled {
+		s.mourn(l, e)
+	}
 	if s.bus != nil && !cancelled {
 		s.bus.Gone(l.of.ref, l.inc, e.because(), l.of.book.last(evidence, l.first))
 	}
