@@ -42,7 +42,7 @@ func busSpeed(ctx context.Context, l *lab) (*report, error) {
 	r.notes = append(r.notes, machine()+". tracked: source -> orchester -> worker -> acknowledged (DONE received), at least once, each in a process of its own; "+
 		rawName+": one message a frame, nothing acknowledged. Rates are what the source is let emit: what is acknowledged in "+measure.String()+".",
 		"Latencies are of 64 B messages. EMIT to ACCEPTED: one at a time. Due to handled: an open loop at that rate, counted from the moment a message was due "+
-			"(so a source or a queue that is late counts), half load being half of the rate measured just before. Hop: DATA sent to DONE received, by the daemon's own histogram, "+
+			"(so a source or a queue that is late counts; the source wakes every "+tick.String()+" at most), half load being half of the rate measured just before. Hop: DATA sent to DONE received, by the daemon's own histogram, "+
 			"read between its bounds.")
 	for range l.runs {
 		half := map[string]int{}

@@ -112,6 +112,10 @@ func (p pluginEmitter) emit(payload []byte) error { return p.e.Emit(payload) }
 func (p pluginEmitter) accepted() error           { return p.e.Flush(p.ctx) }
 func (p pluginEmitter) settle() error             { return p.ctx.Err() }
 
+// tick is how long a fast source sleeps at least: one that woke for every single message of 100,000 a second would keep a
+// core busy with waking, and every process behind it. What is late by that counts as latency.
+const tick = 100 * time.Microsecond
+
 // loadSource is an open loop: message k is due at start + k/rate whatever happened before, and carries that time, so that
 // waiting counts as latency (no coordinated omission).
 func (env peerEnv) loadSource(e emitter) error {
@@ -127,11 +131,11 @@ func (env peerEnv) loadSource(e emitter) error {
 	start := p.now()
 	for k := int64(0); ; k++ {
 		due := start + k*int64(time.Second)/int64(env.rate)
-		for p.now() < due {
+		for now := p.now(); now < due; now = p.now() {
 			if err := e.settle(); err != nil {
 				return err
 			}
-			p.until(due)
+			p.until(max(due, now+int64(tick)))
 		}
 		binary.LittleEndian.PutUint64(payload, uint64(due))
 		if err := e.emit(payload); err != nil {
