@@ -84,7 +84,7 @@ func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func typeOf(k *key) string {
 	switch k.kind.(type) {
-	case wholeKind, numberKind:
+	case wholeKind, numberKind, optionalKind:
 		return fmt.Sprintf("%s, %d to %d", k.kind.typ(), k.min, k.max)
 	case enumKind:
 		return "string"

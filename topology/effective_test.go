@@ -57,6 +57,27 @@ func (d *drawing) value(k *key) string {
 		return d.pick("duration", `"1ms"`, `"90s"`, `"1h0m0.5s"`, `"1h"`)
 	case sizeKind:
 		return d.pick("size", `"64KiB"`, `"100kB"`, `"1048577B"`, `"1.5MiB"`)
+	case optionalKind:
+		return fmt.Sprint(rapid.Int64Range(k.min, k.max).Draw(d.t, "optional"))
+	case umaskKind:
+		return d.pick("umask", `"0"`, `"027"`, `"0777"`)
+	case accountKind:
+		if k.name == "user" {
+			return "" // not for what speaks bus
+		}
+		return d.pick("account", `"adm"`, `44`, `"1000"`, `"${USER}"`)
+	case accountsKind:
+		return d.pick("accounts", `[]`, `["adm", 44]`)
+	case capabilitiesKind:
+		return d.pick("capabilities", `[]`, `["net_admin", "CAP_CHOWN"]`)
+	case variablesKind:
+		return d.pick("variables", `[]`, `"A"`, `["LC_*", "*"]`)
+	case rlimitKind:
+		return d.rlimit(k)
+	case signalsKind:
+		return d.pick("signals", `[]`, `"PIPE"`, `["TERM", "SIGHUP"]`)
+	case sequenceKind:
+		return d.pick("sequence", `"INT"`, `["INT", "TERM after 500us", "SIGKILL after 501us"]`)
 	case signalKind:
 		return `"` + d.pick("signal", signalNames()...) + `"`
 	case regexpKind:
@@ -72,11 +93,24 @@ func (d *drawing) value(k *key) string {
 	case pathKind, pathsKind:
 		return d.pick("path", `"x/../y"`, `"/abs"`, `"with space"`)
 	case codesKind:
+		if k.name == "forbid_codes" {
+			return d.pick("codes", "[]", "[2, 64]") // no success
+		}
 		return d.pick("codes", "[0]", "[]", "[3, 255]")
 	case enumKind:
 		return d.choice(k)
 	}
 	return ""
+}
+
+func (d *drawing) rlimit(k *key) string {
+	switch k.kind.(rlimitKind).unit {
+	case unitCount:
+		return d.pick("limit", `0`, `1024`, `"unlimited"`, `"10:unlimited"`, `"1:2"`)
+	case unitBytes:
+		return d.pick("limit", `0`, `"64MiB"`, `"unlimited"`, `"0:unlimited"`, `"1kB:1.5MiB"`)
+	}
+	return d.pick("limit", `0`, `"90s"`, `"unlimited"`, `"1m:infinity"`, `"1s:2h30m"`)
 }
 
 func (d *drawing) choice(k *key) string {

@@ -153,6 +153,47 @@ func (linksKind) schema(*key) map[string]any {
 	return out
 }
 
+func (umaskKind) schema(*key) map[string]any {
+	return expandable(map[string]any{"type": "string", "pattern": "^0?[0-7]{1,3}$"})
+}
+
+func textOrNumber() map[string]any {
+	return map[string]any{"anyOf": []any{map[string]any{"type": "string", "minLength": 1}, map[string]any{"type": "integer", "minimum": 0}}}
+}
+
+func (accountKind) schema(*key) map[string]any {
+	return textOrNumber()
+}
+
+func (accountsKind) schema(k *key) map[string]any {
+	return map[string]any{"type": "array", "items": accountKind{}.schema(k), "uniqueItems": true}
+}
+
+func (capabilitiesKind) schema(*key) map[string]any {
+	var names []string
+	for _, n := range CapabilityNames() {
+		names = append(names, n, "CAP_"+strings.ToUpper(n))
+	}
+	return map[string]any{"type": "array", "items": expandable(map[string]any{"enum": names}), "uniqueItems": true}
+}
+
+func (variablesKind) schema(*key) map[string]any { return oneOrList() }
+
+func (rlimitKind) schema(*key) map[string]any {
+	return textOrNumber()
+}
+
+// listOf is one of what fits, or a list of them.
+func listOf(fits map[string]any) map[string]any {
+	return map[string]any{"oneOf": []any{fits, map[string]any{"type": "array", "items": fits}}}
+}
+
+func (signalsKind) schema(k *key) map[string]any { return listOf(signalKind{}.schema(k)) }
+
+func (sequenceKind) schema(*key) map[string]any {
+	return listOf(expandable(map[string]any{"type": "string", "pattern": "^(SIG)?(" + strings.Join(signalNames(), "|") + ")( after .+)?$"}))
+}
+
 func (codesKind) schema(k *key) map[string]any {
 	return map[string]any{"type": "array", "items": map[string]any{"type": "integer", "minimum": k.min, "maximum": k.max}}
 }

@@ -92,19 +92,16 @@ func satelliteKeys() []*key {
 			each: &key{name: "*", kind: textKind{instance: true}, doc: "Value of the variable."}, field: sat(func(s *Satellite) any { return &s.Env })},
 		{name: "env_file", kind: pathsKind{}, whole: true, doc: "Files of NAME=value lines, read at each start, below env. Relative to this file.",
 			aka: []string{"envfile", "environment_file", "env_files"}, field: sat(func(s *Satellite) any { return &s.EnvFile })},
+		{name: "env_inherit", kind: variablesKind{}, whole: true, doc: `Variables it takes over from dsatd's own environment, below env_file; those that are not set are left out. "LC_*" is all that begin so, "*" all.`,
+			aka: []string{"inherit_env", "copy_env", "pass_env", "pass_environment"}, field: sat(func(s *Satellite) any { return &s.EnvInherit })},
 	}
+	keys = append(keys, processKeys()...)
 	keys = append(keys, readyKeys(), restartKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
 	return append(keys,
 		later("health", "Checks of a running satellite; needs stage healthy; progress."),
 		later("schedule", "Times at which it is started."),
 		later("hooks", "Commands that run around its starts and stops."),
-		later("user", "User the process runs as."),
-		later("group", "Group the process runs as, or of satellites it belongs to."),
-		later("umask", "File mode mask."),
-		later("rlimits", "Limits of the kernel (setrlimit)."),
 		later("limits", "Limits of its cgroup: memory, cpu, pids."),
-		later("nice", "Scheduling priority."),
-		later("cpus", "Processors it may run on."),
 		later("sockets", "Listening sockets it is given."),
 		later("secrets", "Values it is given by file."),
 		later("recycle", "Replace an instance by age, messages or memory."),

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"syscall"
 	"time"
 )
 
@@ -11,6 +12,10 @@ func restartKeys() *key {
 		}, doc: "When to start again.", field: sat(func(s *Satellite) any { return &s.Restart.Policy })},
 		{name: "success_codes", kind: codesKind{}, def: "[0]", whole: true, min: 0, max: 255, doc: "Exit codes that count as success.", aka: []string{"exitcodes", "exit_codes"},
 			field: sat(func(s *Satellite) any { return &s.Restart.SuccessCodes })},
+		{name: "success_signals", kind: signalsKind{}, def: "[]", whole: true, doc: "Signals; an end by one of them counts as success.",
+			field: sat(func(s *Satellite) any { return &s.Restart.SuccessSignals })},
+		{name: "forbid_codes", kind: codesKind{}, def: "[]", whole: true, min: 0, max: 255, doc: "Exit codes after which another start makes no sense, such as 2 for wrong use: the instance is fatal at once, whatever the policy.",
+			aka: []string{"prevent_codes", "fatal_codes"}, field: sat(func(s *Satellite) any { return &s.Restart.ForbidCodes })},
 		{name: "backoff", kind: tableKind{}, doc: "Delay before the n-th restart in a row: none, initial, initial x factor, ... up to max.", keys: []*key{
 			{name: "initial", kind: durationKind{}, def: `"100ms"`, doc: "Delay before the second restart; the first is at once.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Initial })},
 			{name: "factor", kind: numberKind{}, def: "2.0", min: 1, max: 100, doc: "Growth from one delay to the next.", field: sat(func(s *Satellite) any { return &s.Restart.Backoff.Factor })},
@@ -26,14 +31,20 @@ func restartKeys() *key {
 }
 
 func stopKeys() *key {
-	return &key{name: "stop", kind: tableKind{}, doc: "How an instance is ended: drained, signalled, and killed at the deadline.", aka: []string{"shutdown", "kill"}, keys: []*key{
-		{name: "signal", kind: signalKind{}, def: `"TERM"`, choices: signalChoices(), doc: "The signal, by name.", aka: []string{"stopsignal", "stop_signal", "sig"},
-			field: sat(func(s *Satellite) any { return &s.Stop.Signal })},
-		{name: "deadline", kind: durationKind{}, def: `"10s"`, doc: "From the signal on; then KILL to all that is left of it.", aka: []string{"timeout", "graceful_timeout", "stopwaitsecs", "grace"},
+	return &key{name: "stop", kind: tableKind{}, doc: "How an instance is ended: drained, told by a command or a signal, and killed at the deadline.", aka: []string{"shutdown", "kill"}, keys: []*key{
+		{name: "command", kind: commandKind{}, whole: true, aka: []string{"cmd", "exec", "execstop"},
+			doc: "A command that tells it to stop, in place of the first signal; written as the satellite's own command. It runs as the satellite does, with its environment, and with DSAT_PID, the number of the process. What it prints goes to the satellite's log. " +
+				"When it fails, the first signal follows at once; at the deadline it is killed too. The stop ends when the command has ended as well.",
+			field: sat(func(s *Satellite) any { return &s.Stop.Command }), dropped: unset(func(s *Satellite) []string { return s.Stop.Command })},
+		{name: "signals", kind: sequenceKind{}, group: "signal", whole: true, aka: []string{"sequence"},
+			doc:   `A sequence of signals, each with the time since the stop began: ["INT", "TERM after 2s", "QUIT after 5s"]. After the last one nothing comes but the deadline.`,
+			field: sat(func(s *Satellite) any { return &s.Stop.Signals }), dropped: unset(func(s *Satellite) []StopSignal { return s.Stop.Signals })},
+		{name: "signal", kind: signalKind{}, group: "signal", auto: `"TERM"; the first of signals`, derive: deriveSignal, choices: signalChoices(), doc: "The signal, by name.", aka: []string{"stopsignal", "stop_signal", "sig"},
+			field: sat(func(s *Satellite) any { return &s.Stop.Signal }), dropped: func(o, _ any) bool { return o.(*Satellite).Stop.Signals != nil }},
+		{name: "deadline", kind: durationKind{}, def: `"10s"`, doc: "From the beginning of the stop, after the drain; then KILL to all that is left of it.", aka: []string{"timeout", "graceful_timeout", "stopwaitsecs", "grace"},
 			field: sat(func(s *Satellite) any { return &s.Stop.Deadline })},
 		{name: "group", kind: boolKind{}, def: "false", doc: "The signal goes to its whole process group, not to the first process only.", aka: []string{"stopasgroup", "killasgroup", "children"},
 			field: sat(func(s *Satellite) any { return &s.Stop.Group })},
-		later("command", "A command that stops it, in place of the signal."),
 	}}
 }
 
@@ -149,6 +160,13 @@ func deriveSpeaks(o any) any {
 		return "bus"
 	}
 	return "none"
+}
+
+func deriveSignal(o any) any {
+	if s := o.(*Satellite).Stop.Signals; len(s) > 0 {
+		return s[0].Signal
+	}
+	return syscall.SIGTERM
 }
 
 func deriveReady(o any) any {

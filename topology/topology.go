@@ -46,18 +46,20 @@ type Daemon struct {
 
 // Satellite is one named entry of the topology.
 type Satellite struct {
-	Name      string
-	Command   []string       // argv; empty when Plugin is set. Element 0 is a path (absolute) when it contained a slash, else looked up in PATH
-	Plugin    string         // "cpu": built in; an absolute path: a go-plugin satellite of the user's
-	Options   map[string]any // the satellite's own, handed over as JSON in DSAT_OPTIONS; paths in it are relative to Dir
-	Speaks    Speaks
-	Mode      Mode // how a filter (Speaks lines, json, frames) pairs its input and output
-	TTY       bool // a filter's stdout is a pseudo terminal, so that it buffers by line
-	Dir       string
-	Env       map[string]string // added to a clean environment
-	EnvFile   []string
-	Instances int
-	Autostart bool // false: stopped until `dsatctl start`
+	Name       string
+	Command    []string       // argv; empty when Plugin is set. Element 0 is a path (absolute) when it contained a slash, else looked up in PATH
+	Plugin     string         // "cpu": built in; an absolute path: a go-plugin satellite of the user's
+	Options    map[string]any // the satellite's own, handed over as JSON in DSAT_OPTIONS; paths in it are relative to Dir
+	Speaks     Speaks
+	Mode       Mode // how a filter (Speaks lines, json, frames) pairs its input and output
+	TTY        bool // a filter's stdout is a pseudo terminal, so that it buffers by line
+	Dir        string
+	Env        map[string]string // added to a clean environment
+	EnvFile    []string
+	EnvInherit []string // names taken from dsatd's own environment; a star at the end stands for any rest
+	Process    Process
+	Instances  int
+	Autostart  bool // false: stopped until `dsatctl start`
 
 	Needs   []Need
 	After   []string
@@ -130,11 +132,13 @@ const (
 
 // Restart is what follows an exit nobody asked for.
 type Restart struct {
-	Policy       RestartPolicy
-	SuccessCodes []int // exit codes that count as success; default [0]
-	Backoff      Backoff
-	Limit        int           // at most so many starts ...
-	Window       time.Duration // ... in this sliding window, then fatal; Limit 0 is without limit
+	Policy         RestartPolicy
+	SuccessCodes   []int            // exit codes that count as success; default [0]
+	SuccessSignals []syscall.Signal // so does an end by one of these
+	ForbidCodes    []int            // an exit with one of these is fatal at once
+	Backoff        Backoff
+	Limit          int           // at most so many starts ...
+	Window         time.Duration // ... in this sliding window, then fatal; Limit 0 is without limit
 }
 
 // RestartPolicy is when to start again.
@@ -159,9 +163,11 @@ type Backoff struct {
 
 // Stop is how an instance is ended.
 type Stop struct {
-	Signal   syscall.Signal
-	Deadline time.Duration // from the signal; then SIGKILL to all that is left
-	Group    bool          // the signal goes to the whole process group instead of the leader only
+	Command  []string       // argv; runs first, in place of the first signal, which is sent when the command fails
+	Signal   syscall.Signal // the first of Signals, if there are any
+	Signals  []StopSignal   // ascending; nil: Signal only
+	Deadline time.Duration  // from the beginning; then SIGKILL to all that is left
+	Group    bool           // the signal goes to the whole process group instead of the leader only
 }
 
 // Log is what becomes of captured output.
