@@ -12,6 +12,7 @@ type worker struct {
 	bytes       int
 	open        bool // may be given work
 	alone       bool // it has a suspect, and nothing else until that is answered
+	proven      bool // it has done a message
 	hand        hand
 	cost        int   // bytes in hand
 	due         int64 // when the first running hop is late; 0: never
@@ -60,7 +61,7 @@ func (t *tracker) dispatchSuspects(now int64, s *step) {
 			t.finish(now, s.suspect.popFront(&t.hops), expired, outlived)
 			continue
 		}
-		w := s.leastLoaded()
+		w := s.leastLoaded(int(h.crashes)+1 >= s.cfg.crashes)
 		if w == nil {
 			return
 		}
@@ -74,14 +75,22 @@ func (t *tracker) dispatchSuspects(now int64, s *step) {
 	s.kept = nil
 }
 
-// leastLoaded returns the worker with the least in hand; the one kept free wins among equals.
-func (s *step) leastLoaded() *worker {
-	best := s.kept
-	if best != nil && (!best.open || best.messages == 0) {
-		best = nil
+// leastLoaded returns the worker with the least in hand; the one kept free wins among equals. For the last chance of a hop it is one
+// that has done a message, if there is any, busy as it may be: a broken worker, which dies on every message, is idle more often
+// than others and would make poison of them.
+func (s *step) leastLoaded(lastChance bool) *worker {
+	var best *worker
+	better := func(w *worker) bool {
+		switch {
+		case best == nil || lastChance && w.proven != best.proven:
+			return best == nil || w.proven
+		case w.hand.live != best.hand.live:
+			return w.hand.live < best.hand.live
+		}
+		return w == s.kept
 	}
 	for _, w := range s.workers {
-		if w.open && !w.alone && w.messages > 0 && (best == nil || w.hand.live < best.hand.live) {
+		if w.open && (!w.alone || lastChance) && w.messages > 0 && better(w) {
 			best = w
 		}
 	}

@@ -140,6 +140,27 @@ func TestABrokenWorkerDoesNotSpoilAllMessages(t *testing.T) {
 	}
 }
 
+// A broken worker beside an honest one that is busy: as the one that is always idle it was given the same suspects again and again,
+// until they passed for poison.
+func TestABrokenWorkerMakesNoPoisonOfWhatAnHonestOneCanDo(t *testing.T) {
+	s := sat("w")
+	s.Work.InHand = 8
+	st := newStage(t, sat("gen", "w"), s)
+	gen := st.join("gen", 0, 1, source)
+	honest := st.join("w", 0, 2, wire.HelloBody{Concurrency: 1})
+	gen.emit(strings.Split(strings.Repeat("m ", 200), " ")[:200]...)
+	for life := uint32(3); life < 100; life++ {
+		honest.done(honest.hand())
+		st.join("w", 1, life, wire.HelloBody{Concurrency: 1}).die("exit code 1")
+	}
+	for honest.hand() > 0 {
+		honest.done(honest.hand())
+	}
+	if l := st.ledger(); l.Quarantined != 0 || l.Done != 200 {
+		t.Errorf("%+v, want all done and none set aside", l)
+	}
+}
+
 func TestASuspectIsAlone(t *testing.T) {
 	st := newStage(t, sat("gen", "w"), sat("w"))
 	gen := st.join("gen", 0, 1, source)

@@ -187,7 +187,7 @@ func (t *tracker) done(now int64, w *worker, n, m uint64) bool {
 		}
 	}
 	if found {
-		w.step.streak = 0
+		w.step.streak, w.proven = 0, true
 	}
 	return found
 }
