@@ -93,7 +93,7 @@ func (t *tracker) retry(now int64, m *setAside) {
 }
 
 func (m *setAside) public(full bool) Quarantined {
-	q := Quarantined{ID: m.id, Step: m.step.name, Task: formatID(m.task), Time: m.at, Reason: m.reason, Attempts: m.attempts,
+	q := Quarantined{ID: formatID(m.id), Step: m.step.name, Task: formatID(m.task), Time: m.at, Reason: m.reason, Attempts: m.attempts,
 		Crashes: m.crashes, Size: len(m.payload), Codec: codecName(m.codec), Evidence: m.evidence}
 	if full {
 		q.Payload = m.payload
@@ -103,7 +103,7 @@ func (m *setAside) public(full bool) Quarantined {
 
 // Quarantined is a message set aside, with the evidence why.
 type Quarantined struct {
-	ID       uint64
+	ID       string // EPOCH.NUMBER
 	Step     string
 	Task     string
 	Time     time.Time
@@ -129,10 +129,14 @@ func (b *Bus) Quarantine(ctx context.Context, step string) ([]Quarantined, error
 	})
 }
 
-// QuarantineGet returns one message with its payload.
-func (b *Bus) QuarantineGet(ctx context.Context, id uint64) (Quarantined, error) {
+// QuarantineGet returns one message with its payload. An id is EPOCH.NUMBER, as the list has it.
+func (b *Bus) QuarantineGet(ctx context.Context, id string) (Quarantined, error) {
+	n, err := parseID(id)
+	if err != nil {
+		return Quarantined{}, err
+	}
 	return ask(ctx, b, func(o *orchester) (Quarantined, error) {
-		m := o.t.aside.get(id)
+		m := o.t.aside.get(n)
 		if m == nil {
 			return Quarantined{}, notAside(id)
 		}
@@ -141,18 +145,22 @@ func (b *Bus) QuarantineGet(ctx context.Context, id uint64) (Quarantined, error)
 }
 
 // QuarantineRetry admits a message of the quarantine again, as a new task, and takes it out.
-func (b *Bus) QuarantineRetry(ctx context.Context, id uint64) error {
+func (b *Bus) QuarantineRetry(ctx context.Context, id string) error {
 	return b.takeAside(ctx, id, func(o *orchester, m *setAside) { o.t.retry(o.now, m) })
 }
 
 // QuarantineDrop forgets a message of the quarantine. In the ledger it stays quarantined.
-func (b *Bus) QuarantineDrop(ctx context.Context, id uint64) error {
+func (b *Bus) QuarantineDrop(ctx context.Context, id string) error {
 	return b.takeAside(ctx, id, func(*orchester, *setAside) {})
 }
 
-func (b *Bus) takeAside(ctx context.Context, id uint64, then func(*orchester, *setAside)) error {
-	_, err := ask(ctx, b, func(o *orchester) (struct{}, error) {
-		m := o.t.aside.take(id)
+func (b *Bus) takeAside(ctx context.Context, id string, then func(*orchester, *setAside)) error {
+	n, err := parseID(id)
+	if err != nil {
+		return err
+	}
+	_, err = ask(ctx, b, func(o *orchester) (struct{}, error) {
+		m := o.t.aside.take(n)
 		if m == nil {
 			return struct{}{}, notAside(id)
 		}
@@ -162,6 +170,6 @@ func (b *Bus) takeAside(ctx context.Context, id uint64, then func(*orchester, *s
 	return err
 }
 
-func notAside(id uint64) error {
-	return &Error{KindNotFound, fmt.Sprintf("cannot find message %d in quarantine", id)}
+func notAside(id string) error {
+	return &Error{KindNotFound, fmt.Sprintf("cannot find message %s in quarantine", id)}
 }

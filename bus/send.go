@@ -180,7 +180,7 @@ type TaskStatus struct {
 
 // HopStatus is one message on one link.
 type HopStatus struct {
-	ID       uint64
+	ID       string // EPOCH.NUMBER
 	Step     string
 	State    string // waiting, in_flight, held, done, quarantined, expired, cancelled, dropped
 	Instance string // who has it in hand
@@ -191,12 +191,12 @@ type HopStatus struct {
 
 // Task says what is known of a task; ended ones are remembered for a while. Errors are *Error.
 func (b *Bus) Task(ctx context.Context, id string) (TaskStatus, error) {
-	n, err := wire.ParseID(id)
+	n, err := parseID(id)
 	if err != nil {
-		return TaskStatus{}, &Error{KindInvalid, err.Error()}
+		return TaskStatus{}, err
 	}
 	return ask(ctx, b, func(o *orchester) (TaskStatus, error) {
-		st, ok := o.t.findTask(o.now, uint64(n))
+		st, ok := o.t.findTask(o.now, n)
 		if !ok {
 			return st, &Error{KindNotFound, fmt.Sprintf("cannot find task %s: never seen, or ended too long ago to be remembered", id)}
 		}

@@ -162,4 +162,12 @@ func duration(ns int64) time.Duration { return time.Duration(ns) }
 
 func formatID(id uint64) string { return wire.ID(id).String() }
 
+func parseID(id string) (uint64, error) {
+	n, err := wire.ParseID(id)
+	if err != nil {
+		return 0, &Error{KindInvalid, err.Error()}
+	}
+	return uint64(n), nil
+}
+
 func codecName(c uint16) string { return wire.Codec(c).String() }

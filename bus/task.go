@@ -128,7 +128,7 @@ func (t *tracker) findTask(now int64, id uint64) (TaskStatus, bool) {
 	for i := range t.ended.hops {
 		if e := &t.ended.hops[i]; e.task == id {
 			found = true
-			st.Hops = append(st.Hops, HopStatus{ID: e.id, Step: t.steps[e.step].name, State: e.state.String(),
+			st.Hops = append(st.Hops, HopStatus{ID: formatID(e.id), Step: t.steps[e.step].name, State: e.state.String(),
 				Attempts: int(e.attempts), Age: duration(e.ended - e.admitted), Reason: e.reason})
 		}
 	}
@@ -153,7 +153,7 @@ func (t *tracker) openHops(now int64, id uint64) []HopStatus {
 				continue
 			}
 			slot := int32(p)<<pageBits + int32(k)
-			hs := HopStatus{ID: h.id, Step: t.steps[pg.steps[k]].name, State: pg.states[k].String(), Attempts: int(h.attempts), Age: duration(now - h.admitted)}
+			hs := HopStatus{ID: formatID(h.id), Step: t.steps[pg.steps[k]].name, State: pg.states[k].String(), Attempts: int(h.attempts), Age: duration(now - h.admitted)}
 			if e := t.evidence[slot]; e != nil {
 				hs.Reason = e.lines[len(e.lines)-1]
 			}

@@ -37,9 +37,6 @@ func TestForeignAnswer(t *testing.T) {
 	if known, _ := holdsAny(1, nil); !known {
 		t.Skip("the descriptors of other processes may not be seen by this user")
 	}
-	if who := foreign(ready, 0, 1); who == "" {
-		t.Error("process 1 passes for the one that listens")
-	}
 	inodes := listeners(l.Addr().(*net.TCPAddr).Port)
 	if len(inodes) != 1 {
 		t.Fatalf("%d sockets listen on our port", len(inodes))

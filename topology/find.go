@@ -1,13 +1,14 @@
 package topology
 
 import (
+	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 )
 
 // FileName is the file that is looked for when none is named.
@@ -37,5 +38,20 @@ func Find(dir string) (string, error) {
 //go:embed sample.toml
 var sample []byte
 
-// Sample is a commented topology to start from.
-func Sample() []byte { return slices.Clone(sample) }
+// Sample is a commented topology to start from. It is named after the folder it will stand in, so that two projects do
+// not meet in one run directory.
+func Sample(folder string) []byte {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_', r == '-':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(filepath.Base(folder)))
+	name = strings.TrimLeft(name, "-_")
+	if name == "" {
+		name = "dsat"
+	}
+	line := fmt.Sprintf("dsat = 1\nname = %q", name[:min(len(name), 63)])
+	return bytes.Replace(sample, []byte("dsat = 1"), []byte(line), 1)
+}

@@ -139,7 +139,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestSampleIsRight(t *testing.T) {
-	topo, err := loadText(t, string(Sample()))
+	topo, err := loadText(t, string(Sample("/srv/My Project")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestErrorsAreJSONWithAKind(t *testing.T) {
 		{"GET /v1/satellites/echo/stop", 405, control.KindInvalid, "wants POST"},
 		{"OPTIONS /metrics", 405, control.KindInvalid, "wants GET"},
 		{"POST /v1/satellites/echo/polish", 404, control.KindNotFound, "polish"},
-		{"POST /v1/satellites/echoo/stop", 404, control.KindNotFound, "did you mean echo"},
+		{"POST /v1/satellites/echoo/stop", 404, control.KindNotFound, `"suggest":["echo"]`},
 		{"POST /v1/satellites/echo/stop?timeout=soon", 400, control.KindInvalid, "soon"},
 		{"POST /v1/satellites/echo/stop?timeout=-1s", 400, control.KindInvalid, "30s"},
 		{"POST /v1/satellites/echo/scale?n=many", 400, control.KindInvalid, "many"},

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/dsat/dsat/bus"
+	"github.com/dsat/dsat/supervisor"
 	"github.com/dsat/dsat/web/control"
 )
 
@@ -74,13 +74,25 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
 		return answer(w, control.Sent{Task: sent.Task, State: "running"})
 	}
 	if err != nil {
-		return err
+		return s.suggest(err, r.PathValue("step"))
 	}
 	out := control.Sent{Task: sent.Task, State: sent.State, Reason: sent.Reason}
 	for _, result := range sent.Results {
 		out.Results = append(out.Results, bodyOf(result.Codec, result.Payload))
 	}
 	return answer(w, out)
+}
+
+// suggest adds the names that are close to a step nobody knows.
+func (s *Server) suggest(err error, step string) error {
+	var missing *supervisor.NotFound
+	if !bus.IsNotFound(err) {
+		return err
+	}
+	if _, known := s.cfg.Supervisor.Select(step); errors.As(known, &missing) {
+		return &control.Error{Kind: control.KindNotFound, Message: err.Error(), Suggest: missing.Suggest}
+	}
+	return err
 }
 
 func isTimeout(err error) bool {
@@ -119,7 +131,7 @@ func (s *Server) task(w http.ResponseWriter, r *http.Request) error {
 
 func quarantinedOf(q bus.Quarantined) control.Quarantined {
 	out := control.Quarantined{
-		ID: strconv.FormatUint(q.ID, 10), Step: q.Step, Task: q.Task, Time: q.Time, Reason: q.Reason, Attempts: q.Attempts, Crashes: q.Crashes,
+		ID: q.ID, Step: q.Step, Task: q.Task, Time: q.Time, Reason: q.Reason, Attempts: q.Attempts, Crashes: q.Crashes,
 		Size: q.Size, Evidence: q.Evidence,
 	}
 	if q.Payload != nil {
@@ -153,30 +165,18 @@ func (s *Server) aside(r *http.Request) ([]bus.Quarantined, error) {
 }
 
 func (s *Server) quarantineShow(w http.ResponseWriter, r *http.Request) error {
-	id, err := quarantineID(r)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
 	defer cancel()
-	q, err := s.cfg.Bus.QuarantineGet(ctx, id)
+	q, err := s.cfg.Bus.QuarantineGet(ctx, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	return answer(w, quarantinedOf(q))
 }
 
-func quarantineID(r *http.Request) (uint64, error) {
-	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
-	if err != nil {
-		return 0, invalid("cannot read %q as the number of a message in quarantine", r.PathValue("id"))
-	}
-	return id, nil
-}
-
-// quarantineChange answers retry and drop, of one id or of "all" (of one step with ?step=).
-func (s *Server) quarantineChange(change func(*bus.Bus, context.Context, uint64) error) func(http.ResponseWriter, *http.Request) error {
-	act := func(r *http.Request, id uint64) error {
+// quarantineChange answers retry and drop, of one id or of "all" (of one step with ?step=), with the ids it was done to.
+func (s *Server) quarantineChange(change func(*bus.Bus, context.Context, string) error) func(http.ResponseWriter, *http.Request) error {
+	act := func(r *http.Request, id string) error {
 		ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
 		defer cancel()
 		return change(s.cfg.Bus, ctx, id)
@@ -185,27 +185,26 @@ func (s *Server) quarantineChange(change func(*bus.Bus, context.Context, uint64)
 		if r.PathValue("id") == "all" {
 			return s.quarantineChangeAll(w, r, act)
 		}
-		id, err := quarantineID(r)
-		if err != nil {
+		if err := act(r, r.PathValue("id")); err != nil {
 			return err
 		}
-		if err := act(r, id); err != nil {
-			return err
-		}
-		return answer(w, struct{}{})
+		return answer(w, control.Changed{IDs: []string{r.PathValue("id")}})
 	}
 }
 
-func (s *Server) quarantineChangeAll(w http.ResponseWriter, r *http.Request, act func(*http.Request, uint64) error) error {
+func (s *Server) quarantineChangeAll(w http.ResponseWriter, r *http.Request, act func(*http.Request, string) error) error {
 	list, err := s.aside(r)
 	if err != nil {
 		return err
 	}
+	changed := control.Changed{IDs: []string{}}
 	for _, q := range list {
-		// One that is gone meanwhile was taken by somebody else, or gave room to a newer one.
-		if err := act(r, q.ID); err != nil && !bus.IsNotFound(err) {
+		switch err := act(r, q.ID); {
+		case err == nil:
+			changed.IDs = append(changed.IDs, q.ID)
+		case !bus.IsNotFound(err): // one that is gone meanwhile was taken by somebody else, or gave room to a newer one
 			return err
 		}
 	}
-	return answer(w, struct{}{})
+	return answer(w, changed)
 }

@@ -103,13 +103,13 @@ func TestQuarantineThroughTheAPI(t *testing.T) {
 	if err != nil || one.Payload == nil || one.Payload.Text != "poison" {
 		t.Errorf("%+v, %v", one, err)
 	}
-	if err := client.QuarantineRetry(ctx, "all", "deadly"); err != nil {
+	if changed, err := client.QuarantineRetry(ctx, "all", "deadly"); err != nil || len(changed.IDs) != 1 || changed.IDs[0] != one.ID {
+		t.Error(changed, err)
+	}
+	if _, err := client.QuarantineDrop(ctx, list[0].ID, ""); errorKind(err) != control.KindNotFound {
 		t.Error(err)
 	}
-	if err := client.QuarantineDrop(ctx, list[0].ID, ""); errorKind(err) != control.KindNotFound {
-		t.Error(err)
-	}
-	if err := client.QuarantineDrop(ctx, "all", ""); err != nil {
+	if _, err := client.QuarantineDrop(ctx, "all", ""); err != nil {
 		t.Error(err)
 	}
 }

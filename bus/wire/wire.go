@@ -237,9 +237,12 @@ func (id ID) String() string {
 	return strconv.FormatUint(uint64(id)>>40, 10) + "." + strconv.FormatUint(uint64(id)&(1<<40-1), 10)
 }
 
-// ParseID reads "epoch.counter".
+// ParseID reads "epoch.counter", or the whole number, as files have it where a point would make it a fraction.
 func ParseID(s string) (ID, error) {
-	e, c, _ := strings.Cut(s, ".")
+	e, c, pointed := strings.Cut(s, ".")
+	if whole, err := strconv.ParseUint(s, 10, 64); !pointed && err == nil {
+		return ID(whole), nil
+	}
 	epoch, err1 := strconv.ParseUint(e, 10, 24)
 	counter, err2 := strconv.ParseUint(c, 10, 40)
 	if err1 != nil || err2 != nil {

@@ -294,7 +294,10 @@ func TestIDsAreReadAsWritten(t *testing.T) {
 			t.Fatalf("%v: %v, %v", id, got, err)
 		}
 	})
-	for _, s := range []string{"", "7", "7.", ".7", "a.b", "1.2.3", "-1.2", "99999999999.1"} {
+	if got, err := ParseID("2199023255576"); err != nil || got.String() != "2.24" {
+		t.Errorf("the whole number: %v, %v", got, err)
+	}
+	for _, s := range []string{"", "7.", ".7", "a.b", "1.2.3", "-1.2", "99999999999.1"} {
 		if _, err := ParseID(s); err == nil {
 			t.Errorf("%q was read", s)
 		}

@@ -58,6 +58,9 @@ func (t *tool) down(ctx context.Context, noWait bool) error {
 			return err
 		}
 	}
+	if !t.json {
+		t.note("the daemon is down, and all it ran")
+	}
 	return nil
 }
 

@@ -51,8 +51,8 @@ var outputs = []struct {
 		Task: "1-7", State: "failed", Reason: "csv: cannot read"}}), 1},
 	{"send-late", "send csv {} --wait", always(control.Sent{Task: "1-7", State: "running"}), 124},
 	{"task", "task 1-7", answers(map[string]any{"GET /v1/tasks/1-7": control.Task{ID: "1-7", State: "running", Open: 1, Hops: []control.Hop{
-		{ID: 7, Step: "cpu", State: "done", Instance: "cpu:1", Attempts: 2, Age: 65.2},
-		{ID: 11, Step: "csv", State: "held", Attempts: 1, Age: 0.25, Reason: "disk full"}},
+		{ID: "7.7", Step: "cpu", State: "done", Instance: "cpu:1", Attempts: 2, Age: 65.2},
+		{ID: "7.11", Step: "csv", State: "held", Attempts: 1, Age: 0.25, Reason: "disk full"}},
 		Results: []control.Body{{Text: "x\x1by"}, {Base64: []byte{0, 1, 2}}}}}), 0},
 	{"queues", "queues", answers(map[string]any{"GET /v1/queues": []control.Queue{
 		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, InFlight: 3, OldestAge: 3725, Workers: 2, Blocked: true, Ledger: control.Ledger{Done: 9}},
@@ -64,8 +64,8 @@ var outputs = []struct {
 	{"quarantine-show", "quarantine show 17", answers(map[string]any{"GET /v1/quarantine/17": control.Quarantined{
 		ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Crashes: 2, Size: 5, Reason: "2 processes died on it",
 		Evidence: []string{"killed by signal 11 (SIGSEGV)", "csv:0 | boom\x07"}, Payload: &control.Body{Text: "hello"}}}), 0},
-	{"quarantine-retry", "quarantine retry all --step csv", answers(map[string]any{"POST /v1/quarantine/all/retry?step=csv": "{}"}), 0},
-	{"quarantine-drop", "quarantine drop 17 18", answers(map[string]any{"POST /v1/quarantine/17/drop": "{}",
+	{"quarantine-retry", "quarantine retry all --step csv", answers(map[string]any{"POST /v1/quarantine/all/retry?step=csv": control.Changed{IDs: []string{"7.17", "7.18"}}}), 0},
+	{"quarantine-drop", "quarantine drop 17 18", answers(map[string]any{"POST /v1/quarantine/17/drop": control.Changed{IDs: []string{"17"}},
 		"POST /v1/quarantine/18/drop": &control.Error{Kind: control.KindNotFound, Message: "cannot find message 18"}}), 4},
 	{"quarantine-mixed", "quarantine drop all 18", always("{}"), 2},
 	{"typo", "restrat cpu", always("{}"), 2},

@@ -34,15 +34,15 @@ func (t *tool) quarantineCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "retry ID...|all", Short: "Put messages back into their queues", Args: atLeast(1, "ID or all"),
-			Example: "  dsatctl quarantine retry 17\n  dsatctl quarantine retry all --step csv",
+			Example: "  dsatctl quarantine retry 7.42\n  dsatctl quarantine retry all --step csv",
 			RunE: func(cmd *cobra.Command, args []string) error {
-				return t.quarantineEach(cmd.Context(), args, step, (*control.Client).QuarantineRetry)
+				return t.quarantineEach(cmd.Context(), args, step, "put back", (*control.Client).QuarantineRetry)
 			},
 		},
 		&cobra.Command{
-			Use: "drop ID...|all", Short: "End messages for good; they are counted as dropped", Args: atLeast(1, "ID or all"),
+			Use: "drop ID...|all", Short: "Forget messages for good", Args: atLeast(1, "ID or all"),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				return t.quarantineEach(cmd.Context(), args, step, (*control.Client).QuarantineDrop)
+				return t.quarantineEach(cmd.Context(), args, step, "forgot", (*control.Client).QuarantineDrop)
 			},
 		},
 	)
@@ -107,7 +107,10 @@ func (t *tool) quarantineShow(ctx context.Context, id string) error {
 }
 
 // quarantineEach does the same to every id; the first failure ends it.
-func (t *tool) quarantineEach(ctx context.Context, ids []string, step string, do func(*control.Client, context.Context, string, string) error) error {
+// asideChange is retry or drop.
+type asideChange func(c *control.Client, ctx context.Context, id, step string) (*control.Changed, error)
+
+func (t *tool) quarantineEach(ctx context.Context, ids []string, step, did string, do asideChange) error {
 	ids = splitNames(ids)
 	for _, id := range ids {
 		if id == allMessages && len(ids) > 1 {
@@ -122,17 +125,29 @@ func (t *tool) quarantineEach(ctx context.Context, ids []string, step string, do
 		return err
 	}
 	for _, id := range ids {
-		if err := t.quarantineOne(ctx, client, id, step, do); err != nil {
+		if err := t.quarantineOne(ctx, client, id, step, did, do); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *tool) quarantineOne(ctx context.Context, client *control.Client, id, step string, do func(*control.Client, context.Context, string, string) error) error {
+func (t *tool) quarantineOne(ctx context.Context, client *control.Client, id, step, did string, do asideChange) error {
 	ctx, cancel := t.limit(ctx, 0)
 	defer cancel()
-	return do(client, ctx, id, step)
+	changed, err := do(client, ctx, id, step)
+	if err != nil || t.json {
+		return err
+	}
+	if len(changed.IDs) == 0 {
+		t.note("nothing is in quarantine")
+	}
+	for _, id := range changed.IDs {
+		if _, err := fmt.Fprintln(t.out, did, printable(id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tool) completeQuarantined(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {

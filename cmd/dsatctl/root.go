@@ -52,7 +52,7 @@ func (t *tool) root() *cobra.Command {
 	root.AddCommand(
 		t.statusCommand(),
 		t.startCommand(), t.stopCommand(), t.restartCommand(), t.scaleCommand(), t.signalCommand(),
-		t.logsCommand(), t.eventsCommand(),
+		t.logsCommand(), t.eventsCommand(), t.whyCommand(), t.historyCommand(), t.waitCommand(),
 		t.sendCommand(), t.taskCommand(), t.queuesCommand(), t.quarantineCommand(),
 		t.downCommand(), t.versionCommand(), t.completionCommand(),
 	)

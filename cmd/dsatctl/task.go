@@ -39,7 +39,7 @@ func taskText(task *control.Task, paint bool) string {
 		b.WriteByte('\n')
 		hops := table{head: []string{"HOP", "STEP", "STATE", "INSTANCE", "ATTEMPTS", "AGE", "REASON"}}
 		for _, h := range task.Hops {
-			hops.add(number(strconv.FormatUint(h.ID, 10)), text(h.Step), cell{text: h.State, color: stateColor(h.State)},
+			hops.add(text(h.ID), text(h.Step), cell{text: h.State, color: stateColor(h.State)},
 				text(orDash(h.Instance)), number(strconv.Itoa(h.Attempts)), number(ageSeconds(h.Age)), text(h.Reason))
 		}
 		hops.write(&b, paint)

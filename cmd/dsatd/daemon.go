@@ -178,6 +178,10 @@ func (d *daemon) ready(err error) {
 	tellDetacher(err)
 }
 
+// sameSignal is how close two signals are one wish: timeout(1) and a terminal under make send the same one twice, to the
+// process and to its group.
+const sameSignal = 250 * time.Millisecond
+
 // end stops everything by law 7: no new work, sources first, wait until nothing is in flight, then the rest in reverse.
 // It answers true when a second signal cut it short.
 func (d *daemon) end() (forced bool) {
@@ -192,12 +196,13 @@ func (d *daemon) end() (forced bool) {
 			d.log.Warn("cannot stop all in good order: " + err.Error())
 		}
 	}()
+	first := time.Now()
 	for {
 		select {
 		case <-done:
 			return false
 		case sig := <-d.signals:
-			if sig != syscall.SIGHUP {
+			if sig != syscall.SIGHUP && time.Since(first) > sameSignal {
 				cancel()
 				d.sup.KillAll()
 				<-done
@@ -218,6 +223,9 @@ func (d *daemon) drain(ctx context.Context) {
 		return
 	}
 	l := d.bus.Ledger()
+	if l.InFlight+l.Held == 0 {
+		return
+	}
 	d.log.Warn("stopping with work left in memory: it is lost", "waiting_or_in_flight", l.InFlight, "held", l.Held)
 }
 

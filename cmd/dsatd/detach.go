@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,11 @@ func detach(topo *topology.Topology, args []string) int {
 		complain(fmt.Errorf("cannot open the daemon's log: %w", err))
 		return exitFailed
 	}
+	before, err := logFile.Seek(0, io.SeekEnd)
+	if err != nil {
+		complain(fmt.Errorf("cannot read the daemon's log: %w", err))
+		return exitFailed
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		complain(err)
@@ -63,10 +69,11 @@ func detach(topo *topology.Topology, args []string) int {
 	}
 	_ = writer.Close()
 	word, _ := bufio.NewReader(reader).ReadString('\n')
-	return detachedEnd(strings.TrimSuffix(word, "\n"), pid, topo, logPath)
+	return detachedEnd(strings.TrimSuffix(word, "\n"), pid, topo, logPath, before)
 }
 
-func detachedEnd(word string, pid int, topo *topology.Topology, logPath string) int {
+// detachedEnd tells how the start ended: by word, or by what the daemon wrote to its log before it ended without one.
+func detachedEnd(word string, pid int, topo *topology.Topology, logPath string, before int64) int {
 	switch word {
 	case "":
 		var status syscall.WaitStatus
@@ -75,7 +82,7 @@ func detachedEnd(word string, pid int, topo *topology.Topology, logPath string) 
 				break
 			}
 		}
-		complain(fmt.Errorf("the daemon ended during its start: see %s", logPath))
+		repeatLog(logPath, before)
 		return max(status.ExitStatus(), exitFailed)
 	case "ready":
 		fmt.Printf("%s is up (pid %d, run directory %s)\n", topo.Name, pid, topo.Daemon.RunDir)
@@ -83,6 +90,20 @@ func detachedEnd(word string, pid int, topo *topology.Topology, logPath string) 
 	default:
 		complain(fmt.Errorf("%s runs (pid %d), but not all is up: %s", topo.Name, pid, word))
 		return exitFailed
+	}
+}
+
+// repeatLog prints what the daemon said since an offset of its log.
+func repeatLog(path string, offset int64) {
+	f, err := os.Open(path)
+	if err == nil {
+		_, err = f.Seek(offset, io.SeekStart)
+	}
+	if err == nil {
+		_, err = io.Copy(os.Stderr, io.LimitReader(f, 64<<10))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		complain(fmt.Errorf("the daemon ended during its start, and its log cannot be read: %w", err))
 	}
 }
 

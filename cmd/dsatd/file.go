@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/dsat/dsat/bus"
@@ -73,13 +74,18 @@ func initialise(args []string) int {
 	if len(files) > 0 {
 		file = files[0]
 	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		complain(err)
+		return exitFailed
+	}
 	// O_EXCL: a topology somebody wrote is never overwritten.
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		complain(fmt.Errorf("cannot write %s: %w", file, err))
 		return exitFailed
 	}
-	_, err = f.Write(topology.Sample())
+	_, err = f.Write(topology.Sample(filepath.Dir(abs)))
 	if err = errors.Join(err, f.Close()); err != nil {
 		complain(fmt.Errorf("cannot write %s: %w", file, err))
 		return exitFailed

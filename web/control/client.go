@@ -170,13 +170,13 @@ func (c *Client) QuarantineGet(ctx context.Context, id string) (*Quarantined, er
 }
 
 // QuarantineRetry puts a message back at the end of its queue. The id may be "all", then of one step unless step is empty.
-func (c *Client) QuarantineRetry(ctx context.Context, id, step string) error {
-	return c.do(ctx, post(PathQuarantine+"/"+url.PathEscape(id)+"/retry", stepQuery(step)), nil)
+func (c *Client) QuarantineRetry(ctx context.Context, id, step string) (*Changed, error) {
+	return ask[Changed](ctx, c, post(PathQuarantine+"/"+url.PathEscape(id)+"/retry", stepQuery(step)))
 }
 
 // QuarantineDrop ends a message for good. The id may be "all", then of one step unless step is empty.
-func (c *Client) QuarantineDrop(ctx context.Context, id, step string) error {
-	return c.do(ctx, post(PathQuarantine+"/"+url.PathEscape(id)+"/drop", stepQuery(step)), nil)
+func (c *Client) QuarantineDrop(ctx context.Context, id, step string) (*Changed, error) {
+	return ask[Changed](ctx, c, post(PathQuarantine+"/"+url.PathEscape(id)+"/drop", stepQuery(step)))
 }
 
 func stepQuery(step string) url.Values {

@@ -65,8 +65,8 @@ func TestClientAsksForThePathsOfTheTable(t *testing.T) {
 		{func(c *Client) error { _, err := c.Send(ctx, "csv", "", nil, 0); return err }, "POST /v1/send/csv", ""},
 		{func(c *Client) error { _, err := c.Task(ctx, "7"); return err }, "GET /v1/tasks/7", ""},
 		{func(c *Client) error { _, err := c.QuarantineGet(ctx, "9"); return err }, "GET /v1/quarantine/9", ""},
-		{func(c *Client) error { return c.QuarantineRetry(ctx, "all", "csv") }, "POST /v1/quarantine/all/retry?step=csv", ""},
-		{func(c *Client) error { return c.QuarantineDrop(ctx, "9", "") }, "POST /v1/quarantine/9/drop", ""},
+		{func(c *Client) error { _, err := c.QuarantineRetry(ctx, "all", "csv"); return err }, "POST /v1/quarantine/all/retry?step=csv", ""},
+		{func(c *Client) error { _, err := c.QuarantineDrop(ctx, "9", ""); return err }, "POST /v1/quarantine/9/drop", ""},
 	}
 	var got, body string
 	client := fake(t, func(w http.ResponseWriter, r *http.Request) {

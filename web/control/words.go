@@ -128,7 +128,7 @@ type Task struct {
 
 // Hop is one message on one link.
 type Hop struct {
-	ID       uint64  `json:"id"`
+	ID       string  `json:"id"` // EPOCH.NUMBER
 	Step     string  `json:"step"`
 	State    string  `json:"state"` // waiting, in_flight, held, done, quarantined, expired, cancelled, dropped
 	Instance string  `json:"instance,omitempty"`
@@ -164,6 +164,11 @@ type Quarantined struct {
 	Size     int       `json:"size"`
 	Evidence []string  `json:"evidence,omitempty"` // exit causes and the last log lines
 	Payload  *Body     `json:"payload,omitempty"`  // only in the answer for one id
+}
+
+// Changed is the answer to retry and drop: the messages it was done to.
+type Changed struct {
+	IDs []string `json:"ids"`
 }
 
 // Ready is what GET /readyz?verbose answers.
@@ -263,7 +268,7 @@ type ErrorAnswer struct {
 //	GET  /v1/tasks/{id}                             Task
 //	GET  /v1/quarantine?step=NAME                   []Quarantined
 //	GET  /v1/quarantine/{id}                        Quarantined with payload
-//	POST /v1/quarantine/{id}/retry|drop             {}; id may be "all", with ?step=NAME
+//	POST /v1/quarantine/{id}/retry|drop             Changed; id may be "all", with ?step=NAME
 //	GET  /livez /readyz?verbose /metrics /
 const (
 	PathStatus     = "/v1/status"
