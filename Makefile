@@ -50,7 +50,7 @@ clean:
 	rm -rf bin .cache
 
 deps:
-	@sh etc/deps.sh $(PACKAGES)
+	@GO="$(GO)" sh etc/deps.sh $(PACKAGES)
 
 $(LINT):
 	@echo "building golangci-lint (once, about a minute)"

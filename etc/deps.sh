@@ -1,6 +1,11 @@
 #!/bin/sh
 # Installs the Debian packages named as arguments that are not there yet; says so before it does.
 set -eu
+# The only thing apt cannot give: Debian's own Go is too old.
+if ! command -v "${GO:-go}" >/dev/null; then
+	echo "missing: Go 1.26 or newer, from https://go.dev/dl/ (then: export PATH=\$PATH:/usr/local/go/bin)" >&2
+	exit 1
+fi
 missing=
 for package in "$@"; do
 	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
