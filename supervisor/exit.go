@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dsat/dsat/topology"
 )
 
 // Exit is how a life ended. A spawn that failed is an exit with Err.
@@ -52,6 +54,17 @@ func (e Exit) because() string {
 	return e.String()
 }
 
-func (e Exit) success(codes []int) bool {
-	return e.Err == nil && e.Cause == "" && e.Signal == 0 && slices.Contains(codes, e.Code)
+func (e Exit) success(p topology.Restart) bool {
+	switch {
+	case e.Err != nil || e.Cause != "":
+		return false
+	case e.Signal != 0:
+		return slices.Contains(p.SuccessSignals, e.Signal)
+	}
+	return slices.Contains(p.SuccessCodes, e.Code)
+}
+
+// forbids: its code says that another start makes no sense.
+func (e Exit) forbids(p topology.Restart) bool {
+	return e.Err == nil && e.Cause == "" && e.Signal == 0 && slices.Contains(p.ForbidCodes, e.Code)
 }

@@ -127,7 +127,7 @@ func stageSpec(d dice) *topology.Satellite {
 		Name: "x", Ready: topology.Ready{Kind: []topology.ReadyKind{topology.ReadySpawned, topology.ReadyHello}[d.pick(2)]},
 		Restart: topology.Restart{
 			Policy:       []topology.RestartPolicy{topology.RestartAlways, topology.RestartOnFailure, topology.RestartNever}[d.pick(3)],
-			SuccessCodes: []int{0}, Limit: d.pick(5), Window: time.Minute,
+			SuccessCodes: []int{0}, ForbidCodes: [][]int{nil, {1}}[d.pick(2)], Limit: d.pick(5), Window: time.Minute,
 			Backoff: topology.Backoff{Initial: time.Second, Factor: 2, Max: 10 * time.Second, Reset: time.Minute},
 		},
 		Stop: topology.Stop{Signal: 15, Deadline: 5 * time.Second},

@@ -15,6 +15,7 @@ const (
 	again  verdict = iota // start again after the delay
 	done                  // this was all
 	giveUp                // too many starts in the window
+	forbid                // its exit code says that another start makes no sense
 )
 
 // history is what the policy remembers of one instance.
@@ -40,7 +41,10 @@ func next(p topology.Restart, h history, e Exit, now time.Time, roll float64) (v
 	if p.Backoff.Reset > 0 && e.Err == nil && e.Uptime >= p.Backoff.Reset {
 		h.crashes = 0
 	}
-	if p.Policy == topology.RestartNever || p.Policy == topology.RestartOnFailure && e.success(p.SuccessCodes) {
+	if e.forbids(p) {
+		return forbid, 0, h
+	}
+	if p.Policy == topology.RestartNever || p.Policy == topology.RestartOnFailure && e.success(p) {
 		return done, 0, h
 	}
 	h.crashes++

@@ -33,7 +33,7 @@ func TestExitTexts(t *testing.T) {
 func TestPolicy(t *testing.T) {
 	failed, ended := Exit{Code: 3}, Exit{}
 	base := topology.Restart{
-		Policy: topology.RestartAlways, SuccessCodes: []int{0, 9},
+		Policy: topology.RestartAlways, SuccessCodes: []int{0, 9}, SuccessSignals: []syscall.Signal{syscall.SIGHUP}, ForbidCodes: []int{2},
 		Backoff: topology.Backoff{Initial: time.Second, Factor: 2, Max: 5 * time.Second, Reset: time.Minute},
 	}
 	with := func(f func(*topology.Restart)) topology.Restart { p := base; f(&p); return p }
@@ -56,6 +56,11 @@ func TestPolicy(t *testing.T) {
 		"on-failure ends with success":        {onFailure, 0, ended, done, 0},
 		"on-failure ends with another code":   {onFailure, 0, Exit{Code: 9}, done, 0},
 		"on-failure after failure":            {onFailure, 0, failed, again, 0},
+		"a signal of success":                 {onFailure, 0, Exit{Signal: syscall.SIGHUP}, done, 0},
+		"a code that forbids":                 {base, 0, Exit{Code: 2}, forbid, 0},
+		"a code that forbids, whatever":       {never, 9, Exit{Code: 2, Uptime: time.Hour}, forbid, 0},
+		"a cause is no code":                  {base, 0, Exit{Code: 2, Cause: "not ready"}, again, 0},
+		"nor is a signal of that number":      {base, 0, Exit{Signal: 2}, again, 0},
 		"a signal is no success":              {onFailure, 0, Exit{Signal: syscall.SIGTERM}, again, 0},
 		"a cause is no success":               {onFailure, 0, Exit{Cause: "not ready"}, again, 0},
 		"a failed spawn is no success":        {onFailure, 0, Exit{Err: errors.New("x")}, again, 0},

@@ -142,6 +142,17 @@ func TestFailsForEver(t *testing.T) {
 	}
 }
 
+func TestForbiddenCode(t *testing.T) {
+	s := satelliteOf("wrong", "exit", "2")
+	s.Restart.ForbidCodes = []int{2}
+	r := start(t, list(s))
+	_ = r.Boot(context.Background()) // it was running for a moment, or not
+	st := r.until(ref("wrong", 0), "fatal", func(s InstanceStatus) bool { return s.State == Fatal })
+	if st.Why != "exit code 2 forbids a restart" || st.Restarts != 0 {
+		t.Fatalf("%+v", st)
+	}
+}
+
 func TestNeverReady(t *testing.T) {
 	s := satelliteOf("late", "pause", "")
 	s.Ready = topology.Ready{Kind: topology.ReadyTCP, TCP: "127.0.0.1:1", Every: 5 * time.Millisecond, Deadline: 60 * time.Millisecond}

@@ -281,10 +281,12 @@ func (i *instance) conclude(e Exit) {
 	because := e.because() + i.lastWords(e)
 	switch v {
 	case done:
-		if i.success = e.success(i.spec.Restart.SuccessCodes); i.success {
+		if i.success = e.success(i.spec.Restart); i.success {
 			i.want = Down
 		}
 		i.enter(Exited, fmt.Sprintf("%s; its restart policy is %q", because, i.spec.Restart.Policy))
+	case forbid:
+		i.enter(Fatal, e.because()+" forbids a restart"+i.lastWords(e))
 	case giveUp:
 		i.enter(Fatal, fmt.Sprintf("gave up after %d starts within %s, the last one: %s", i.spec.Restart.Limit, i.spec.Restart.Window, because))
 	case again:
