@@ -1,5 +1,7 @@
 package bus
 
+import "fmt"
+
 // testify keeps what happened to a hop, newest last, at most 40 lines.
 func (t *tracker) testify(i int32, lines ...string) {
 	e := t.evidence[i]
@@ -43,4 +45,16 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 	t.bodies.drop(h.body)
 	t.hops.release(i)
 	t.close(slot)
+}
+
+// death is the evidence of a process that ended with a hop in hand. Its last lines may be about messages before this one.
+func death(attempt uint16, who, cause string, last []string) []string {
+	lines := []string{fmt.Sprintf("attempt %d at %s: the process ended: %s", attempt, who, cause)}
+	if len(last) > 0 {
+		lines[0] += "; the last lines of its log, of earlier messages too:"
+	}
+	for _, l := range last {
+		lines = append(lines, "  "+l)
+	}
+	return lines
 }

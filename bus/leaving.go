@@ -110,7 +110,9 @@ func (o *orchester) settleLeaving(l *leaving) {
 	if s == nil {
 		return
 	}
-	if n := s.hand.live; n > 0 {
+	if n := s.hand.live; n == 1 {
+		o.tellEvent(i.ref.Name, i.ref, i.inc, "the message it had in hand goes back to the queue: "+i.cause)
+	} else if n > 1 {
 		o.tellEvent(i.ref.Name, i.ref, i.inc, fmt.Sprintf("%d messages it had in hand go back to the queue: %s", n, i.cause))
 	}
 	s.staged = nil

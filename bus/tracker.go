@@ -245,7 +245,7 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 			if left--; left >= 0 && counts {
 				t.hops.at(i).crashes++
 				s.count.crashed++
-				t.testify(i, append([]string{fmt.Sprintf("attempt %d at %s: the process ended: %s", t.hops.at(i).attempts, w.name, cause)}, last...)...)
+				t.testify(i, death(t.hops.at(i).attempts, w.name, cause, last)...)
 			}
 			back = append(back, i)
 		}

@@ -54,6 +54,9 @@ func (s *Supervisor) Snapshot() []SatelliteStatus {
 				st.State, st.Why = is.State, is.Why
 			}
 		}
+		if len(list) == 0 {
+			st.Why = fmt.Sprintf("was scaled to 0: `dsatctl scale %s 1` brings it back", sat.spec.Name)
+		}
 		all = append(all, st)
 	}
 	return all

@@ -52,7 +52,7 @@ func chooseDaemon(found []control.Found) (string, error) {
 	}
 	hint := ""
 	if len(stale) > 0 {
-		hint = fmt.Sprintf(" (%s was left behind by one that has ended)", stale[0].RunDir)
+		hint = fmt.Sprintf(" (%s was left behind by one that has ended; what it ran may still run, and the next start takes care of it)", stale[0].RunDir)
 	}
 	return "", &control.Error{Kind: control.KindUnavailable, Message: "cannot find a daemon: none is running" + hint +
 		"; start one with: dsatd start FILE (one in another place: --run-dir DIR)"}
