@@ -10,11 +10,15 @@
 extern char **environ;
 
 static volatile sig_atomic_t ending;
+static volatile pid_t first;
 
+/* A child's end wakes waitpid, also when the signal came just before it. */
 static void on_term(int sig)
 {
 	(void)sig;
 	ending = 1;
+	if (first > 0)
+		kill(first, SIGKILL);
 }
 
 static pid_t launch(const posix_spawnattr_t *attr, char **argv)
@@ -39,15 +43,15 @@ int main(int argc, char **argv)
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
 	for (i = 0; i < n; i++)
 		pids[i] = launch(&attr, argv + 2);
-	for (;;) {
+	first = pids[0];
+	while (!ending) {
 		dead = waitpid(-1, &status, 0);
-		if (ending)
-			break;
-		if (dead < 0)
+		if (ending || dead < 0)
 			continue;
 		for (i = 0; i < n; i++)
 			if (pids[i] == dead)
 				pids[i] = launch(&attr, argv + 2);
+		first = pids[0];
 	}
 	for (i = 0; i < n; i++)
 		if (pids[i] > 0)
