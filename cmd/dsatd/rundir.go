@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,10 +30,9 @@ func lockRunDir(dir string) (*runLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the run directory %s: %w (choose another with --run-dir)", dir, err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(file, 32))
+	if holder, err := takeLock(file); err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("%w: another dsatd (pid %s) runs on %s: steer it with dsatctl, or choose another with --run-dir", errBusy, strings.TrimSpace(string(holder)), dir)
+		return nil, fmt.Errorf("%w: another dsatd (pid %s) runs on %s: steer it with dsatctl, or choose another with --run-dir", errBusy, holder, dir)
 	}
 	pid := strconv.Itoa(os.Getpid()) + "\n"
 	if err := errors.Join(file.Truncate(0), writeAt(file, pid)); err != nil {
@@ -40,6 +40,27 @@ func lockRunDir(dir string) (*runLock, error) {
 		return nil, fmt.Errorf("cannot write to the run directory: %w", err)
 	}
 	return &runLock{file: file}, nil
+}
+
+// A dsatd that was killed between fork and exec of a satellite leaves its lock to that child for as long as the exec takes.
+const (
+	deadLock = 2 * time.Second // how long a lock whose holder is dead is waited for
+	lockLook = 5 * time.Millisecond
+)
+
+// takeLock takes the lock, or returns who holds it.
+func takeLock(file *os.File) (holder string, err error) {
+	for end := time.Now().Add(deadLock); ; time.Sleep(lockLook) {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return "", nil
+		}
+		text, _ := io.ReadAll(io.NewSectionReader(file, 0, 32))
+		holder := strings.TrimSpace(string(text))
+		if pid, perr := strconv.Atoi(holder); perr == nil && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) || time.Now().After(end) {
+			return holder, err
+		}
+	}
 }
 
 func writeAt(f *os.File, text string) error {
