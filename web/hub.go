@@ -64,6 +64,13 @@ func (h *Hub) Since(seq uint64) ([]control.Event, <-chan struct{}) {
 	return events, h.wake
 }
 
+// Changed returns a channel that is closed with the next event.
+func (h *Hub) Changed() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.wake
+}
+
 // Newest returns the newest n kept events, oldest first.
 func (h *Hub) Newest(n uint64) []control.Event {
 	h.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ type house struct {
 	*Server
 	t    *testing.T
 	down chan time.Duration
+	told atomic.Bool // events of processes reach the hub; not by default, so that tests of the hub are alone with it
 }
 
 // built is a house whose rooms exist and do not run: loops that are stuck look the same from outside.
@@ -87,14 +89,19 @@ func built(t *testing.T, text string) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(carrier.Close)
-	keeper, err := supervisor.New(supervisor.Config{Topology: topo, RunDir: dir, Epoch: 7, Log: log, Bus: carrier})
+	hub := NewHub(7)
+	keeper, err := supervisor.New(supervisor.Config{Topology: topo, RunDir: dir, Epoch: 7, Log: log, Bus: carrier, Event: func(supervisor.Event) {
+		if h.told.Load() {
+			hub.Publish(control.Event{Kind: "state"})
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(keeper.Close)
 	h.Server, err = Open(Config{
 		Topology: topo, RunDir: dir, Epoch: 7, Version: control.Version{Version: "v1", Go: "go1", ZeroMQ: "4"}, Log: log,
-		Hub: NewHub(7), Supervisor: keeper, Bus: carrier, Down: func(d time.Duration) { h.down <- d },
+		Hub: hub, Supervisor: keeper, Bus: carrier, Down: func(d time.Duration) { h.down <- d },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -68,6 +68,15 @@ var outputs = []struct {
 	{"quarantine-drop", "quarantine drop 17 18", answers(map[string]any{"POST /v1/quarantine/17/drop": control.Changed{IDs: []string{"17"}},
 		"POST /v1/quarantine/18/drop": &control.Error{Kind: control.KindNotFound, Message: "cannot find message 18"}}), 4},
 	{"quarantine-mixed", "quarantine drop all 18", always("{}"), 2},
+	{"why", "why csv", answers(map[string]any{"GET /v1/satellites/csv/why": []control.Why{
+		{Name: "csv:0", State: "backoff", Text: []string{"It is backoff.", "It is started again at 12:00:03, in 1.2s."}},
+		{Name: "csv", Text: []string{"csv gets nothing: no session is up\x1b[2J."}}}}), 0},
+	{"history", "history csv -v", answers(map[string]any{"GET /v1/satellites/csv/history": deaths}), 0},
+	{"history-none", "history csv", always("[]"), 0},
+	{"wait", "wait csv --for exited --timeout 2s", answers(map[string]any{"GET /v1/satellites/csv/wait?for=exited&timeout=2s": control.Change{
+		Instances: []control.ChangedInstance{{Name: "csv", State: "exited"}}}}), 0},
+	{"wait-late", "wait csv", always(&control.Error{Kind: control.KindTimeout, Message: "cannot wait longer for running: csv:0 is fatal"}), 124},
+	{"wait-wrong", "wait csv --for backoff", always("{}"), 2},
 	{"typo", "restrat cpu", always("{}"), 2},
 	{"typo-below", "quarantine lsit", always("{}"), 2},
 	{"typo-far", "frobnicate", always("{}"), 2},
@@ -76,6 +85,14 @@ var outputs = []struct {
 	{"no-number", "scale cpu many", always("{}"), 2},
 	{"unknown-flag", "status --jsno", always("{}"), 2},
 	{"not-dsatd", "status", always("<html>"), 1},
+}
+
+// deaths are a crash with its last words, one that was asked for, and a failed start.
+var deaths = []control.Death{
+	{Name: "csv", PID: 7301, Time: ago(time.Hour), Cause: "killed by signal 11 (SIGSEGV), core dumped", Signal: 11, Core: true, Uptime: 3725, User: 1.5,
+		System: 0.75, MaxRSS: 20 << 20, Last: []string{"about to fail", "boom\x07"}},
+	{Name: "csv", WID: 10, PID: 73010, Time: ago(time.Minute), Asked: true, Cause: "exit code 0", Uptime: 0.25, User: 0.01, MaxRSS: 512},
+	{Name: "csv", Time: ago(time.Second), Cause: "cannot execute x: no such file"},
 }
 
 const events = `id: 1-5
