@@ -54,6 +54,7 @@ func TestStories(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup:               setup,
+		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dsatd":      program("dsatd"),
 			"dsatctl":    program("dsatctl"),
@@ -68,6 +69,14 @@ func TestStories(t *testing.T) {
 			"count":      count,
 		},
 	})
+}
+
+// condition is what a story can ask of the machine: [root].
+func condition(name string) (bool, error) {
+	if name == "root" {
+		return os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("nobody knows the condition %q", name)
 }
 
 // setup gives each story a run and a state directory of its own and sees to it that nothing outlives it.

@@ -30,8 +30,14 @@ func inherited() []string {
 }
 
 // environment is what one instance sees, without incarnation and bus. Later entries win in the child, so equal keys are replaced.
-func (s *Supervisor) environment(t *topology.Satellite, wid int, here *strings.Replacer) ([]string, error) {
+func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, here *strings.Replacer) ([]string, error) {
 	env := slices.Clone(s.inherited)
+	if len(t.EnvInherit) > 0 {
+		env = passOn(env, os.Environ(), t.EnvInherit)
+	}
+	if who.name != "" {
+		env = setenv(setenv(setenv(env, "HOME", who.home), "USER", who.name), "LOGNAME", who.name)
+	}
 	for _, name := range t.EnvFile {
 		file := here.Replace(name)
 		if !filepath.IsAbs(file) {
@@ -67,6 +73,24 @@ func (s *Supervisor) environment(t *topology.Satellite, wid int, here *strings.R
 		}
 	}
 	return setenv(env, "DSAT_OPTIONS", here.Replace(string(options))), nil
+}
+
+// passOn adds those of the daemon's own variables that are named; a star at the end of a name stands for any rest. What is dsat's own
+// belongs to another daemon, above this one.
+func passOn(env, own, names []string) []string {
+	for _, kv := range own {
+		key, value, _ := strings.Cut(kv, "=")
+		if key == "" || strings.HasPrefix(key, "DSAT_") {
+			continue
+		}
+		for _, name := range names {
+			if prefix, any := strings.CutSuffix(name, "*"); key == name || any && strings.HasPrefix(key, prefix) {
+				env = setenv(env, key, value)
+				break
+			}
+		}
+	}
+	return env
 }
 
 func setenv(env []string, key, value string) []string {

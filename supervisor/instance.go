@@ -55,9 +55,10 @@ type life struct {
 	cancelled atomic.Bool // must not be forked any more
 	hard      atomic.Bool // what it leaves behind is killed, not asked
 
-	pipes  []*capture
-	filter bool  // its standard output carries messages
-	kin    []kin // what it had forked when its stop began
+	pipes   []*capture
+	filter  bool     // its standard output carries messages
+	passage *passage // from the shim to its program; nil: it needs none
+	kin     []kin    // what it had forked when its stop began
 
 	// What follows belongs to the owner.
 	spawned, hello bool

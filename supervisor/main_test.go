@@ -22,6 +22,9 @@ import (
 
 // The tests execute their own binary as the child: DSAT_ACT says what it does there.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "exec" { // a Supervisor's shim
+		os.Exit(Exec(os.Args[2:]))
+	}
 	if act := os.Getenv("DSAT_ACT"); act != "" {
 		play(act, os.Getenv("DSAT_ARG"))
 		return

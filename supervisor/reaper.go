@@ -17,7 +17,7 @@ import (
 // pid in the table is ours until the lock is given up.
 type reaper struct {
 	mu       sync.Mutex
-	table    map[int]*life
+	table    map[int]child
 	spawning int                // forks under way whose pid is not in the table yet
 	early    map[int]Exit       // of pids nobody knew while forks were under way
 	reaped   uint64             // children reaped so far; strangers too
@@ -25,9 +25,12 @@ type reaper struct {
 	sync     chan chan struct{} // answered by the loop
 }
 
+// child is a process of ours. ended is told its exit once; it must not block.
+type child interface{ ended(Exit) }
+
 func newReaper(stranger func()) *reaper {
 	return &reaper{
-		table: make(map[int]*life), early: make(map[int]Exit), stranger: stranger,
+		table: make(map[int]child), early: make(map[int]Exit), stranger: stranger,
 		sync: make(chan chan struct{}),
 	}
 }
@@ -66,14 +69,14 @@ func (r *reaper) reap() bool {
 	}
 	r.reaped++
 	exit := exitOf(ws, usageOf(used))
-	l := r.table[pid]
+	c := r.table[pid]
 	delete(r.table, pid)
-	if l == nil && r.spawning > 0 {
+	if c == nil && r.spawning > 0 {
 		r.early[pid] = exit
 	}
 	r.mu.Unlock()
-	if l != nil {
-		l.of.post(event{kind: evExit, life: l, exit: exit})
+	if c != nil {
+		c.ended(exit)
 	} else {
 		r.stranger()
 	}
@@ -94,16 +97,16 @@ func (r *reaper) forget() {
 	r.mu.Unlock()
 }
 
-// admit enters a new process and tells its instance that it was spawned, and at once that it ended when it did already.
-func (r *reaper) admit(l *life) {
+// admit enters a new process, and tells that it was spawned, and at once that it ended when it did already.
+func (r *reaper) admit(c child, pid int, spawned func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.of.post(event{kind: evSpawned, life: l})
+	spawned()
 	// An early exit under this pid is ours only if the process is gone: else the number belonged to somebody else before.
-	if exit, ok := r.early[l.pid]; ok && unix.Kill(l.pid, 0) == unix.ESRCH {
-		l.of.post(event{kind: evExit, life: l, exit: exit})
+	if exit, ok := r.early[pid]; ok && unix.Kill(pid, 0) == unix.ESRCH {
+		c.ended(exit)
 	} else {
-		r.table[l.pid] = l
+		r.table[pid] = c
 	}
 	r.settle()
 }
@@ -117,13 +120,12 @@ func (r *reaper) settle() {
 var errGone = errors.New("the process is gone")
 
 // signal reaches the process, or with group all of its process group; errGone when it was reaped.
-func (r *reaper) signal(l *life, sig syscall.Signal, group bool) error {
+func (r *reaper) signal(c child, pid int, sig syscall.Signal, group bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.table[l.pid] != l || l.pid <= 1 {
+	if r.table[pid] != c || pid <= 1 {
 		return errGone
 	}
-	pid := l.pid
 	if group {
 		pid = -pid
 	}
@@ -134,7 +136,7 @@ func (r *reaper) signal(l *life, sig syscall.Signal, group bool) error {
 func (r *reaper) signalRef(ref topology.Ref, pid int, sig syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if l := r.table[pid]; l == nil || l.of.ref != ref {
+	if l, ok := r.table[pid].(*life); !ok || l.of.ref != ref {
 		return errGone
 	}
 	return unix.Kill(pid, sig)

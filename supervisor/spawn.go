@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -48,14 +47,12 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	}
 	l.first = l.of.book.seq()
 	s.reaper.expect()
-	pid, err := syscall.ForkExec(p.path, p.argv, &syscall.ProcAttr{
-		Dir: p.dir, Env: p.env, Files: pl.child[:], Sys: &syscall.SysProcAttr{Setsid: true},
-	})
+	pid, report, err := s.execute(p, pl.child[:])
 	pl.closeChild()
 	if err != nil {
 		s.reaper.forget()
 		pl.closeOurs()
-		return p.explain(err)
+		return err
 	}
 	l.pid, l.started = pid, s.now()
 	l.start = startTime(pid)
@@ -66,7 +63,15 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	} else {
 		pl.closeFilter()
 	}
-	s.reaper.admit(l)
+	if report == nil {
+		s.reaper.admit(l, pid, l.tellSpawned)
+	} else {
+		l.passage = &passage{}
+		s.reaper.admit(l, pid, func() {})
+		if !s.crew.run(func() { l.passage.settle(p.refusal(report), l.tellSpawned, l.tellExit) }) {
+			report.Close()
+		}
+	}
 	for _, c := range pl.captures {
 		s.output.add(c)
 	}
@@ -75,23 +80,19 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 
 // plan is what is executed.
 type plan struct {
-	path string
-	argv []string
-	env  []string
-	dir  string
+	path   string
+	argv   []string
+	env    []string
+	dir    string
+	who    identity
+	traits *traits // nil: nothing comes between fork and exec
 }
 
 func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
-	here := strings.NewReplacer("${instance}", strconv.Itoa(wid))
-	p := &plan{dir: here.Replace(t.Dir)}
-	if p.dir == "" {
-		p.dir = s.topology.Dir
-	}
-	env, err := s.environment(t, wid, here)
+	p, err := s.surroundings(t, wid)
 	if err != nil {
 		return nil, err
 	}
-	p.env = env
 	title := "dsat:" + topology.Ref{Name: t.Name, WID: wid}.String()
 	switch {
 	case filepath.IsAbs(t.Plugin):
@@ -103,10 +104,7 @@ func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
 	case len(t.Command) == 0:
 		return nil, fmt.Errorf("cannot execute %s: it has no command", t.Name)
 	}
-	for _, word := range t.Command {
-		p.argv = append(p.argv, here.Replace(word))
-	}
-	if p.path, err = lookPath(p.argv[0], p.env); err != nil {
+	if err := p.program(t.Command, wid); err != nil {
 		return nil, err
 	}
 	if (t.Speaks == topology.SpeaksLines || t.Speaks == topology.SpeaksJSON) && !t.TTY && s.stdbuf != "" {
@@ -115,6 +113,34 @@ func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
 		p.path = s.stdbuf
 	}
 	return p, nil
+}
+
+// surroundings is a plan of what all that runs for an instance has in common: all but the program.
+func (s *Supervisor) surroundings(t *topology.Satellite, wid int) (*plan, error) {
+	here := replacer(wid)
+	p := &plan{dir: here.Replace(t.Dir), traits: traitsOf(t.Process)}
+	if p.dir == "" {
+		p.dir = s.topology.Dir
+	}
+	var err error
+	if p.who, err = identify(t.Process); err == nil {
+		p.env, err = s.environment(t, wid, p.who, here)
+	}
+	return p, err
+}
+
+func replacer(wid int) *strings.Replacer {
+	return strings.NewReplacer("${instance}", strconv.Itoa(wid))
+}
+
+// program sets what is executed.
+func (p *plan) program(argv []string, wid int) (err error) {
+	here := replacer(wid)
+	for _, word := range argv {
+		p.argv = append(p.argv, here.Replace(word))
+	}
+	p.path, err = lookPath(p.argv[0], p.env)
+	return err
 }
 
 // explain finds which part of an exec failed; the kernel tells a number only.
@@ -134,7 +160,29 @@ func (p *plan) explain(err error) error {
 	if errors.Is(err, unix.ENOEXEC) {
 		return fmt.Errorf("cannot execute %s: neither a program nor a script whose first line names its interpreter", p.path)
 	}
+	switch {
+	case p.who.cred == nil:
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("cannot execute %s as user %d with group %d: %w%s", p.path, p.who.cred.Uid, p.who.cred.Gid, err, powerless())
+	case errors.Is(err, unix.EACCES):
+		if at := p.who.barred(p.dir); at != "" {
+			return p.shut(err)
+		}
+		if at := p.who.barred(p.path); at != "" {
+			return fmt.Errorf("cannot execute %s: %w: %s is closed to user %d", p.path, err, at, p.who.cred.Uid)
+		}
+	case errors.Is(err, unix.EAGAIN):
+		return fmt.Errorf("cannot execute %s: %w: user %d has as many processes as rlimits.nproc allows", p.path, err, p.who.cred.Uid)
+	}
 	return fmt.Errorf("cannot execute %s: %w", p.path, err)
+}
+
+// shut: its directory cannot be entered.
+func (p *plan) shut(err error) error {
+	if at := p.who.barred(p.dir); at != "" {
+		return fmt.Errorf("cannot enter the directory %s: %w: %s is closed to user %d", p.dir, err, at, p.who.cred.Uid)
+	}
+	return fmt.Errorf("cannot enter the directory %s: %w", p.dir, err)
 }
 
 // cause strips "stat /x:" from an error, which is said already.

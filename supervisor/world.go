@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dsat/dsat/topology"
 )
 
@@ -52,14 +54,14 @@ func messages(t *topology.Satellite) bool {
 
 func (s *Supervisor) signal(l *life, stop topology.Stop) {
 	l.kin = descendants(l.pid)
-	_ = s.reaper.signal(l, stop.Signal, stop.Group) // gone already: its exit is on the way
+	_ = s.reaper.signal(l, l.pid, stop.Signal, stop.Group) // gone already: its exit is on the way
 }
 
 func (s *Supervisor) kill(l *life) {
 	l.hard.Store(true)
 	if !l.exited {
 		l.kin = descendants(l.pid)
-		_ = s.reaper.signal(l, 9, true) // gone already: its exit is on the way
+		_ = s.reaper.signal(l, l.pid, unix.SIGKILL, true) // gone already: its exit is on the way
 	}
 	s.sweeper.nudge()
 }
@@ -79,10 +81,24 @@ func (s *Supervisor) bury(l *life, e Exit) {
 	switch {
 	case forked:
 		s.sweeper.check(l)
+		return
 	case !cancelled:
 		s.record.ended(l.of.ref, l.inc)
 	}
+	for _, c := range l.pipes { // of a shim, which has left nothing behind
+		s.output.close(c)
+	}
 }
+
+// ended is told by the reaper.
+func (l *life) ended(e Exit) {
+	if e, ok := l.passage.pass(e); ok {
+		l.tellExit(e)
+	}
+}
+
+func (l *life) tellExit(e Exit) { l.of.post(event{kind: evExit, life: l, exit: e}) }
+func (l *life) tellSpawned()    { l.of.post(event{kind: evSpawned, life: l}) }
 
 // swept is told by the sweeper.
 func (s *Supervisor) swept(l *life) {

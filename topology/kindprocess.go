@@ -174,17 +174,8 @@ func (t rlimitKind) wants(*key) string {
 	return fmt.Sprintf("a limit like %s, \"unlimited\", or two of them as \"SOFT:HARD\"", example)
 }
 func (t rlimitKind) read(r *reader, k *key, n *node) (any, bool) {
-	text, isText := n.scalar.(string)
-	if v, number := n.scalar.(int64); number {
-		if t.unit != unitCount && v != 0 {
-			r.problem(n.at, "", "%s wants %s: a bare number has no unit", k.label, t.wants(k))
-			return nil, false
-		}
-		text = strconv.FormatInt(v, 10)
-	} else if !isText {
-		r.mistyped(k, n)
-		return nil, false
-	} else if text, isText = r.text(n, false); !isText {
+	text, ok := t.written(r, k, n)
+	if !ok {
 		return nil, false
 	}
 	soft, hard, both := strings.Cut(text, ":")
@@ -192,9 +183,9 @@ func (t rlimitKind) read(r *reader, k *key, n *node) (any, bool) {
 		hard = soft
 	}
 	s, fine := t.parse(soft)
-	h, ok := t.parse(hard)
+	h, whole := t.parse(hard)
 	switch {
-	case !fine || !ok:
+	case !fine || !whole:
 		r.problem(n.at, "", "%s wants %s, not %q", k.label, t.wants(k), shorten(text))
 	case s > h:
 		r.problem(n.at, "", "%s: the soft limit %s is above the hard limit %s", k.label, soft, hard)
@@ -202,6 +193,22 @@ func (t rlimitKind) read(r *reader, k *key, n *node) (any, bool) {
 		return &Rlimit{Soft: s, Hard: h}, true
 	}
 	return nil, false
+}
+
+// written is the text of a limit; of a number too, where it needs no unit.
+func (t rlimitKind) written(r *reader, k *key, n *node) (string, bool) {
+	switch v := n.scalar.(type) {
+	case string:
+		return r.text(n, false)
+	case int64:
+		if t.unit == unitCount || v == 0 {
+			return strconv.FormatInt(v, 10), true
+		}
+		r.problem(n.at, "", "%s wants %s: a bare number has no unit", k.label, t.wants(k))
+	default:
+		r.mistyped(k, n)
+	}
+	return "", false
 }
 
 // parse reads one limit. The largest number the kernel can hold is "unlimited", so it cannot be said otherwise.

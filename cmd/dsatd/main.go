@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/dsat/dsat/supervisor"
 )
 
 // Exit codes, listed by `dsatd help`.
@@ -39,6 +41,7 @@ func commands() []command {
 		{"graph", "[--format text|dot|mermaid] FILE...", "draw the topology", graph},
 		{"schema", "", "print the JSON Schema of topology files", schema},
 		{"plugin", "NAME", "be a built-in satellite (dsatd executes itself so)", plugin},
+		{"exec", "TRAITS PATH ARGV...", "become the program of a satellite (dsatd executes itself so)", supervisor.Exec},
 		{"completion", "bash|zsh|fish", "print a completion script", completion},
 		{"version", "", "print the version", printVersion},
 	}
