@@ -12,8 +12,6 @@ package bus
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,6 +79,7 @@ type Bus struct {
 	notes notifier
 	zmq   *zmqCarrier
 	pool  framePool
+	key   []byte // of tokens
 	done  chan struct{}
 	end   sync.Once
 	owned atomic.Bool    // Serve or Close frees the socket, whoever comes first
@@ -105,6 +104,10 @@ func New(cfg Config) (*Bus, error) {
 	b.mail.wake = make(chan struct{}, 1)
 	b.notes.wake = make(chan struct{}, 1)
 	b.loop = newOrchester(b)
+	var err error
+	if b.key, err = tokenKey(cfg.RunDir); err != nil {
+		return nil, err
+	}
 	z, err := newZMQ(b)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the bus at %s: %w", b.url, err)
@@ -159,7 +162,7 @@ func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation) []string {
 	if sat == nil || (sat.Speaks != topology.SpeaksBus && !sat.Speaks.Filter()) {
 		return nil
 	}
-	token := newToken()
+	token := b.token(ref, inc)
 	b.mail.post(func(o *orchester) { o.admit(ref, inc, token) })
 	if sat.Speaks != topology.SpeaksBus {
 		return nil
@@ -179,12 +182,6 @@ func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation) []string {
 
 func (b *Bus) pluginDir(inc topology.Incarnation) string {
 	return filepath.Join(b.pluginRoot(), inc.String())
-}
-
-func newToken() string {
-	var t [16]byte
-	_, _ = rand.Read(t[:]) // never fails
-	return hex.EncodeToString(t[:])
 }
 
 // Spawned tells that the process runs. in and out are our ends of a filter's standard input and output, non-blocking; the bus

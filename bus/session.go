@@ -161,7 +161,7 @@ func (o *orchester) hello(p *peer, r *wire.Record) error {
 // welcome opens the session of an instance.
 func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool) {
 	st := i.step
-	s := &session{peer: p, inst: i, filter: filter}
+	s := &session{peer: p, inst: i, filter: filter, seq: h.Accepted, accepted: h.Accepted}
 	s.worker = worker{step: st, name: i.ref.String(), sess: s, concurrency: max(h.Concurrency, 1), messages: st.cfg.inHand, bytes: handBytes, open: true}
 	if filter && st.sat.Mode != topology.ModePipelined && st.sat.Mode != topology.ModeSink {
 		s.messages = 1
@@ -173,7 +173,7 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		st.dirty = true
 	}
 	body := wire.AppendJSON(nil, &wire.WelcomeBody{Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
-		EmitBytes: emitBytes, Routes: names(st.to), From: names(st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody})
+		EmitBytes: emitBytes, Accepted: s.accepted, Routes: names(st.to), From: names(st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody})
 	o.post(p, &wire.Header{Kind: wire.Welcome}, body)
 	if i.draining {
 		o.startDrain(s)

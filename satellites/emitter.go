@@ -115,6 +115,13 @@ func (e *Emitter) Emitted() uint64 {
 	return e.emitted
 }
 
+// known is the number of the last message that was accepted.
+func (e *Emitter) known() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.accepted
+}
+
 // Flush waits until all that was emitted is accepted.
 func (e *Emitter) Flush(ctx context.Context) error {
 	last := e.Emitted()

@@ -58,6 +58,9 @@ func (n *node) hello(stream carrier) (ses *session, rest wire.Reader, err error)
 		Step: n.id.Name, WID: n.id.WID, Incarnation: n.id.Incarnation, Token: n.id.Token, PID: os.Getpid(),
 		Concurrency: n.set.concurrency, Source: n.source != nil, SDK: "go-1",
 	}
+	if e := n.emitter(); e != nil {
+		body.Accepted = e.known()
+	}
 	var b wire.Builder
 	b.Add(&wire.Header{Kind: wire.Hello}, wire.AppendJSON(nil, body))
 	if err := stream.Send(b.Frame()); err != nil {

@@ -128,6 +128,13 @@ func modeChoices() []choice {
 	}
 }
 
+func survivalChoices() []choice {
+	return []choice{
+		{value: string(Adopt), doc: "taken back: same process, its output since then is read"},
+		{value: string(Replace), doc: "stopped, and a new one is started"},
+	}
+}
+
 func whenFilter(o any) string {
 	if o.(*Satellite).Speaks.Filter() {
 		return ""

@@ -46,20 +46,21 @@ type Daemon struct {
 
 // Satellite is one named entry of the topology.
 type Satellite struct {
-	Name       string
-	Command    []string       // argv; empty when Plugin is set. Element 0 is a path (absolute) when it contained a slash, else looked up in PATH
-	Plugin     string         // "cpu": built in; an absolute path: a go-plugin satellite of the user's
-	Options    map[string]any // the satellite's own, handed over as JSON in DSAT_OPTIONS; paths in it are relative to Dir
-	Speaks     Speaks
-	Mode       Mode // how a filter (Speaks lines, json, frames) pairs its input and output
-	TTY        bool // a filter's stdout is a pseudo terminal, so that it buffers by line
-	Dir        string
-	Env        map[string]string // added to a clean environment
-	EnvFile    []string
-	EnvInherit []string // names taken from dsatd's own environment; a star at the end stands for any rest
-	Process    Process
-	Instances  int
-	Autostart  bool // false: stopped until `dsatctl start`
+	Name          string
+	Command       []string       // argv; empty when Plugin is set. Element 0 is a path (absolute) when it contained a slash, else looked up in PATH
+	Plugin        string         // "cpu": built in; an absolute path: a go-plugin satellite of the user's
+	Options       map[string]any // the satellite's own, handed over as JSON in DSAT_OPTIONS; paths in it are relative to Dir
+	Speaks        Speaks
+	Mode          Mode // how a filter (Speaks lines, json, frames) pairs its input and output
+	TTY           bool // a filter's stdout is a pseudo terminal, so that it buffers by line
+	Dir           string
+	Env           map[string]string // added to a clean environment
+	EnvFile       []string
+	EnvInherit    []string // names taken from dsatd's own environment; a star at the end stands for any rest
+	Process       Process
+	Instances     int
+	Autostart     bool // false: stopped until `dsatctl start`
+	OnDaemonDeath Survival
 
 	Needs   []Need
 	After   []string
@@ -87,6 +88,15 @@ const (
 
 // Filter reports whether messages travel over the process's standard input and output.
 func (s Speaks) Filter() bool { return s == SpeaksLines || s == SpeaksJSON || s == SpeaksFrames }
+
+// Survival says what becomes of processes that outlived their dsatd.
+type Survival string
+
+// The closed set of Survival.
+const (
+	Adopt   Survival = "adopt"   // the next dsatd takes them back (default)
+	Replace Survival = "replace" // it stops them and starts new ones
+)
 
 // Mode says how a filter's answers pair with its questions.
 type Mode string

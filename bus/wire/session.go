@@ -18,6 +18,7 @@ type HelloBody struct {
 	Concurrency int    `json:"concurrency,omitempty"` // hops handled at the same time; 0 is 1
 	Source      bool   `json:"source,omitempty"`      // it will emit; without input links it is given nothing to handle
 	SDK         string `json:"sdk,omitempty"`         // name and version, for people
+	Accepted    uint64 `json:"accepted,omitempty"`    // of a source that had a session before: its last EMIT that was accepted
 }
 
 // WelcomeBody is the body of WELCOME.
@@ -27,7 +28,7 @@ type WelcomeBody struct {
 	Bytes        int      `json:"bytes"`         // the same in bytes of their bodies
 	EmitMessages int      `json:"emit_messages"` // EMITs that may be unaccepted at most
 	EmitBytes    int      `json:"emit_bytes"`    // the same in bytes of their bodies
-	Accepted     uint64   `json:"accepted"`      // last EMIT of this incarnation accepted so far (after HELLO again)
+	Accepted     uint64   `json:"accepted"`      // last EMIT of this incarnation accepted so far: HELLO's, for a daemon that was not there
 	Routes       []string `json:"routes"`        // output links; a port is an index into it
 	From         []string `json:"from"`          // input links; the port of DATA is an index into it
 	DeadlineMS   int64    `json:"deadline_ms"`   // of one running hop; 0: none

@@ -246,7 +246,7 @@ class _Bus:
 
     def greet(self):
         self.lose()
-        self.put([Record(HELLO, body=json.dumps(self.hello).encode())])
+        self.put([Record(HELLO, body=json.dumps(dict(self.hello, accepted=self.accepted)).encode())])
 
     def put(self, records):
         try:
