@@ -174,10 +174,9 @@ func (q *inquiry) lastDeath(ref topology.Ref) []string {
 // queue tells what waits for a step and what that means.
 func (q *inquiry) queue(queue *control.Queue) []string {
 	var said []string
-	switch {
-	case queue.Waiting+queue.Held+queue.InFlight == 0:
+	if queue.Waiting+queue.Held+queue.InFlight == 0 {
 		said = append(said, "No message waits for it and none is in hand.")
-	default:
+	} else {
 		said = append(said, fmt.Sprintf("%s for it, %d for the time of their retry; %d in hand of %s. The oldest is %s old.",
 			plural(queue.Waiting, "message waits", "messages wait"), queue.Held, queue.InFlight, plural(queue.Workers, "worker", "workers"),
 			spell(time.Duration(queue.OldestAge*float64(time.Second)))))

@@ -25,7 +25,7 @@ func TestWhy(t *testing.T) {
 	}}
 	status := func(in supervisor.InstanceStatus) map[string]supervisor.SatelliteStatus {
 		return map[string]supervisor.SatelliteStatus{
-			"clock": {Name: "clock", State: supervisor.Running},
+			"clock":     {Name: "clock", State: supervisor.Running},
 			in.Ref.Name: {Name: in.Ref.Name, State: in.State, Why: in.Why, Instances: []supervisor.InstanceStatus{in}},
 		}
 	}
@@ -106,7 +106,7 @@ func TestWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.words().Wait(t.Context(), []string{"talker", "nobody"}, "stopped", time.Millisecond)
-	if err == nil || err.Error() != "cannot wait longer for stopped: talker:0 is running" || err.(*control.Error).Kind != control.KindTimeout {
+	if err == nil || err.Error() != "cannot wait longer for stopped: talker:0 is running" || errorKind(err) != control.KindTimeout {
 		t.Error(err)
 	}
 	if _, err := h.words().Stop(t.Context(), []string{"talker"}, 0); err != nil {
@@ -115,7 +115,7 @@ func TestWait(t *testing.T) {
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
-	if _, err := h.words().Wait(t.Context(), []string{"talker"}, "backoff", 0); err == nil || err.(*control.Error).Kind.Status() != http.StatusBadRequest {
+	if _, err := h.words().Wait(t.Context(), []string{"talker"}, "backoff", 0); err == nil || errorKind(err).Status() != http.StatusBadRequest {
 		t.Error(err)
 	}
 }
