@@ -3,6 +3,7 @@ package supervisor
 import (
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dsat/dsat/topology"
@@ -21,23 +22,26 @@ type instance struct {
 	busy  bool
 
 	// What follows belongs to the owner.
-	want     Want
-	state    State
-	since    time.Time
-	why      string
-	life     *life // the newest; nil before the first
-	spawns   uint32
-	restarts int
-	unasked  bool // the next spawn is a restart nobody asked for
-	hopeless bool // waits for one that will not become ready by itself
-	draining bool
-	hist     history
-	lastExit string
-	success  bool
-	timer    *time.Timer
-	timerSeq uint64
-	due      time.Time // of the timer; zero: none
-	waiters  []waiter
+	want      Want
+	state     State
+	since     time.Time
+	why       string
+	life      *life // the newest; nil before the first
+	spawns    uint32
+	restarts  int
+	unasked   bool // the next spawn is a restart nobody asked for
+	hopeless  bool // waits for one that will not become ready by itself
+	draining  bool
+	toldAt    time.Time // when its stop began, after the drain
+	rung      int       // of the signals of the stop that were sent, or replaced by the command
+	signalled bool      // since toldAt
+	hist      history
+	lastExit  string
+	success   bool
+	timer     *time.Timer
+	timerSeq  uint64
+	due       time.Time // of the timer; zero: none
+	waiters   []waiter
 
 	status atomic.Pointer[InstanceStatus]
 	book   *logbook
@@ -65,23 +69,26 @@ type life struct {
 	exited, swept  bool
 	judged         bool // ended by us for a failure: judge its exit although we asked for it
 	cause          string
-	cancel         func() // ends what goes on for it: the probe, or the drain
+	cancel         func()  // ends what goes on for it: the probe, or the drain
+	recall         func()  // ends its stop command; nil: there is none
+	escort         *errand // the stop command
 }
 
 // world is everything an instance needs from outside; tests fake it. No method blocks for long, and each answers by posting.
 type world interface {
 	now() time.Time
-	roll() float64                                       // in [0, 1), spreads back-off
-	incarnation(spawn uint32) topology.Incarnation       //
-	ask(i *instance) (why string, hopeless bool)         // the gate of needs and after; evGo says: ask again
-	phase(i *instance, p phase)                          //
-	spawn(l *life)                                       // -> evSpawned, or evExit with Err
-	probe(l *life) (cancel func())                       // -> evReady or, after the deadline, evUnready
-	drain(l *life, within time.Duration) (cancel func()) // -> evDrained; nil: has nothing to drain
-	signal(l *life, s topology.Stop)                     // the stop signal
-	kill(l *life)                                        // SIGKILL to all of it, also later to what is left
-	bury(l *life, e Exit)                                // after evExit: tell everyone, read the last output, look for leftovers -> evSwept
-	changed(i *instance, from State, s *InstanceStatus)  // a state was left
+	roll() float64                                         // in [0, 1), spreads back-off
+	incarnation(spawn uint32) topology.Incarnation         //
+	ask(i *instance) (why string, hopeless bool)           // the gate of needs and after; evGo says: ask again
+	phase(i *instance, p phase)                            //
+	spawn(l *life)                                         // -> evSpawned, or evExit with Err
+	probe(l *life) (cancel func())                         // -> evReady or, after the deadline, evUnready
+	drain(l *life, within time.Duration) (cancel func())   // -> evDrained; nil: has nothing to drain
+	command(l *life, within time.Duration) (cancel func()) // its stop command -> evTold, before evSwept
+	signal(l *life, sig syscall.Signal, group bool)        // to the process, or all of its group
+	kill(l *life)                                          // SIGKILL to all of it, also later to what is left
+	bury(l *life, e Exit)                                  // after evExit: tell everyone, read the last output, look for leftovers -> evSwept
+	changed(i *instance, from State, s *InstanceStatus)    // a state was left
 	run(f func()) bool
 }
 
@@ -101,6 +108,7 @@ const (
 	evExit
 	evSwept // nothing is left of it
 	evDrained
+	evTold  // its stop command has ended; with a cause: in vain
 	evFault // it broke the protocol
 	evAwait // nothing happens, only the waiter is told
 	eventKinds

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +33,9 @@ type actor struct {
 	*life
 	forked, dead, clean         bool
 	signalled, killed, draining bool
+	asked, asks                 int  // stop commands under way, and begun
+	recalled                    bool // a stop command was told to end
+	signals                     []syscall.Signal
 	buried, probed              int
 }
 
@@ -90,9 +95,25 @@ func (s *stage) drain(l *life, _ time.Duration) func() {
 	}
 }
 
-func (s *stage) signal(l *life, _ topology.Stop) {
+func (s *stage) command(l *life, _ time.Duration) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a := s.actor(l)
+	a.asked++
+	a.asks++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if a.asked > 0 {
+			a.recalled = true
+		}
+	}
+}
+
+func (s *stage) signal(l *life, sig syscall.Signal, _ bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.actor(l).signals = append(s.actor(l).signals, sig)
 	s.actor(l).signalled = true
 }
 func (s *stage) kill(l *life) {
@@ -130,7 +151,9 @@ func stageSpec(d dice) *topology.Satellite {
 			SuccessCodes: []int{0}, ForbidCodes: [][]int{nil, {1}}[d.pick(2)], Limit: d.pick(5), Window: time.Minute,
 			Backoff: topology.Backoff{Initial: time.Second, Factor: 2, Max: 10 * time.Second, Reset: time.Minute},
 		},
-		Stop: topology.Stop{Signal: 15, Deadline: 5 * time.Second},
+		Stop: topology.Stop{Signal: 15, Deadline: 5 * time.Second, Command: [][]string{nil, {"x"}}[d.pick(2)], Signals: [][]topology.StopSignal{
+			nil, {{Signal: 15}, {Signal: 2, After: time.Second}, {Signal: 3, After: 3 * time.Second}},
+		}[d.pick(2)]},
 	}
 }
 
@@ -143,7 +166,7 @@ func (s *stage) act(d dice, i *instance) string {
 		last = s.lives[len(s.lives)-1]
 	}
 	any := s.lives
-	switch what := d.pick(16); what {
+	switch what := d.pick(17); what {
 	case 0, 1:
 		i.post(event{kind: evStart})
 		return "start"
@@ -189,6 +212,9 @@ func (s *stage) act(d dice, i *instance) string {
 		}
 		return "drained"
 	case 14:
+		s.told(d)
+		return "told"
+	case 15:
 		s.gate = []string{"", "waits for y"}[d.pick(2)]
 		i.post(event{kind: evGo})
 		if s.gate == "" {
@@ -220,9 +246,23 @@ func (s *stage) fork(d dice, a *actor) {
 	}
 }
 
+// told: stop commands end, well or not; those that were recalled cannot end well.
+func (s *stage) told(d dice) {
+	for _, a := range s.lives {
+		if a.asked > 0 {
+			cause := []string{"", "exit code 1"}[d.pick(2)]
+			if a.recalled {
+				cause = "was killed"
+			}
+			a.asked--
+			a.of.post(event{kind: evTold, life: a.life, cause: cause})
+		}
+	}
+}
+
 func (s *stage) sweep() {
 	for _, a := range s.lives {
-		if a.dead && !a.clean && a.buried > 0 {
+		if a.dead && !a.clean && a.buried > 0 && a.asked == 0 {
 			a.clean = true
 			a.of.post(event{kind: evSwept, life: a.life})
 		}
@@ -250,8 +290,17 @@ func (s *stage) check(d dice, i *instance, what string) {
 		if a.probed > 0 && (a.dead || st.State != Starting) {
 			fail("a probe goes on")
 		}
-		if (a.signalled || a.killed) && !a.forked {
+		if (a.signalled || a.killed || a.asks > 0) && !a.forked {
 			fail("signalled what does not exist")
+		}
+		if a.asks > 1 || a.asks > 0 && len(i.spec.Stop.Command) == 0 {
+			fail("%d stop commands", a.asks)
+		}
+		if a.killed && a.asked > 0 && !a.recalled {
+			fail("the process is killed, and its stop command lives")
+		}
+		if n := len(sequence(i.spec.Stop)); len(a.signals) > n || !slices.IsSortedFunc(a.signals, i.before) {
+			fail("signals %v", a.signals)
 		}
 	}
 	running := st.State == Running
@@ -267,6 +316,14 @@ func (s *stage) check(d dice, i *instance, what string) {
 	if ready := s.phase_ == phaseReady; ready != running {
 		fail("the gate thinks otherwise: %d", s.phase_)
 	}
+}
+
+// before orders signals as the stop does.
+func (i *instance) before(a, b syscall.Signal) int {
+	place := func(sig syscall.Signal) int {
+		return slices.IndexFunc(sequence(i.spec.Stop), func(s topology.StopSignal) bool { return s.Signal == sig })
+	}
+	return place(a) - place(b)
 }
 
 // settle lets everything that is under way happen.
@@ -287,7 +344,7 @@ func (s *stage) settle(d dice, i *instance, hello bool) {
 				} else {
 					s.fork(d, a)
 				}
-			case a.forked && !a.dead && (a.killed || a.signalled):
+			case a.forked && !a.dead && (a.killed || a.signalled || a.asked > 0):
 				a.dead = true
 				i.post(event{kind: evExit, life: a.life, exit: Exit{Signal: 15}})
 			case hello && a.forked && !a.dead:
@@ -297,6 +354,7 @@ func (s *stage) settle(d dice, i *instance, hello bool) {
 		s.mu.Unlock()
 		synctest.Wait()
 		s.mu.Lock()
+		s.told(d)
 		s.sweep()
 		s.mu.Unlock()
 		time.Sleep(11 * time.Second) // longer than any back-off or deadline

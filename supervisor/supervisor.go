@@ -209,7 +209,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.forks.begin()
 		var forks sync.WaitGroup
 		for range spawners {
-			forks.Go(func() { s.forks.run(looping, s.fork) })
+			forks.Go(func() { s.forks.run(looping) })
 		}
 		forks.Wait()
 	})

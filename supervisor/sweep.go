@@ -61,6 +61,14 @@ func (s *sweeper) check(l *life) {
 	s.nudge()
 }
 
+// later is check without a look here and now.
+func (s *sweeper) later(l *life) {
+	s.mu.Lock()
+	s.fresh = append(s.fresh, l)
+	s.mu.Unlock()
+	s.nudge()
+}
+
 // all kills every stranger; the channel is closed when there is none.
 func (s *sweeper) all() <-chan struct{} {
 	gone := make(chan struct{})

@@ -26,7 +26,7 @@ var table = [...][eventKinds]func(*instance, event){
 	},
 	Stopping: {
 		evStart: (*instance).back, evRestart: (*instance).back, evStop: (*instance).down, evKill: (*instance).slay,
-		evSpawned: (*instance).term, evDrained: (*instance).drained, evTimer: (*instance).overdue,
+		evSpawned: (*instance).term, evDrained: (*instance).drained, evTold: (*instance).told, evTimer: (*instance).overdue,
 		evExit: (*instance).gone, evSwept: (*instance).gone, evFault: (*instance).fault,
 	},
 	Backoff: {
@@ -137,7 +137,7 @@ func (i *instance) fault(e event) {
 	}
 	i.draining = false
 	i.disarm()
-	i.world.kill(l)
+	i.strike()
 }
 
 // anew is a restart: a stop with want up.
@@ -153,117 +153,6 @@ func (i *instance) anew(e event) {
 func (i *instance) halt(event) {
 	i.want = Down
 	i.end("is being stopped")
-}
-
-// end begins a stop from Starting or Running.
-func (i *instance) end(why string) {
-	l := i.life
-	if l == nil || l.exited {
-		i.rest(event{})
-		return
-	}
-	l.quit()
-	i.enter(Stopping, why)
-	if l.spawned && l.cause == "" {
-		l.cancel = i.world.drain(l, i.spec.Stop.Deadline)
-	}
-	if l.cancel != nil {
-		i.draining = true
-		i.why = why + ": finishes what it has in hand"
-		i.arm(i.spec.Stop.Deadline)
-		return
-	}
-	i.term(event{})
-}
-
-func (i *instance) drained(e event) {
-	if i.draining {
-		i.term(e)
-	}
-}
-
-// term sends the stop signal. What is not forked yet must not be.
-func (i *instance) term(event) {
-	l := i.life
-	i.draining = false
-	l.quit()
-	if l.exited {
-		return
-	}
-	if !l.spawned {
-		l.cancelled.Store(true)
-		return
-	}
-	if l.hard.Load() || i.spec.Stop.Deadline <= 0 {
-		i.world.kill(l)
-		return
-	}
-	if l.cause == "" {
-		i.why = fmt.Sprintf("was told to stop and has %s for it", i.spec.Stop.Deadline)
-	}
-	i.arm(i.spec.Stop.Deadline)
-	i.world.signal(l, i.spec.Stop)
-}
-
-// overdue: a deadline of the stop has passed.
-func (i *instance) overdue(e event) {
-	if i.draining {
-		i.term(e)
-		return
-	}
-	i.why = fmt.Sprintf("did not stop within %s and was killed", i.spec.Stop.Deadline)
-	i.world.kill(i.life)
-}
-
-// slay stops without manners, from any state with a process.
-func (i *instance) slay(e event) {
-	i.want, i.draining = Down, false
-	l := i.life
-	if l == nil || l.exited && l.swept {
-		i.rest(e)
-		return
-	}
-	l.hard.Store(true)
-	l.quit()
-	i.disarm()
-	i.enter(Stopping, "is being killed")
-	if !l.spawned {
-		l.cancelled.Store(true)
-		return
-	}
-	i.world.kill(l)
-}
-
-// rest: want down with no process, only perhaps leftovers.
-func (i *instance) rest(event) {
-	i.want = Down
-	i.disarm()
-	if l := i.life; l != nil && !l.swept {
-		i.enter(Stopping, "waits until the processes it left behind are gone")
-		return
-	}
-	i.enter(Stopped, "was stopped")
-}
-
-// gone: the process, or the last of what it left, has ended.
-func (i *instance) gone(e event) {
-	l := i.life
-	if !l.exited || !l.swept {
-		if l.exited {
-			i.why = "waits until the processes it left behind are gone"
-		}
-		return
-	}
-	i.disarm()
-	i.draining = false
-	switch {
-	case i.want == Down:
-		i.enter(Stopped, "was stopped")
-	case l.judged:
-		i.conclude(Exit{Cause: l.cause})
-	default:
-		i.begin(e)
-	}
 }
 
 // judge is an exit nobody asked for.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ const evidence = 10 // last lines of output told with a death
 func (s *Supervisor) now() time.Time             { return time.Now() }
 func (s *Supervisor) roll() float64              { return rand.Float64() }
 func (s *Supervisor) run(f func()) bool          { return s.crew.run(f) }
-func (s *Supervisor) spawn(l *life)              { s.forks.put(l, s.fork) }
+func (s *Supervisor) spawn(l *life)              { s.forks.put(func() { s.fork(l) }) }
 func (s *Supervisor) phase(i *instance, p phase) { s.order.set(i, p) }
 
 func (s *Supervisor) ask(i *instance) (string, bool) { return s.order.ask(i) }
@@ -52,9 +53,9 @@ func messages(t *topology.Satellite) bool {
 	return t.Plugin != "" || t.Speaks != topology.SpeaksNone && t.Speaks != ""
 }
 
-func (s *Supervisor) signal(l *life, stop topology.Stop) {
+func (s *Supervisor) signal(l *life, sig syscall.Signal, group bool) {
 	l.kin = descendants(l.pid)
-	_ = s.reaper.signal(l, l.pid, stop.Signal, stop.Group) // gone already: its exit is on the way
+	_ = s.reaper.signal(l, l.pid, sig, group) // gone already: its exit is on the way
 }
 
 func (s *Supervisor) kill(l *life) {
@@ -79,6 +80,9 @@ func (s *Supervisor) bury(l *life, e Exit) {
 		s.bus.Gone(l.of.ref, l.inc, e.because(), l.of.book.last(evidence, l.first))
 	}
 	switch {
+	case forked && l.escort != nil:
+		l.escort.then(func() { s.sweeper.later(l) })
+		return
 	case forked:
 		s.sweeper.check(l)
 		return
@@ -134,10 +138,10 @@ func (s *Supervisor) Fault(ref topology.Ref, inc topology.Incarnation, why strin
 	}
 }
 
-// spawnQueue is the lives that wait for a fork, unbounded, because an owner must not wait.
+// spawnQueue is what waits for a fork, unbounded, because an owner must not wait.
 type spawnQueue struct {
 	mu   sync.Mutex
-	todo []*life
+	todo []func()
 	open bool // forks may begin
 	busy bool // an owner is forking for itself
 	wake chan struct{}
@@ -149,18 +153,18 @@ func newSpawnQueue() *spawnQueue {
 }
 
 // put forks here and now when nobody else waits, which saves a replacement the way over the loop, or else queues.
-func (q *spawnQueue) put(l *life, fork func(*life)) {
+func (q *spawnQueue) put(fork func()) {
 	q.mu.Lock()
 	if q.open && !q.busy && len(q.todo) == 0 {
 		q.busy = true
 		q.mu.Unlock()
-		fork(l)
+		fork()
 		q.mu.Lock()
 		q.busy = false
 		q.mu.Unlock()
 		return
 	}
-	q.todo = append(q.todo, l)
+	q.todo = append(q.todo, fork)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -174,19 +178,19 @@ func (q *spawnQueue) begin() {
 	q.mu.Unlock()
 }
 
-func (q *spawnQueue) take() *life {
+func (q *spawnQueue) take() func() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.todo) == 0 {
 		return nil
 	}
-	l := q.todo[0]
+	fork := q.todo[0]
 	q.todo[0] = nil
 	q.todo = q.todo[1:]
-	return l
+	return fork
 }
 
-func (q *spawnQueue) run(ctx context.Context, fork func(*life)) {
+func (q *spawnQueue) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -195,8 +199,8 @@ func (q *spawnQueue) run(ctx context.Context, fork func(*life)) {
 		case answer := <-q.sync:
 			close(answer)
 		}
-		for l := q.take(); l != nil && ctx.Err() == nil; l = q.take() {
-			fork(l)
+		for fork := q.take(); fork != nil && ctx.Err() == nil; fork = q.take() {
+			fork()
 		}
 	}
 }
