@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -171,7 +172,7 @@ func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation) []string {
 	if sat.Plugin == "" {
 		return env
 	}
-	dir := b.pluginDir(inc)
+	dir := b.pluginDir(ref, inc)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		b.cfg.Log.Error("cannot make the socket directory of a plugin", "instance", ref.String(), "error", err)
 	}
@@ -180,8 +181,12 @@ func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation) []string {
 		"PLUGIN_PROTOCOL_VERSIONS="+strconv.Itoa(plug.ProtocolVersion))
 }
 
-func (b *Bus) pluginDir(inc topology.Incarnation) string {
-	return filepath.Join(b.pluginRoot(), inc.String())
+// pluginDir is where one life of a plugin has its socket, and nobody else: incarnations are counted by instance, so the first
+// of two instances have the same. It is short, because a socket's path may have 107 bytes only.
+func (b *Bus) pluginDir(ref topology.Ref, inc topology.Incarnation) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %s", ref, inc)
+	return filepath.Join(b.pluginRoot(), strconv.FormatUint(h.Sum64(), 36))
 }
 
 // Spawned tells that the process runs. in and out are our ends of a filter's standard input and output, non-blocking; the bus

@@ -41,7 +41,7 @@ func (o *orchester) gone(ref topology.Ref, inc topology.Incarnation, cause strin
 	}
 	i.gone, i.cause, i.last = true, cause, last
 	if i.step.sat.Plugin != "" {
-		dir := o.bus.pluginDir(inc)
+		dir := o.bus.pluginDir(ref, inc)
 		o.bus.group.Go(func() { _ = os.RemoveAll(dir) })
 	}
 	l := o.leave(i)
