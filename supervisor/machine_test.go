@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/dsat/dsat/topology"
@@ -26,6 +27,12 @@ type stage struct {
 	closed bool // the gate is closed for good
 	phase_ phase
 	drains bool
+	begun  time.Time
+	trace  []string // what was done to processes, and when since begun
+}
+
+func (s *stage) note(what string) {
+	s.trace = append(s.trace, fmt.Sprintf("%s %s", time.Since(s.begun), what))
 }
 
 // actor is what the kernel would know of a life.
@@ -36,6 +43,7 @@ type actor struct {
 	asked, asks                 int  // stop commands under way, and begun
 	recalled                    bool // a stop command was told to end
 	signals                     []syscall.Signal
+	late                        bool // a signal came after the kill
 	buried, probed              int
 }
 
@@ -99,6 +107,7 @@ func (s *stage) command(l *life, _ time.Duration) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.actor(l)
+	s.note("command")
 	a.asked++
 	a.asks++
 	return func() {
@@ -113,13 +122,17 @@ func (s *stage) command(l *life, _ time.Duration) func() {
 func (s *stage) signal(l *life, sig syscall.Signal, _ bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.actor(l).signals = append(s.actor(l).signals, sig)
-	s.actor(l).signalled = true
+	s.note(unix.SignalName(sig))
+	a := s.actor(l)
+	a.late = a.late || a.killed
+	a.signals = append(a.signals, sig)
+	a.signalled = true
 }
 func (s *stage) kill(l *life) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.hard.Store(true)
+	s.note("kill")
 	s.actor(l).killed = true
 }
 func (s *stage) bury(l *life, _ Exit) {
@@ -226,7 +239,7 @@ func (s *stage) act(d dice, i *instance) string {
 			i.post(event{kind: evFault, inc: last.inc, cause: "garbage"})
 		}
 		s.mu.Unlock()
-		time.Sleep(time.Duration((1 + d.pick(20_000))) * time.Millisecond)
+		time.Sleep(time.Duration(1+d.pick([]int{3_000, 20_000}[d.pick(2)])) * time.Millisecond)
 		s.mu.Lock()
 		return "time"
 	}
@@ -299,9 +312,12 @@ func (s *stage) check(d dice, i *instance, what string) {
 		if a.killed && a.asked > 0 && !a.recalled {
 			fail("the process is killed, and its stop command lives")
 		}
-		if n := len(sequence(i.spec.Stop)); len(a.signals) > n || !slices.IsSortedFunc(a.signals, i.before) {
+		if n := len(sequence(i.spec.Stop)); len(a.signals) > n || a.late || !slices.IsSortedFunc(a.signals, i.before) {
 			fail("signals %v", a.signals)
 		}
+	}
+	if l := i.life; st.State == Stopping && st.PID != 0 && !i.draining && !l.hard.Load() && len(i.spec.Stop.Command) == 0 && !s.actor(l).signalled {
+		fail("nobody told it to stop")
 	}
 	running := st.State == Running
 	if running && (st.PID == 0 || st.Want != Up) || (st.State == Stopped || st.State == Backoff || st.State == Fatal) && st.PID != 0 {
