@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -173,6 +174,41 @@ func TestRefusals(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What only root may do fails for others, and the reason says who dsatd is.
+func TestPowerless(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may do all of it")
+	}
+	who := " (dsatd runs as user " + strconv.Itoa(os.Geteuid()) + ", not as root)"
+	for want, p := range map[string]topology.Process{
+		"cannot execute /bin/sh as user 0 with group 0: operation not permitted" + who:             {User: "root"},
+		"cannot execute /bin/sh: cannot set nice to -5: permission denied" + who:                   {Nice: pointer(-5)},
+		"cannot execute /bin/sh: cannot become user 0 with group 0: operation not permitted" + who: {User: "root", Umask: pointer[uint32](0)},
+		"cannot execute /bin/sh: cannot give up capabilities for ever, which no_new_privs = true makes needless: operation not permitted" + who: {
+			Capabilities: []string{}},
+		"cannot execute /bin/sh: cannot keep the capability kill: dsatd has not got it itself": {Capabilities: []string{"kill"}, NoNewPrivs: true},
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := inquiry(p)
+			s.Restart.Limit = 2
+			r := start(t, list(s))
+			_ = r.Boot(context.Background()) // which tells the same
+			st := r.until(ref("asked", 0), "fatal", func(s InstanceStatus) bool { return s.State == Fatal })
+			if st.LastExit != want {
+				t.Errorf("%q", st.LastExit)
+			}
+		})
+	}
+	t.Run("its own user is no change", func(t *testing.T) {
+		me, err := user.Current()
+		if err != nil {
+			t.Skip("this user has no account: ", err)
+		}
+		_, lines := answers(t, inquiry(topology.Process{User: strconv.Itoa(os.Geteuid()), Capabilities: []string{}, NoNewPrivs: true}))
+		contains(t, lines, "CapEff: 0000000000000000", "NoNewPrivs: 1", "LOGNAME="+me.Username)
+	})
 }
 
 // An exit that comes while the shim is still on its way is told after what the shim says.
