@@ -21,6 +21,8 @@ type Exit struct {
 	Asked  bool           // somebody wanted its end
 	Uptime time.Duration  // from the spawn
 	Usage  Usage
+
+	Unknown bool // nobody could be asked how it ended: it was not our child
 }
 
 func exitOf(ws syscall.WaitStatus, used Usage) Exit {
@@ -41,6 +43,8 @@ func (e Exit) String() string {
 			text += ", core dumped"
 		}
 		return text
+	case e.Unknown:
+		return unknownExit
 	default:
 		return fmt.Sprintf("exit code %d", e.Code)
 	}
@@ -56,7 +60,7 @@ func (e Exit) because() string {
 
 func (e Exit) success(p topology.Restart) bool {
 	switch {
-	case e.Err != nil || e.Cause != "":
+	case e.Err != nil || e.Cause != "" || e.Unknown:
 		return false
 	case e.Signal != 0:
 		return slices.Contains(p.SuccessSignals, e.Signal)

@@ -56,6 +56,9 @@ type life struct {
 	started time.Time // set before evSpawned is posted
 	first   uint64    // sequence number of the log before its first line
 
+	adopted  bool      // an earlier daemon has started it
+	survivor *survivor // and it is not our child; nil: it is
+
 	cancelled atomic.Bool // must not be forked any more
 	hard      atomic.Bool // what it leaves behind is killed, not asked
 

@@ -96,6 +96,19 @@ func play(act, arg string) {
 		}
 	case "dsatd":
 		earlier(arg)
+	case "dsatd-adopted":
+		earlierAdopted(arg)
+	case "count": // a line every few milliseconds; ends with code 5 when it is told to
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGUSR2)
+		for n := 0; ; n++ {
+			fmt.Println("n", n)
+			select {
+			case <-told:
+				os.Exit(5)
+			case <-time.After(3 * time.Millisecond):
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +13,7 @@ import (
 // orphanDeadline is the stop deadline of survivors whose satellite is not in the topology any more.
 const orphanDeadline = 5 * time.Second
 
-// clean ends what an earlier daemon of this run directory has left alive, before anything is started: of no instance there are ever
+// clean ends what an earlier daemon of this run directory has left alive and was not adopted, before anything is started: of no instance there are ever
 // two. Survivors are found by the record and, when their pid was not written yet or they have left their session, by the DSAT_RUN in
 // their environment.
 func (s *Supervisor) clean(left []recordEntry) {
@@ -47,6 +48,9 @@ func (s *Supervisor) deadlineOf(instance string) time.Duration {
 	return orphanDeadline
 }
 
+// ours marks in survivors what was adopted; it is no name of an instance.
+const ours = "+"
+
 // survivors maps processes to the instance they were, with all that shares their session or descends from them.
 func (s *Supervisor) survivors(left []recordEntry) map[kin]string {
 	pids, err := processes()
@@ -59,6 +63,11 @@ func (s *Supervisor) survivors(left []recordEntry) map[kin]string {
 		if e.pid != 0 {
 			byKin[e.kin] = e.ref.String()
 		}
+	}
+	kept := make(map[string]string, len(s.adopted)) // incarnation by instance
+	for ref, l := range s.adopted {
+		kept[ref.String()] = strconv.FormatUint(uint64(l.inc), 10)
+		byKin[kin{l.pid, l.start}] = ours
 	}
 	mine := map[int]bool{}
 	for pid := os.Getpid(); pid > 1; {
@@ -80,11 +89,14 @@ func (s *Supervisor) survivors(left []recordEntry) map[kin]string {
 		all = append(all, p)
 		name, ok := byKin[p.kin]
 		if !ok {
-			env := envOf(pid, "DSAT_RUN", "DSAT_INSTANCE")
+			env := envOf(pid, "DSAT_RUN", "DSAT_INSTANCE", "DSAT_INCARNATION")
 			name, ok = env[1], env[0] == s.runDir && env[1] != ""
+			if ok && env[2] == kept[name] {
+				name = ours
+			}
 		}
 		if ok {
-			found[p.kin], owner[pid] = name, name
+			owner[pid] = name
 		}
 	}
 	for grown := true; grown; {
@@ -95,9 +107,14 @@ func (s *Supervisor) survivors(left []recordEntry) map[kin]string {
 				name = owner[p.ppid]
 			}
 			if name != "" && owner[p.pid] == "" {
-				found[p.kin], owner[p.pid] = name, name
+				owner[p.pid] = name
 				grown = true
 			}
+		}
+	}
+	for _, p := range all {
+		if name := owner[p.pid]; name != "" && name != ours {
+			found[p.kin] = name
 		}
 	}
 	return found

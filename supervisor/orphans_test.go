@@ -98,18 +98,23 @@ func TestRecord(t *testing.T) {
 		left []string
 		good int
 	}{
-		"empty":           {"", nil, 0},
-		"no header":       {"intend cpu:0 1\n", nil, 0},
-		"other boot":      {recordMagic + "A\nspawned cpu:0 1 77 5\n", nil, 0},
-		"torn header":     {recordMagic + boot, nil, 0},
-		"intent only":     {head + "intend cpu:0 1\n", []string{"intend cpu:0 1\n"}, -1},
-		"spawned":         {head + "intend cpu:0 1\nspawned cpu:0 1 77 5\n", []string{"spawned cpu:0 1 77 5\n"}, -1},
-		"ended":           {head + "intend cpu:0 1\nspawned cpu:0 1 77 5\nended cpu:0 1\n", nil, -1},
-		"two lives":       {head + "spawned cpu:0 1 77 5\nended cpu:0 1\nintend cpu:0 2\n", []string{"intend cpu:0 2\n"}, -1},
-		"again the same":  {head + "intend cpu:0 1\nended cpu:0 1\nintend cpu:0 1\n", []string{"intend cpu:0 1\n"}, -1},
-		"torn line":       {head + "spawned cpu:0 1 77 5\nended cp", []string{"spawned cpu:0 1 77 5\n"}, len(head) + 21},
-		"pid that is one": {head + "spawned cpu:0 1 1 5\n", nil, len(head)},
-		"garbage":         {head + "\x00\x00\nspawned cpu:0 1 77 5\n", nil, len(head)},
+		"empty":          {"", nil, 0},
+		"no header":      {"intend cpu:0 1\n", nil, 0},
+		"other boot":     {recordMagic + "A\nspawned cpu:0 1 77 5 s 0 0\n", nil, 0},
+		"torn header":    {recordMagic + boot, nil, 0},
+		"intent only":    {head + "intend cpu:0 1\n", []string{"intend cpu:0 1\n"}, -1},
+		"spawned":        {head + "intend cpu:0 1\nspawned cpu:0 1 77 5 s 8 9\n", []string{"spawned cpu:0 1 77 5 s 8 9\n"}, -1},
+		"ended":          {head + "intend cpu:0 1\nspawned cpu:0 1 77 5 s 8 9\nended cpu:0 1\n", nil, -1},
+		"two lives":      {head + "spawned cpu:0 1 77 5 s 8 9\nended cpu:0 1\nintend cpu:0 2\n", []string{"intend cpu:0 2\n"}, -1},
+		"again the same": {head + "intend cpu:0 1\nended cpu:0 1\nintend cpu:0 1\n", []string{"intend cpu:0 1\n"}, -1},
+		"torn line":      {head + "spawned cpu:0 1 77 5 s 8 9\nended cp", []string{"spawned cpu:0 1 77 5 s 8 9\n"}, len(head) + 27},
+		"what is told later": {
+			head + "spawned cpu:0 1 77 5 s 8 9\nready cpu:0 1\nsays cpu:0 1 1|1|unix|/a b|grpc|\nready cpu:0 2\n",
+			[]string{"spawned cpu:0 1 77 5 s 8 9\nsays cpu:0 1 1|1|unix|/a b|grpc|\nready cpu:0 1\n"}, -1,
+		},
+		"too few fields":  {head + "spawned cpu:0 1 77 5\n", nil, len(head)},
+		"pid that is one": {head + "spawned cpu:0 1 1 5 s 0 0\n", nil, len(head)},
+		"garbage":         {head + "\x00\x00\nspawned cpu:0 1 77 5 s 8 9\n", nil, len(head)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			left, good := parseRecord([]byte(c.text), boot)
@@ -135,7 +140,7 @@ func TestRecordIsMendedAndCompacted(t *testing.T) {
 		t.Fatal(left, err)
 	}
 	r.intend(ref("cpu", 0), 1)
-	r.spawned(ref("cpu", 0), 1, 77, 5)
+	r.put(recordEntry{recordKey: recordKey{ref("cpu", 0), 1}, kin: kin{77, 5}, spec: "s"})
 	r.close()
 	text := readFile(t, path)
 	if err := os.WriteFile(path, append(text, "ended cp"...), 0o600); err != nil {
@@ -159,8 +164,8 @@ func TestRecordIsMendedAndCompacted(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add([]byte(recordMagic + "B\nintend cpu:0 1\nspawned cpu:0 1 77 5\nended cpu:0 1\n"))
-	f.Add([]byte(recordMagic + "B\nspawned cpu:0 1 77 5\nended"))
+	f.Add([]byte(recordMagic + "B\nintend cpu:0 1\nspawned cpu:0 1 77 5 s 8 9\nended cpu:0 1\n"))
+	f.Add([]byte(recordMagic + "B\nspawned cpu:0 1 77 5 s 8 9\nready cpu:0 1\nsays cpu:0 1 a b\nended"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		left, good := parseRecord(text, "B")
 		if good > len(text) || good > 0 && text[good-1] != '\n' {
@@ -174,8 +179,8 @@ func FuzzRecord(f *testing.F) {
 			if e.pid == 1 || e.pid < 0 {
 				t.Fatalf("would signal %d", e.pid)
 			}
-			back, _, ok := parseRecordLine(strings.TrimSuffix(e.line(), "\n"))
-			if !ok || back != e {
+			back, _ := parseRecord([]byte(recordMagic+"B\n"+e.line()), "B")
+			if len(back) != 1 || back[0] != e {
 				t.Fatalf("%+v is written as %q", e, e.line())
 			}
 		}

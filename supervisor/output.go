@@ -22,8 +22,15 @@ type output struct {
 	mu   sync.Mutex
 	next uint64
 	open map[uint64]*capture
+	ends map[uint64]*ending
 	ring []chan struct{} // who rang the bell
 	done bool
+}
+
+// ending is a pidfd: it becomes readable when its process has ended.
+type ending struct {
+	fd   int
+	tell func()
 }
 
 // capture is our end of one pipe.
@@ -61,7 +68,7 @@ func newOutput() (*output, error) {
 		unix.Close(epoll)
 		return nil, fmt.Errorf("cannot watch output: %w", err)
 	}
-	o := &output{epoll: epoll, bell: bell, open: make(map[uint64]*capture)}
+	o := &output{epoll: epoll, bell: bell, open: make(map[uint64]*capture), ends: make(map[uint64]*ending)}
 	o.bufs.New = func() any { return new([readSize]byte) }
 	return o, nil
 }
@@ -85,6 +92,19 @@ func (o *output) add(c *capture) {
 	}
 }
 
+// watch calls tell once, from the loop, when the process behind a pidfd has ended. The descriptor has left the set by then.
+func (o *output) watch(pidfd int, tell func()) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.next++
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(uint32(o.next)), Pad: int32(uint32(o.next >> 32))}
+	if err := unix.EpollCtl(o.epoll, unix.EPOLL_CTL_ADD, pidfd, &ev); err != nil {
+		return err
+	}
+	o.ends[o.next] = &ending{pidfd, tell}
+	return nil
+}
+
 // run reads until the context ends. A turn reads each pipe once at most, so that a flood from one does not hold up the others.
 func (o *output) run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, o.wake)
@@ -102,8 +122,13 @@ func (o *output) run(ctx context.Context) {
 				continue
 			}
 			o.mu.Lock()
-			c := o.open[id]
+			c, e := o.open[id], o.ends[id]
+			delete(o.ends, id)
 			o.mu.Unlock()
+			if e != nil {
+				_ = unix.EpollCtl(o.epoll, unix.EPOLL_CTL_DEL, e.fd, nil) // cannot fail: it is in the set
+				e.tell()
+			}
 			if c != nil && o.read(c, readSize) {
 				o.close(c)
 			}

@@ -67,8 +67,7 @@ func (s *Supervisor) plumbOut(l *life, p *plumbing) error {
 	}
 	c, err := s.capture(l, p, 1, Stdout, t.Log.Stdout)
 	if err == nil && t.Plugin != "" && s.bus != nil {
-		ref, inc := l.of.ref, l.inc
-		c.first = func(line string) { s.bus.Handshake(ref, inc, line) }
+		c.first = s.handshake(l)
 	}
 	return err
 }
@@ -76,19 +75,37 @@ func (s *Supervisor) plumbOut(l *life, p *plumbing) error {
 // plumbErr joins stderr to stdout where the topology says so, unless stdout is a protocol.
 func (s *Supervisor) plumbErr(l *life, p *plumbing) error {
 	t := l.of.spec
-	target := t.Log.Stderr
-	if target == topology.LogJoined || target == "" {
-		if !t.Speaks.Filter() && t.Plugin == "" {
-			p.child[2] = p.child[1]
-			return nil
-		}
-		target = t.Log.Stdout
+	if joined(t) && !t.Speaks.Filter() && t.Plugin == "" {
+		p.child[2] = p.child[1]
+		return nil
 	}
+	target := stderrTarget(t)
 	if target == topology.LogNull {
 		return nil
 	}
 	_, err := s.capture(l, p, 2, Stderr, target)
 	return err
+}
+
+func joined(t *topology.Satellite) bool {
+	return t.Log.Stderr == topology.LogJoined || t.Log.Stderr == ""
+}
+
+// stderrTarget is where stderr goes when it has a pipe of its own.
+func stderrTarget(t *topology.Satellite) topology.LogTarget {
+	if joined(t) {
+		return t.Log.Stdout
+	}
+	return t.Log.Stderr
+}
+
+// handshake takes the first line of a plugin.
+func (s *Supervisor) handshake(l *life) func(string) {
+	ref, inc := l.of.ref, l.inc
+	return func(line string) {
+		s.record.says(ref, inc, line)
+		s.bus.Handshake(ref, inc, line)
+	}
 }
 
 // plumbFilterIn: the child's end is opened for reading only, so that closing ours is its end of file.
@@ -112,14 +129,20 @@ func (s *Supervisor) capture(l *life, p *plumbing, fd int, stream Stream, target
 	if err != nil {
 		return nil, err
 	}
-	c := &capture{fd: ours, book: l.of.book, stream: stream, toFile: target != topology.LogRing && target != topology.LogNull}
+	c := s.captureOf(l, ours, stream, target)
+	p.captures = append(p.captures, c)
+	p.child[fd] = p.lend(theirs)
+	return c, nil
+}
+
+// captureOf is what reads one pipe of a life.
+func (s *Supervisor) captureOf(l *life, fd int, stream Stream, target topology.LogTarget) *capture {
+	c := &capture{fd: fd, book: l.of.book, stream: stream, toFile: target != topology.LogRing && target != topology.LogNull}
 	if r := s.matches[l.of.spec.Name]; r != nil {
 		c.match = r
 		c.found = func(string) { l.of.post(event{kind: evReady, life: l}) }
 	}
-	p.captures = append(p.captures, c)
-	p.child[fd] = p.lend(theirs)
-	return c, nil
+	return c
 }
 
 // outPipe makes a pipe for output. The child's end is opened read-write and deep: while dsatd is dead there still is a reader, so no

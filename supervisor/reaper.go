@@ -90,6 +90,13 @@ func (r *reaper) expect() {
 	r.mu.Unlock()
 }
 
+// take enters a child that an earlier daemon has forked.
+func (r *reaper) take(l *life) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.table[l.pid] = l
+}
+
 // forget: the fork failed.
 func (r *reaper) forget() {
 	r.mu.Lock()

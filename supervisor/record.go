@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,9 +16,12 @@ import (
 // record is what survives the daemon: before every fork that it is intended, after it which process it became, at its end that it
 // ended. It is written, not synced: the page cache survives kill -9, and after a power loss the boot id says that all are gone.
 //
-//	dsat-record 1 BOOT-ID
+//	dsat-record 2 BOOT-ID
 //	intend cpu:0 4294967297
-//	spawned cpu:0 4294967297 PID START      (start time in clock ticks, as /proc/PID/stat has it; 0 unknown)
+//	spawned cpu:0 4294967297 PID START SPEC OUT ERR   (start time in clock ticks, as /proc/PID/stat has it, 0 unknown; a word for what
+//	                                                   it was started as; inodes of its output pipes, 0 none)
+//	says cpu:0 4294967297 LINE                        (a plugin's handshake, to the end of the line)
+//	ready cpu:0 4294967297                            (where readiness cannot be seen again: a log line, a delay)
 //	ended cpu:0 4294967297
 //
 // Several daemons' lives follow each other in one file until it is compacted.
@@ -41,10 +45,14 @@ type recordKey struct {
 type recordEntry struct {
 	recordKey
 	kin
+	spec      string
+	pipes     [2]uint64 // inodes: stdout, stderr
+	ready     bool
+	handshake string
 }
 
 const (
-	recordMagic = "dsat-record 1 "
+	recordMagic = "dsat-record 2 "
 	recordLimit = 1 << 20 // compacted beyond
 )
 
@@ -95,12 +103,20 @@ func parseRecord(text []byte, boot string) (left []recordEntry, good int) {
 		if !ok {
 			break
 		}
-		if _, known := open[e.recordKey]; !known && word != "ended" {
+		now, known := open[e.recordKey]
+		if !known && (word == "intend" || word == "spawned") {
 			keys = append(keys, e.recordKey)
 		}
-		if word == "ended" {
+		switch word {
+		case "ended":
 			delete(open, e.recordKey)
-		} else {
+		case "ready", "says":
+			if now.pid != 0 {
+				now.ready = now.ready || e.ready
+				now.handshake += e.handshake // told once
+				open[e.recordKey] = now
+			}
+		default:
 			open[e.recordKey] = e
 		}
 		good += len(line) + 1
@@ -115,9 +131,16 @@ func parseRecord(text []byte, boot string) (left []recordEntry, good int) {
 	return left, good
 }
 
+// recordFields is how many fields a line of each kind has; the last one of says may hold spaces.
+var recordFields = map[string]int{"intend": 3, "spawned": 8, "says": 4, "ready": 3, "ended": 3}
+
 func parseRecordLine(line string) (e recordEntry, word string, ok bool) {
+	word, _, _ = strings.Cut(line, " ")
 	f := strings.Split(line, " ")
-	if len(f) < 3 || f[0] != "spawned" && len(f) != 3 || f[0] == "spawned" && len(f) != 5 {
+	if word == "says" {
+		f = strings.SplitN(line, " ", 4)
+	}
+	if len(f) < 3 || len(f) != recordFields[word] {
 		return e, "", false
 	}
 	ref, err := topology.ParseRef(f[1])
@@ -129,41 +152,77 @@ func parseRecordLine(line string) (e recordEntry, word string, ok bool) {
 		return e, "", false
 	}
 	e.recordKey = recordKey{ref, topology.Incarnation(inc)}
-	switch f[0] {
-	case "intend", "ended":
-		return e, f[0], true
+	switch word {
 	case "spawned":
-		e.pid, err = strconv.Atoi(f[3])
-		if err != nil || e.pid <= 1 {
-			return e, "", false
-		}
-		e.start, err = strconv.ParseUint(f[4], 10, 64)
-		return e, f[0], err == nil
+		return e, word, e.parseSpawned(f[3:])
+	case "says":
+		e.handshake = f[3]
+	case "ready":
+		e.ready = true
 	}
-	return e, "", false
+	return e, word, true
 }
 
+func (e *recordEntry) parseSpawned(f []string) bool {
+	var errs [4]error
+	e.pid, errs[0] = strconv.Atoi(f[0])
+	e.start, errs[1] = strconv.ParseUint(f[1], 10, 64)
+	e.spec = f[2]
+	e.pipes[0], errs[2] = strconv.ParseUint(f[3], 10, 64)
+	e.pipes[1], errs[3] = strconv.ParseUint(f[4], 10, 64)
+	return e.pid > 1 && e.spec != "" && errors.Join(errs[:]...) == nil
+}
+
+// line is the entry as it is written, in as many lines as it needs.
 func (e recordEntry) line() string {
+	key := fmt.Sprintf("%s %d", e.ref, uint64(e.inc))
 	if e.pid == 0 {
-		return fmt.Sprintf("intend %s %d\n", e.ref, uint64(e.inc))
+		return "intend " + key + "\n"
 	}
-	return fmt.Sprintf("spawned %s %d %d %d\n", e.ref, uint64(e.inc), e.pid, e.start)
+	text := fmt.Sprintf("spawned %s %d %d %s %d %d\n", key, e.pid, e.start, e.spec, e.pipes[0], e.pipes[1])
+	if e.handshake != "" {
+		text += "says " + key + " " + e.handshake + "\n"
+	}
+	if e.ready {
+		text += "ready " + key + "\n"
+	}
+	return text
 }
 
 func (r *record) intend(ref topology.Ref, inc topology.Incarnation) {
 	r.put(recordEntry{recordKey: recordKey{ref, inc}})
 }
 
-func (r *record) spawned(ref topology.Ref, inc topology.Incarnation, pid int, start uint64) {
-	r.put(recordEntry{recordKey{ref, inc}, kin{pid, start}})
-}
-
+// put notes the intent or, with a pid, the process.
 func (r *record) put(e recordEntry) {
 	line := e.line()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[e.recordKey] = e
 	r.append(line)
+}
+
+// says notes the handshake of a plugin.
+func (r *record) says(ref topology.Ref, inc topology.Incarnation, handshake string) {
+	handshake = oneLine(handshake)
+	r.more(ref, inc, "says %s %d "+strings.ReplaceAll(handshake, "%", "%%")+"\n", func(e *recordEntry) { e.handshake = handshake })
+}
+
+// ready notes that it was ready once.
+func (r *record) ready(ref topology.Ref, inc topology.Incarnation) {
+	r.more(ref, inc, "ready %s %d\n", func(e *recordEntry) { e.ready = true })
+}
+
+func (r *record) more(ref topology.Ref, inc topology.Incarnation, format string, change func(*recordEntry)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, known := r.open[recordKey{ref, inc}]
+	if before := e; known {
+		if change(&e); e != before {
+			r.open[e.recordKey] = e
+			r.append(fmt.Sprintf(format, ref, uint64(inc)))
+		}
+	}
 }
 
 // ended: nothing is left of it.

@@ -57,7 +57,7 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	l.pid, l.started = pid, s.now()
 	l.start = startTime(pid)
 	l.pipes, l.filter = pl.captures, l.of.spec.Speaks.Filter()
-	s.record.spawned(l.of.ref, l.inc, pid, l.start)
+	s.record.put(recordEntry{recordKey: recordKey{l.of.ref, l.inc}, kin: kin{pid, l.start}, spec: s.specOf(l.of.spec), pipes: inodes(pl.captures)})
 	if s.bus != nil {
 		s.bus.Spawned(l.of.ref, l.inc, pid, pl.in, pl.out)
 	} else {

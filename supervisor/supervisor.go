@@ -68,7 +68,8 @@ type Supervisor struct {
 	writer  *logWriter
 	graves  *graveyard
 	record  *record
-	left    []recordEntry // what an earlier daemon left
+	left    []recordEntry // what an earlier daemon left, but for
+	adopted map[topology.Ref]*life
 	lines   atomic.Uint64 // sequence of log lines
 	forks   *spawnQueue
 	crew    *crew
@@ -134,6 +135,7 @@ func New(c Config) (*Supervisor, error) {
 		pipes += 2 * t.Instances
 	}
 	s.depth = depthFor(pipes)
+	s.adopt()
 	return s, nil
 }
 
@@ -194,6 +196,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return errClosed // or it runs already
 	}
 	defer close(s.over)
+	s.resume()
 	looping, end := context.WithCancel(context.Background())
 	defer end()
 	var loops sync.WaitGroup
@@ -231,6 +234,11 @@ func (s *Supervisor) Run(ctx context.Context) error {
 // release lets go of all descriptors.
 func (s *Supervisor) release() {
 	s.output.end()
+	for _, l := range s.adopted {
+		if l.survivor != nil {
+			l.survivor.letGo()
+		}
+	}
 	s.record.close()
 	unix.Close(s.null)
 }

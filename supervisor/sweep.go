@@ -127,6 +127,7 @@ func (s *sweeper) look() bool {
 		return true
 	}
 	owned, doubt := s.attribute(left)
+	owned = s.distant(owned)
 	for l := range s.waiting {
 		if len(owned[l]) == 0 {
 			if doubt {

@@ -110,7 +110,11 @@ func (i *instance) ready(event) {
 		return
 	}
 	l.quit()
-	i.enter(Running, "")
+	why := ""
+	if l.adopted {
+		why = "was taken back from an earlier dsatd"
+	}
+	i.enter(Running, why)
 }
 
 // unready: stopped and judged as failed.

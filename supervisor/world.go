@@ -55,14 +55,14 @@ func messages(t *topology.Satellite) bool {
 
 func (s *Supervisor) signal(l *life, sig syscall.Signal, group bool) {
 	l.kin = descendants(l.pid)
-	_ = s.reaper.signal(l, l.pid, sig, group) // gone already: its exit is on the way
+	s.reach(l, sig, group)
 }
 
 func (s *Supervisor) kill(l *life) {
 	l.hard.Store(true)
 	if !l.exited {
 		l.kin = descendants(l.pid)
-		_ = s.reaper.signal(l, l.pid, unix.SIGKILL, true) // gone already: its exit is on the way
+		s.reach(l, unix.SIGKILL, true)
 	}
 	s.sweeper.nudge()
 }
@@ -114,6 +114,9 @@ func (s *Supervisor) swept(l *life) {
 }
 
 func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {
+	if now.State == Running && now.Inc != 0 && (i.spec.Ready.Kind == topology.ReadyLog || i.spec.Ready.Kind == topology.ReadyDelay) {
+		s.record.ready(i.ref, now.Inc) // it cannot be seen again
+	}
 	s.log.Debug("state", "instance", i.ref, "from", from, "to", now.State, "pid", now.PID, "cause", now.Why)
 	if s.event != nil {
 		s.event(Event{
