@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/dsat/dsat/bus/wire"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -35,5 +36,26 @@ func TestTokensOutliveTheDaemon(t *testing.T) {
 	}
 	if other := token(cpu, 1); other == first || other != token(cpu, 1) {
 		t.Error("a torn key was used")
+	}
+}
+
+// A source that had a session with a daemon that died goes on with its numbers where it knows itself accepted.
+func TestSourceGoesOnWithAnotherDaemon(t *testing.T) {
+	st := newStage(t, sat("clock", "cpu"), sat("cpu"))
+	clock := st.admit("clock", 0, 1)
+	clock.hello(wire.HelloBody{Source: true, Accepted: 41})
+	welcome := clock.only(wire.Welcome)
+	var w wire.WelcomeBody
+	if len(welcome) != 1 || wire.ParseJSON(&welcome[0], &w) != nil || w.Accepted != 41 {
+		t.Fatalf("%+v", welcome)
+	}
+	for n, want := range map[uint64]uint64{41: 41, 42: 42} { // a repeat, and the next
+		clock.say(&wire.Header{Kind: wire.Emit, Epoch: 7, Port: wire.AllLinks, N: n}, []byte("x"))
+		if got := clock.only(wire.Accepted); len(got) != 1 || got[0].N < want {
+			t.Errorf("EMIT %d: %+v", n, got)
+		}
+	}
+	if l := st.ledger(); l.Admitted != 1 || len(st.faults) > 0 {
+		t.Errorf("%+v %v", l, st.faults)
 	}
 }
