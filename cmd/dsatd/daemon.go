@@ -103,14 +103,10 @@ func (d *daemon) run() int {
 	booting, endBoot := context.WithCancel(loops)
 	booted := make(chan error, 1)
 	d.finished.Go(func() { booted <- d.sup.Boot(booting) })
-	forced := d.wait(booted)
+	d.wait(booted)
 	endBoot()
-	if !forced {
-		forced = d.end()
-	}
 	code := exitOK
-	if forced {
-		d.log.Warn("second interrupt: killing everything now")
+	if forced := d.end(); forced {
 		code = exitForced
 	}
 	d.sup.KillAll()
@@ -140,8 +136,8 @@ func (d *daemon) announce() {
 	}
 }
 
-// wait lives until somebody asks for the end; true when a second signal came before the end had begun.
-func (d *daemon) wait(booted <-chan error) (forced bool) {
+// wait lives until somebody asks for the end.
+func (d *daemon) wait(booted <-chan error) {
 	patience := time.After(detachPatience)
 	for {
 		select {
@@ -160,10 +156,10 @@ func (d *daemon) wait(booted <-chan error) (forced bool) {
 			}
 			d.log.Info("stopping", "signal", sig.String())
 			d.ask(0)
-			return false
+			return
 		case <-d.asked:
 			d.log.Info("stopping: asked through the API")
-			return false
+			return
 		}
 	}
 }
@@ -203,6 +199,7 @@ func (d *daemon) end() (forced bool) {
 			return false
 		case sig := <-d.signals:
 			if sig != syscall.SIGHUP && time.Since(first) > sameSignal {
+				d.log.Warn("second interrupt: killing everything now")
 				cancel()
 				d.sup.KillAll()
 				<-done

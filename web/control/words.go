@@ -3,7 +3,6 @@
 package control
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 )
@@ -285,6 +284,3 @@ const (
 
 // SocketName is the control socket's file name in the run directory.
 const SocketName = "control.sock"
-
-// Raw is JSON passed through unread.
-type Raw = json.RawMessage
