@@ -60,6 +60,7 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 		s.KillAll()
 		return err
 	}
+	s.errands.wait(ctx)
 	s.purge()
 	return nil
 }
@@ -80,6 +81,8 @@ const purgeTime = 10 * time.Second
 func (s *Supervisor) purge() {
 	ctx, cancel := context.WithTimeout(context.Background(), purgeTime)
 	defer cancel()
+	s.errands.close()
+	s.errands.wait(ctx)
 	select {
 	case <-s.sweeper.all():
 	case <-s.over:

@@ -59,12 +59,10 @@ func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, h
 		env = setenv(env, key, here.Replace(v))
 	}
 	ref := topology.Ref{Name: t.Name, WID: wid}
-	for _, p := range [][2]string{
-		{"DSAT_RUN", s.runDir}, {"DSAT_NAME", t.Name}, {"DSAT_WID", fmt.Sprint(wid)}, {"DSAT_INSTANCE", ref.String()},
-		{"DSAT_TOPOLOGY", s.topology.Name}, {"DSAT_DIR", s.topology.Dir},
-	} {
+	for _, p := range [][2]string{{"DSAT_NAME", t.Name}, {"DSAT_WID", fmt.Sprint(wid)}, {"DSAT_INSTANCE", ref.String()}} {
 		env = setenv(env, p[0], p[1])
 	}
+	env = s.about(env)
 	options := []byte("{}")
 	if len(t.Options) > 0 {
 		var err error
@@ -73,6 +71,14 @@ func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, h
 		}
 	}
 	return setenv(env, "DSAT_OPTIONS", here.Replace(string(options))), nil
+}
+
+// about tells of this dsatd.
+func (s *Supervisor) about(env []string) []string {
+	for _, p := range [][2]string{{"DSAT_RUN", s.runDir}, {"DSAT_TOPOLOGY", s.topology.Name}, {"DSAT_DIR", s.topology.Dir}} {
+		env = setenv(env, p[0], p[1])
+	}
+	return env
 }
 
 // passOn adds those of the daemon's own variables that are named; a star at the end of a name stands for any rest. What is dsat's own

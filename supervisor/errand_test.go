@@ -132,3 +132,60 @@ func TestStopCommandAndSequence(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+func TestErrand(t *testing.T) {
+	s := stubborn()
+	s.Env["WHERE"] = "here ${instance}"
+	r := start(t, list(s))
+	if err := r.Boot(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		argv   []string
+		within time.Duration
+		why    string
+		words  string
+	}{
+		"well":           {argv: []string{"/bin/sh", "-c", "echo one; echo $WHERE $MORE"}, words: "one,here 0 added"},
+		"code":           {argv: []string{"/bin/sh", "-c", "echo no >&2; exit 3"}, why: "exit code 3", words: "no"},
+		"not there":      {argv: []string{"/nowhere/x"}, why: "cannot execute /nowhere/x: no such file or directory"},
+		"hangs":          {argv: []string{"/bin/sh", "-c", "echo hm; sleep 1000"}, within: 300 * time.Millisecond, why: "did not end within 300ms", words: "hm"},
+		"leaves a child": {argv: []string{"/bin/sh", "-c", "sleep 1000 & sleep 1001 & exit 0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan outcome, 2)
+			r.errand(chore{ref: ref("stubborn", 0), spec: s, argv: c.argv, env: []string{"MORE=added"}, within: c.within, done: func(o outcome) { got <- o }})
+			o := <-got
+			if o.why != c.why || strings.Join(o.words, ",") != c.words {
+				t.Errorf("%q %q, want %q %q", o.why, o.words, c.why, c.words)
+			}
+		})
+	}
+	r.errands.wait(context.Background())
+	deadline := time.After(30 * time.Second)
+	for slices.ContainsFunc(livingChildren(), func(p procStat) bool { return p.sid != r.status(ref("stubborn", 0)).PID }) {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("left behind: %+v", livingChildren())
+		}
+	}
+}
+
+// An errand that is under way when everything ends is killed, and none begins after that.
+func TestErrandAtTheEnd(t *testing.T) {
+	r := start(t, nil)
+	got := make(chan outcome, 2)
+	r.errand(chore{argv: []string{"/bin/sh", "-c", "echo $DSAT_TOPOLOGY $DSAT_NAME; sleep 1000"}, done: func(o outcome) { got <- o }})
+	r.KillAll()
+	if o := <-got; o.why != "was killed, because dsatd ends" {
+		t.Errorf("%+v", o)
+	}
+	r.errand(chore{argv: []string{"/bin/true"}, done: func(o outcome) { got <- o }})
+	if o := <-got; o.why != errClosed.Error() {
+		t.Errorf("%+v", o)
+	}
+	if left := livingChildren(); len(left) > 0 {
+		t.Errorf("left behind: %+v", left)
+	}
+}

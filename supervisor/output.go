@@ -42,6 +42,7 @@ type capture struct {
 	first  func(line string) // takes the first line, which is no log
 	match  *regexp.Regexp    // readiness
 	found  func(line string) // called once with the first match
+	words  *words            // keeps the last lines; nil: nobody asks for them
 
 	mu   sync.Mutex
 	id   uint64 // 0: not in the set
@@ -228,7 +229,12 @@ func (c *capture) take(at time.Time, lines [][]byte) {
 			}
 		}
 	}
-	c.book.append(at, c.stream, c.toFile, lines)
+	if c.words != nil {
+		c.words.add(lines)
+	}
+	if c.book != nil {
+		c.book.append(at, c.stream, c.toFile, lines)
+	}
 }
 
 func (o *output) wake() {

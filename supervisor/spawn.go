@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -115,8 +116,12 @@ func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
 	return p, nil
 }
 
-// surroundings is a plan of what all that runs for an instance has in common: all but the program.
+// surroundings is a plan of what all that runs for an instance has in common: all but the program. Without a satellite it is for
+// dsatd itself.
 func (s *Supervisor) surroundings(t *topology.Satellite, wid int) (*plan, error) {
+	if t == nil {
+		return &plan{dir: s.topology.Dir, env: s.about(slices.Clone(s.inherited))}, nil
+	}
 	here := replacer(wid)
 	p := &plan{dir: here.Replace(t.Dir), traits: traitsOf(t.Process)}
 	if p.dir == "" {

@@ -73,6 +73,7 @@ type Supervisor struct {
 	lines   atomic.Uint64 // sequence of log lines
 	forks   *spawnQueue
 	crew    *crew
+	errands errands
 
 	satellites []*satellite // in the order of the topology
 	byName     map[string]*satellite

@@ -22,6 +22,7 @@ type sweeper struct {
 	mu    sync.Mutex
 	fresh []*life
 	purge []chan struct{} // closed once we have no stranger at all; until then all are killed
+	spent map[int]bool    // sessions of errands that ended: what is left in them is killed
 
 	wake chan struct{}
 
@@ -65,6 +66,17 @@ func (s *sweeper) check(l *life) {
 func (s *sweeper) later(l *life) {
 	s.mu.Lock()
 	s.fresh = append(s.fresh, l)
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// discard kills what an errand has left behind in its session. What has left that, too, carries the name of an instance and ends with it.
+func (s *sweeper) discard(sid int) {
+	s.mu.Lock()
+	if s.spent == nil {
+		s.spent = make(map[int]bool)
+	}
+	s.spent[sid] = true
 	s.mu.Unlock()
 	s.nudge()
 }
@@ -116,9 +128,10 @@ func (s *sweeper) look() bool {
 		}
 	}
 	s.fresh = nil
-	purge := s.purge
+	purge, spent := s.purge, s.spent
+	s.spent = nil
 	s.mu.Unlock()
-	if len(s.waiting) == 0 && len(purge) == 0 {
+	if len(s.waiting) == 0 && len(purge) == 0 && len(spent) == 0 {
 		return false
 	}
 	left, err := s.strangers()
@@ -126,7 +139,8 @@ func (s *sweeper) look() bool {
 		s.log.Error("cannot list what was left behind; will try again", "error", err)
 		return true
 	}
-	owned, doubt := s.attribute(left)
+	others, cleared := s.clear(left, spent)
+	owned, doubt := s.attribute(others)
 	owned = s.distant(owned)
 	for l := range s.waiting {
 		if len(owned[l]) == 0 {
@@ -139,7 +153,25 @@ func (s *sweeper) look() bool {
 		}
 		s.end(l, owned[l])
 	}
-	return s.purgeAll(purge, left) || len(s.waiting) > 0
+	return s.purgeAll(purge, left) || len(s.waiting) > 0 || !cleared
+}
+
+// clear kills those of ended errands, whose sessions are looked at again until there are none, and returns the others.
+func (s *sweeper) clear(left []procStat, spent map[int]bool) (others []procStat, cleared bool) {
+	if len(spent) == 0 {
+		return left, true
+	}
+	for _, p := range left {
+		if !spent[p.sid] {
+			others = append(others, p)
+			continue
+		}
+		for _, k := range append(descendants(p.pid), p.kin) {
+			shoot(k, unix.SIGKILL)
+		}
+		s.discard(p.sid)
+	}
+	return others, len(others) == len(left)
 }
 
 // strangers are our living children that no instance has. One that died since they were listed may have left us children of its own:
