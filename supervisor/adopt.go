@@ -76,7 +76,7 @@ func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 	if err != nil || p.kin != e.kin || p.dead() {
 		return nil
 	}
-	l := &life{of: i, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready}
+	l := &life{of: i, spec: i.spec, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready}
 	if p.ppid == os.Getpid() {
 		s.reaper.take(l) // it came to us, because we are a subreaper, or after an exec in place
 	} else if l.survivor, err = hold(e.kin); err != nil {
@@ -106,12 +106,17 @@ func (s *Supervisor) reopen(l *life, e recordEntry) []*capture {
 			s.log.Warn("cannot take back the output of a process; it is lost", "instance", l.of.ref, "stream", stream, "error", err)
 			continue
 		}
-		target := l.of.spec.Log.Stdout
+		target := l.spec.Log.Stdout
 		if stream == Stderr {
-			target = stderrTarget(l.of.spec)
+			target = stderrTarget(l.spec)
 		}
-		c := s.captureOf(l, fd, stream, target)
-		if stream == Stdout && l.of.spec.Plugin != "" && s.bus != nil && e.handshake == "" {
+		c, err := s.captureOf(l, fd, stream, target)
+		if err != nil {
+			unix.Close(fd)
+			s.log.Warn("cannot take back the output of a process; it is lost", "instance", l.of.ref, "stream", stream, "error", err)
+			continue
+		}
+		if stream == Stdout && l.spec.Plugin != "" && s.bus != nil && e.handshake == "" {
 			c.first = s.handshake(l)
 		}
 		if e.ready {
@@ -221,7 +226,7 @@ func (s *Supervisor) specOf(t *topology.Satellite) string {
 	}
 	h := sha256.New()
 	h.Write(text)
-	h.Write([]byte(s.topology.Dir))
+	h.Write([]byte(s.roster().topology.Dir))
 	for _, name := range t.EnvFile {
 		content, err := os.ReadFile(s.absolute(name))
 		fmt.Fprintf(h, "%q %v", content, err)
@@ -233,7 +238,7 @@ func (s *Supervisor) absolute(name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(s.topology.Dir, name)
+	return filepath.Join(s.roster().topology.Dir, name)
 }
 
 // clockTicks is the kernel's USER_HZ, in which /proc tells times, on every machine Go runs on.

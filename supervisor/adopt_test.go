@@ -221,7 +221,7 @@ func TestRecycledNumbersAreNotAdopted(t *testing.T) {
 	sat := satelliteOf("cpu", "pause", "")
 	sat.Command[0], _ = os.Executable()
 	sat.OnDaemonDeath = topology.Adopt
-	spec := (&Supervisor{topology: &topology.Topology{Dir: run}}).specOf(sat)
+	spec := named(&topology.Topology{Dir: run}).specOf(sat)
 	r.put(recordEntry{recordKey: recordKey{ref("cpu", 0), 1<<32 + 1}, kin: kin{os.Getppid(), self + 1}, spec: spec})
 	r.close()
 	rig := start(t, list(sat), withRun(run), func(c *Config) { c.Epoch, c.Topology.Dir = 2, run })

@@ -12,14 +12,14 @@ import (
 
 // StopSources stops what speaks to the bus and is fed by no link.
 func (s *Supervisor) StopSources(ctx context.Context) error {
-	fed := make(map[string]bool)
-	for _, t := range s.topology.Satellites {
+	fed, now := make(map[string]bool), s.roster()
+	for _, t := range now.topology.Satellites {
 		for _, l := range t.To {
 			fed[l.To] = true
 		}
 	}
 	var all []*instance
-	for _, sat := range s.satellites {
+	for _, sat := range now.satellites {
 		if messages(sat.spec) && !fed[sat.spec.Name] {
 			all = append(all, sat.instances()...)
 		}
@@ -30,7 +30,8 @@ func (s *Supervisor) StopSources(ctx context.Context) error {
 // StopAll stops the rest: a satellite after all that need it, come after it, or are linked to it; those in a circle together. After
 // it nothing that we ever forked lives. When the context ends, what is left is killed, and the error names it.
 func (s *Supervisor) StopAll(ctx context.Context) error {
-	layers := circles(s.topology)
+	now := s.roster()
+	layers := circles(now.topology)
 	gone := make([]chan struct{}, len(layers))
 	for n := range gone {
 		gone[n] = make(chan struct{})
@@ -45,7 +46,7 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 			}
 			var all []*instance
 			for _, name := range c.names {
-				all = append(all, s.byName[name].instances()...)
+				all = append(all, now.byName[name].instances()...)
 			}
 			results[n] = s.wait(ctx, all, evStop, goalDown)
 		})

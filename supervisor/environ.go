@@ -41,7 +41,7 @@ func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, h
 	for _, name := range t.EnvFile {
 		file := here.Replace(name)
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(s.topology.Dir, file)
+			file = filepath.Join(s.roster().topology.Dir, file)
 		}
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -75,7 +75,7 @@ func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, h
 
 // about tells of this dsatd.
 func (s *Supervisor) about(env []string) []string {
-	for _, p := range [][2]string{{"DSAT_RUN", s.runDir}, {"DSAT_TOPOLOGY", s.topology.Name}, {"DSAT_DIR", s.topology.Dir}} {
+	for _, p := range [][2]string{{"DSAT_RUN", s.runDir}, {"DSAT_TOPOLOGY", s.roster().topology.Name}, {"DSAT_DIR", s.roster().topology.Dir}} {
 		env = setenv(env, p[0], p[1])
 	}
 	return env

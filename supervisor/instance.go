@@ -13,7 +13,7 @@ import (
 // batch starts the owner, a goroutine that handles all there is and ends: at most one at a time, none while idle.
 type instance struct {
 	ref   topology.Ref
-	spec  *topology.Satellite
+	spec  *topology.Satellite // what the next life will be; the owner's
 	world world
 	tell  func(event) // post; a field, because the table refers to actions that set timers
 
@@ -50,6 +50,7 @@ type instance struct {
 // life is one incarnation: one process and what it forked.
 type life struct {
 	of      *instance
+	spec    *topology.Satellite // what it was spawned as; that of the instance may be another by now
 	inc     topology.Incarnation
 	pid     int       // set before evSpawned is posted
 	start   uint64    // the kernel's start time of pid, in clock ticks; 0 when it was gone before it could be read
@@ -199,6 +200,9 @@ func (i *instance) step(e event) {
 		case evSwept:
 			l.swept = true
 		case evReady:
+			if e.inc != 0 && l.spec.Ready.Kind != topology.ReadyHello {
+				return // it is not asked to say HELLO
+			}
 			l.hello = true
 		}
 	}

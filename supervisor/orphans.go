@@ -41,7 +41,7 @@ func (s *Supervisor) clean(left []recordEntry) {
 func (s *Supervisor) deadlineOf(instance string) time.Duration {
 	ref, err := topology.ParseRef(instance)
 	if err == nil {
-		if t := s.topology.Satellite(ref.Name); t != nil {
+		if t := s.roster().topology.Satellite(ref.Name); t != nil {
 			return t.Stop.Deadline
 		}
 	}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"fmt"
 	"os"
+	"regexp"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +25,7 @@ const (
 
 // plumb opens what a satellite's descriptors are to be.
 func (s *Supervisor) plumb(l *life) (*plumbing, error) {
-	t, p := l.of.spec, &plumbing{}
+	t, p := l.spec, &plumbing{}
 	for i := range p.child {
 		p.child[i] = uintptr(s.null)
 	}
@@ -44,7 +45,7 @@ func (s *Supervisor) plumb(l *life) (*plumbing, error) {
 }
 
 func (s *Supervisor) plumbOut(l *life, p *plumbing) error {
-	t := l.of.spec
+	t := l.spec
 	switch {
 	case t.Speaks.Filter() && t.TTY:
 		master, slave, err := openTTY()
@@ -74,7 +75,7 @@ func (s *Supervisor) plumbOut(l *life, p *plumbing) error {
 
 // plumbErr joins stderr to stdout where the topology says so, unless stdout is a protocol.
 func (s *Supervisor) plumbErr(l *life, p *plumbing) error {
-	t := l.of.spec
+	t := l.spec
 	if joined(t) && !t.Speaks.Filter() && t.Plugin == "" {
 		p.child[2] = p.child[1]
 		return nil
@@ -129,20 +130,28 @@ func (s *Supervisor) capture(l *life, p *plumbing, fd int, stream Stream, target
 	if err != nil {
 		return nil, err
 	}
-	c := s.captureOf(l, ours, stream, target)
+	c, err := s.captureOf(l, ours, stream, target)
+	if err != nil {
+		unix.Close(ours)
+		unix.Close(theirs)
+		return nil, err
+	}
 	p.captures = append(p.captures, c)
 	p.child[fd] = p.lend(theirs)
 	return c, nil
 }
 
 // captureOf is what reads one pipe of a life.
-func (s *Supervisor) captureOf(l *life, fd int, stream Stream, target topology.LogTarget) *capture {
+func (s *Supervisor) captureOf(l *life, fd int, stream Stream, target topology.LogTarget) (*capture, error) {
 	c := &capture{fd: fd, book: l.of.book, stream: stream, toFile: target != topology.LogRing && target != topology.LogNull}
-	if r := s.matches[l.of.spec.Name]; r != nil {
-		c.match = r
+	if r := l.spec.Ready; r.Kind == topology.ReadyLog {
+		var err error
+		if c.match, err = regexp.Compile(r.Log); err != nil {
+			return nil, fmt.Errorf("cannot watch the output: %w", err)
+		}
 		c.found = func(string) { l.of.post(event{kind: evReady, life: l}) }
 	}
-	return c
+	return c, nil
 }
 
 // outPipe makes a pipe for output. The child's end is opened read-write and deep: while dsatd is dead there still is a reader, so no

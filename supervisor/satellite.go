@@ -7,18 +7,23 @@ import (
 	"github.com/dsat/dsat/topology"
 )
 
-// satellite is the instances of one entry of the topology.
+// satellite is one entry of a roster. Another roster may hold another entry for the same slots.
 type satellite struct {
 	spec *topology.Satellite
+	*slots
+}
+
+// slots is the instances of a satellite, over changes of its entry.
+type slots struct {
 	list atomic.Pointer[[]*instance] // replaced, never changed
 	all  map[int]*instance           // also those scaled away; guarded by turn
 	turn chan struct{}               // holds a token while a scaling or a rolling restart is under way
 }
 
-func (s *satellite) instances() []*instance { return *s.list.Load() }
+func (s *slots) instances() []*instance { return *s.list.Load() }
 
 func (s *Supervisor) find(ref topology.Ref) *instance {
-	sat := s.byName[ref.Name]
+	sat := s.roster().byName[ref.Name]
 	if sat == nil {
 		return nil
 	}
@@ -33,7 +38,7 @@ func (s *Supervisor) find(ref topology.Ref) *instance {
 // everyone is all instances, in the order of the topology.
 func (s *Supervisor) everyone() []*instance {
 	var all []*instance
-	for _, sat := range s.satellites {
+	for _, sat := range s.roster().satellites {
 		all = append(all, sat.instances()...)
 	}
 	return all
@@ -41,8 +46,9 @@ func (s *Supervisor) everyone() []*instance {
 
 // Snapshot is all satellites in the order of the topology. It takes no lock of the instances.
 func (s *Supervisor) Snapshot() []SatelliteStatus {
-	all := make([]SatelliteStatus, 0, len(s.satellites))
-	for _, sat := range s.satellites {
+	satellites := s.roster().satellites
+	all := make([]SatelliteStatus, 0, len(satellites))
+	for _, sat := range satellites {
 		list := sat.instances()
 		st := SatelliteStatus{Name: sat.spec.Name, Speaks: sat.spec.Speaks, Instances: make([]InstanceStatus, 0, len(list))}
 		for n, i := range list {

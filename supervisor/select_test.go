@@ -12,16 +12,17 @@ import (
 
 // named is a supervisor that only has names.
 func named(t *topology.Topology) *Supervisor {
-	s := &Supervisor{topology: t, order: newOrder(t), byName: map[string]*satellite{}}
+	s, now := &Supervisor{order: newOrder(t)}, newRoster(t)
 	for _, spec := range t.Satellites {
-		sat := &satellite{spec: spec}
+		sat := &satellite{spec: spec, slots: &slots{}}
 		var list []*instance
 		for wid := range spec.Instances {
 			list = append(list, &instance{ref: ref(spec.Name, wid), spec: spec})
 		}
 		sat.list.Store(&list)
-		s.satellites, s.byName[spec.Name] = append(s.satellites, sat), sat
+		now.add(sat)
 	}
+	s.present.Store(now)
 	return s
 }
 

@@ -22,11 +22,12 @@ func (e *NotFound) Error() string {
 // Select finds instances. The pattern is NAME, NAME:WID or a glob of either (*, ?, [a-z]); several are joined by commas. The answer
 // is in the order of the topology, without repetition. The error is a *NotFound for the first part that matches nothing.
 func (s *Supervisor) Select(pattern string) ([]topology.Ref, error) {
+	satellites := s.roster().satellites
 	chosen := make(map[topology.Ref]bool)
 	for part := range strings.SplitSeq(pattern, ",") {
 		part = strings.TrimSpace(part)
 		found := false
-		for _, sat := range s.satellites {
+		for _, sat := range satellites {
 			if ok, _ := path.Match(part, sat.spec.Name); ok { // a malformed pattern matches nothing, and is reported as that
 				found = true
 				for _, i := range sat.instances() {
@@ -45,7 +46,7 @@ func (s *Supervisor) Select(pattern string) ([]topology.Ref, error) {
 		}
 	}
 	var refs []topology.Ref
-	for _, sat := range s.satellites {
+	for _, sat := range satellites {
 		for _, i := range sat.instances() {
 			if chosen[i.ref] {
 				refs = append(refs, i.ref)
@@ -58,7 +59,7 @@ func (s *Supervisor) Select(pattern string) ([]topology.Ref, error) {
 // suggest lists at most three names close to a mistyped one. For an instance that is not there it lists those that are.
 func (s *Supervisor) suggest(name string) []string {
 	base, _, isInstance := strings.Cut(name, ":")
-	if sat := s.byName[base]; sat != nil && isInstance {
+	if sat := s.roster().byName[base]; sat != nil && isInstance {
 		var refs []string
 		for _, i := range sat.instances() {
 			refs = append(refs, i.ref.String())
@@ -70,7 +71,7 @@ func (s *Supervisor) suggest(name string) []string {
 		far  int
 	}
 	var near []close
-	for _, sat := range s.satellites {
+	for _, sat := range s.roster().satellites {
 		d := distance(base, sat.spec.Name)
 		if strings.HasPrefix(sat.spec.Name, base) && base != "" {
 			d = min(d, 1)

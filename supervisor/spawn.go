@@ -36,7 +36,7 @@ func (s *Supervisor) fork(l *life) {
 }
 
 func (s *Supervisor) launch(l *life, extra []string) error {
-	p, err := s.plan(l.of.spec, l.of.ref.WID)
+	p, err := s.plan(l.spec, l.of.ref.WID)
 	if err != nil {
 		return err
 	}
@@ -57,8 +57,8 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	}
 	l.pid, l.started = pid, s.now()
 	l.start = startTime(pid)
-	l.pipes, l.filter = pl.captures, l.of.spec.Speaks.Filter()
-	s.record.put(recordEntry{recordKey: recordKey{l.of.ref, l.inc}, kin: kin{pid, l.start}, spec: s.specOf(l.of.spec), pipes: inodes(pl.captures)})
+	l.pipes, l.filter = pl.captures, l.spec.Speaks.Filter()
+	s.record.put(recordEntry{recordKey: recordKey{l.of.ref, l.inc}, kin: kin{pid, l.start}, spec: s.specOf(l.spec), pipes: inodes(pl.captures)})
 	if s.bus != nil {
 		s.bus.Spawned(l.of.ref, l.inc, pid, pl.in, pl.out)
 	} else {
@@ -120,12 +120,12 @@ func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
 // dsatd itself.
 func (s *Supervisor) surroundings(t *topology.Satellite, wid int) (*plan, error) {
 	if t == nil {
-		return &plan{dir: s.topology.Dir, env: s.about(slices.Clone(s.inherited))}, nil
+		return &plan{dir: s.roster().topology.Dir, env: s.about(slices.Clone(s.inherited))}, nil
 	}
 	here := replacer(wid)
 	p := &plan{dir: here.Replace(t.Dir), traits: traitsOf(t.Process)}
 	if p.dir == "" {
-		p.dir = s.topology.Dir
+		p.dir = s.roster().topology.Dir
 	}
 	var err error
 	if p.who, err = identify(t.Process); err == nil {

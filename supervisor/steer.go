@@ -16,7 +16,7 @@ import (
 // what was begun goes on.
 func (s *Supervisor) Boot(ctx context.Context) error {
 	var all []*instance
-	for _, sat := range s.satellites {
+	for _, sat := range s.roster().satellites {
 		if sat.spec.Autostart {
 			all = append(all, sat.instances()...)
 		}
@@ -58,9 +58,10 @@ func (s *Supervisor) Restart(ctx context.Context, refs []topology.Ref) ([]Result
 	if err != nil {
 		return nil, err
 	}
+	byName := s.roster().byName
 	groups := make(map[*satellite][]*instance)
 	for _, i := range all {
-		sat := s.byName[i.ref.Name]
+		sat := byName[i.ref.Name]
 		groups[sat] = append(groups[sat], i)
 	}
 	var mu sync.Mutex
@@ -136,12 +137,12 @@ func (s *Supervisor) take(ctx context.Context, sat *satellite) bool {
 	return false
 }
 
-func (s *satellite) give() { <-s.turn }
+func (s *slots) give() { <-s.turn }
 
 // Scale changes the number of instances of a satellite, and waits until the new ones are ready, or nothing is left of the old ones;
 // those with the highest numbers go. When the context ends it returns, and the change goes on.
 func (s *Supervisor) Scale(ctx context.Context, name string, n int) ([]Result, error) {
-	sat := s.byName[name]
+	sat := s.roster().byName[name]
 	if sat == nil {
 		return nil, &NotFound{Name: name, Suggest: s.suggest(name)}
 	}

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"sync/atomic"
 
@@ -47,7 +46,7 @@ type Config struct {
 
 // Supervisor keeps every instance of every satellite in its wanted state.
 type Supervisor struct {
-	topology  *topology.Topology
+	present   atomic.Pointer[roster]
 	runDir    string
 	epoch     uint32
 	log       *slog.Logger
@@ -59,7 +58,6 @@ type Supervisor struct {
 	null      int // /dev/null
 	depth     int // of output pipes
 	logDir    string
-	matches   map[string]*regexp.Regexp // by satellite: readiness by log line
 
 	order   *order
 	reaper  *reaper
@@ -74,9 +72,6 @@ type Supervisor struct {
 	forks   *spawnQueue
 	crew    *crew
 	errands errands
-
-	satellites []*satellite // in the order of the topology
-	byName     map[string]*satellite
 
 	hurry   func() // ends the patience with what an earlier daemon left
 	hurried <-chan struct{}
@@ -98,9 +93,9 @@ const (
 // children; only one Supervisor may live in a process at a time.
 func New(c Config) (*Supervisor, error) {
 	s := &Supervisor{
-		topology: c.Topology, runDir: c.RunDir, epoch: c.Epoch, log: c.Log, bus: c.Bus, self: c.Self, event: c.Event,
-		inherited: inherited(), order: newOrder(c.Topology), byName: make(map[string]*satellite),
-		matches: make(map[string]*regexp.Regexp), crew: &crew{}, forks: newSpawnQueue(), over: make(chan struct{}),
+		runDir: c.RunDir, epoch: c.Epoch, log: c.Log, bus: c.Bus, self: c.Self, event: c.Event,
+		inherited: inherited(), order: newOrder(c.Topology),
+		crew: &crew{}, forks: newSpawnQueue(), over: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -123,18 +118,12 @@ func New(c Config) (*Supervisor, error) {
 	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
 	s.reaper = newReaper(s.sweeper.nudge)
 	s.sweeper.reaper = s.reaper
-	pipes := 0
+	first, pipes := newRoster(c.Topology), 0
 	for _, t := range c.Topology.Satellites {
-		sat := &satellite{spec: t, turn: make(chan struct{}, 1), all: make(map[int]*instance)}
-		list := make([]*instance, 0, t.Instances)
-		for wid := range t.Instances {
-			list = append(list, s.instance(sat, wid))
-		}
-		sat.list.Store(&list)
-		s.satellites = append(s.satellites, sat)
-		s.byName[t.Name] = sat
+		first.add(s.newSatellite(t))
 		pipes += 2 * t.Instances
 	}
+	s.present.Store(first)
 	s.depth = depthFor(pipes)
 	s.adopt()
 	return s, nil
@@ -148,13 +137,6 @@ func gate() (func(), <-chan struct{}) {
 
 // open is what can fail of New.
 func (s *Supervisor) open() (err error) {
-	for _, t := range s.topology.Satellites {
-		if t.Ready.Kind == topology.ReadyLog {
-			if s.matches[t.Name], err = regexp.Compile(t.Ready.Log); err != nil {
-				return fmt.Errorf("cannot watch the output of %s: %w", t.Name, err)
-			}
-		}
-	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become the parent of orphans: %w", err)
 	}

@@ -273,7 +273,7 @@ func (s *sweeper) end(l *life, left []procStat) {
 			if hard {
 				shoot(k, unix.SIGKILL)
 			} else if !known[k] {
-				shoot(k, l.of.spec.Stop.Signal)
+				shoot(k, l.spec.Stop.Signal)
 			}
 			known[k] = true
 		}

@@ -87,7 +87,7 @@ func (i *instance) advance(event) {
 	i.unasked = false
 	i.spawns++
 	i.why = "is being spawned"
-	i.life = &life{of: i, inc: i.world.incarnation(i.spawns)}
+	i.life = &life{of: i, spec: i.spec, inc: i.world.incarnation(i.spawns)}
 	i.publish()
 	i.world.spawn(i.life)
 }
@@ -96,10 +96,10 @@ func (i *instance) advance(event) {
 func (i *instance) launched(e event) {
 	l := i.life
 	switch {
-	case i.spec.Ready.Kind == topology.ReadySpawned || l.hello:
+	case l.spec.Ready.Kind == topology.ReadySpawned || l.hello:
 		i.ready(e)
 	default:
-		i.why = "is not ready yet: " + awaits(i.spec.Ready)
+		i.why = "is not ready yet: " + awaits(l.spec.Ready)
 		l.cancel = i.world.probe(l)
 	}
 }

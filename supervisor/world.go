@@ -32,7 +32,7 @@ func (s *Supervisor) incarnation(spawn uint32) topology.Incarnation {
 
 // drain lets what speaks to the bus finish what it has in hand.
 func (s *Supervisor) drain(l *life, within time.Duration) (cancel func()) {
-	if s.bus == nil || within <= 0 || !messages(l.of.spec) {
+	if s.bus == nil || within <= 0 || !messages(l.spec) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -127,11 +127,9 @@ func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {
 
 // Hello tells that a process said HELLO to the bus.
 func (s *Supervisor) Hello(ref topology.Ref, inc topology.Incarnation) {
-	i := s.find(ref)
-	if i == nil || i.spec.Ready.Kind != topology.ReadyHello {
-		return
+	if i := s.find(ref); i != nil {
+		i.post(event{kind: evReady, inc: inc})
 	}
-	i.post(event{kind: evReady, inc: inc})
 }
 
 // Fault tells that a process broke the protocol: it is killed, and judged as failed for this cause.

@@ -1,0 +1,35 @@
+package supervisor
+
+import "github.com/dsat/dsat/topology"
+
+// roster is who there is at a moment: a topology and its satellites. It is never changed; a change of the topology at run time
+// replaces it as a whole. Who needs more than one thing of it takes it once, and works on what it was then.
+type roster struct {
+	topology   *topology.Topology
+	satellites []*satellite // in the order of the topology
+	byName     map[string]*satellite
+}
+
+// roster is the present one.
+func (s *Supervisor) roster() *roster { return s.present.Load() }
+
+func newRoster(t *topology.Topology) *roster {
+	return &roster{topology: t, byName: make(map[string]*satellite, len(t.Satellites))}
+}
+
+// add is for a roster that nobody else has seen yet.
+func (r *roster) add(sat *satellite) {
+	r.satellites = append(r.satellites, sat)
+	r.byName[sat.spec.Name] = sat
+}
+
+// newSatellite makes an entry with its instances.
+func (s *Supervisor) newSatellite(t *topology.Satellite) *satellite {
+	sat := &satellite{spec: t, slots: &slots{turn: make(chan struct{}, 1), all: make(map[int]*instance)}}
+	list := make([]*instance, 0, t.Instances)
+	for wid := range t.Instances {
+		list = append(list, s.instance(sat, wid))
+	}
+	sat.list.Store(&list)
+	return sat
+}
