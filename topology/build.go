@@ -81,6 +81,10 @@ func (l *loader) apply(keys []*key, s *setting, owner any) {
 			l.apply(k.keys, given, owner)
 			continue
 		}
+		if _, isEntries := k.kind.(entriesKind); isEntries {
+			l.entries(k, given, owner)
+			continue
+		}
 		if k.field == nil {
 			continue
 		}

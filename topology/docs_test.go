@@ -44,7 +44,15 @@ func reference() string {
 	section(&b, "[daemon]", root.find("daemon").doc, root.find("daemon").keys)
 	satellite := root.find("satellite").each
 	section(&b, "[satellite.NAME]", "And, but for those marked *own*, [defaults].", satellite.keys)
+	for _, k := range root.keys {
+		if _, isEntries := k.kind.(entriesKind); isEntries {
+			section(&b, "["+k.name+".NAME]", k.doc, k.each.keys)
+		}
+	}
 	for _, k := range satellite.keys {
+		if _, isEntries := k.kind.(entriesKind); isEntries {
+			section(&b, k.name+".NAME", k.doc, k.each.keys)
+		}
 		if len(k.keys) == 0 || k.later {
 			continue
 		}
@@ -152,5 +160,8 @@ func laters(b *strings.Builder, k *key) {
 			fmt.Fprintf(b, "- `needs = \"NAME:%s\"`: comes with health.\n", StageHealthy)
 		}
 		laters(b, c)
+		if _, isEntries := c.kind.(entriesKind); isEntries {
+			laters(b, c.each)
+		}
 	}
 }

@@ -34,6 +34,15 @@ func writeKeys(b *bytes.Buffer, keys []*key, owner any) {
 		}
 	}
 	for _, k := range keys {
+		if kind, isEntries := k.kind.(entriesKind); isEntries && k.label == k.name {
+			if _, isRoot := owner.(*Topology); isRoot {
+				for _, e := range kind.list(owner) {
+					fmt.Fprintf(b, "\n[%s.%s]\n", k.name, e.name)
+					writeKeys(b, k.each.keys, e.of)
+				}
+				continue
+			}
+		}
 		if k.name == "daemon" {
 			b.WriteString("\n[daemon]\n")
 			writeKeys(b, k.keys, owner)
@@ -58,6 +67,9 @@ func render(k *key, owner any) (string, bool) {
 			}
 		}
 		return "{ " + strings.Join(members, ", ") + " }", len(members) > 0
+	}
+	if _, isEntries := k.kind.(entriesKind); isEntries {
+		return renderEntries(k, owner)
 	}
 	if k.field == nil {
 		return "", false

@@ -32,6 +32,8 @@ func (d *drawing) value(k *key) string {
 		return "{ " + strings.Join(d.members(k.keys, " = "), ", ") + " }"
 	case namesKind:
 		return fmt.Sprintf("{ A = %s, b_2 = %s }", quote(d.text(), true), quote("${instance}"+d.text(), true))
+	case entriesKind:
+		return d.entries(k)
 	case freeKind:
 		return fmt.Sprintf("{ %s = [1, -2.5, true, %s], t = { x = %s } }", keyText(d.text()), quote(d.text(), false), quote(d.text(), false))
 	case textKind:
@@ -99,6 +101,17 @@ func (d *drawing) value(k *key) string {
 		return d.pick("codes", "[0]", "[]", "[3, 255]")
 	case enumKind:
 		return d.choice(k)
+	}
+	return ""
+}
+
+// entries draws tables of the user's names. Those whose keys depend on each other are led.
+func (d *drawing) entries(k *key) string {
+	switch k.name {
+	case "health":
+		how := d.pick("check", `exec = "./well ${instance}"`, `get = "http://127.0.0.1:1/", status = [200, 503], body = '^ok'`, `tcp = "h:1${instance}"`, `grpc = "h:1/a.B"`)
+		then := d.pick("then", `then = "signal", signal = "USR1"`, `then = "nothing"`, `failures = 7, successes = 2`, `delay = "1s", every = "1m", deadline = "5s"`)
+		return fmt.Sprintf("{ z = { %s }, a = { tcp = \"h:1\", %s } }", how, then)
 	}
 	return ""
 }

@@ -99,9 +99,8 @@ func satelliteKeys() []*key {
 			aka: []string{"inherit_env", "copy_env", "pass_env", "pass_environment"}, field: sat(func(s *Satellite) any { return &s.EnvInherit })},
 	}
 	keys = append(keys, processKeys()...)
-	keys = append(keys, readyKeys(), restartKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
+	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
 	return append(keys,
-		later("health", "Checks of a running satellite; needs stage healthy; progress."),
 		later("schedule", "Times at which it is started."),
 		later("hooks", "Commands that run around its starts and stops."),
 		later("limits", "Limits of its cgroup: memory, cpu, pids."),
@@ -116,7 +115,7 @@ func satelliteKeys() []*key {
 
 func readyKeys() *key {
 	const how = "ready"
-	return &key{name: "ready", kind: tableKind{}, short: "on", doc: "When a starting instance counts as running: hello, spawned, or one of log, tcp, get, delay.", aka: []string{"readiness", "healthcheck", "startup"}, keys: []*key{
+	return &key{name: "ready", kind: tableKind{}, short: "on", doc: "When a starting instance counts as running: hello, spawned, or one of log, tcp, get, delay.", aka: []string{"readiness", "startup"}, keys: []*key{
 		{name: "log", kind: regexpKind{}, group: how, doc: "A line of its output matches this regular expression (RE2).", field: sat(func(s *Satellite) any { return &s.Ready.Log }),
 			dropped: otherReady(ReadyLog)},
 		{name: "tcp", kind: hostPortKind{textKind{instance: true}}, group: how, doc: "host:port accepts a connection.", aka: []string{"port"}, field: sat(func(s *Satellite) any { return &s.Ready.TCP }),

@@ -79,7 +79,7 @@ func (r *reader) value(k *key, n *node) *setting {
 			return r.shorthand(k, n)
 		}
 		return r.mistyped(k, n)
-	case namesKind:
+	case namesKind, entriesKind:
 		if n.shape == shapeTable {
 			return r.names(k, n)
 		}
@@ -117,10 +117,11 @@ func (r *reader) shorthand(k *key, n *node) *setting {
 func (r *reader) names(k *key, n *node) *setting {
 	out := r.setting(k, n)
 	out.table = true
-	satellites := k.name == "satellite"
+	_, entries := k.kind.(entriesKind)
+	named := entries || k.name == "satellite"
 	for _, c := range n.fields {
 		f := r.value(k.each, c)
-		if satellites {
+		if named {
 			f.bad = !r.satelliteName(c.name, c.key) || f.bad
 		} else {
 			f.bad = !r.variable(c) || f.bad

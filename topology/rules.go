@@ -39,6 +39,7 @@ func (r *rules) satellite(s *Satellite, said *setting) {
 		r.add(said.find("speaks").pos, "leave it out", "a plugin speaks bus, not %s", s.Speaks)
 	}
 	r.ready(s, said)
+	r.health(s, said)
 	if f := said.find("log").find("stderr"); s.Speaks.Filter() && s.Log.Stderr == LogJoined {
 		if f.inherited {
 			s.Log.Stderr = LogCapture

@@ -65,6 +65,7 @@ type Satellite struct {
 	Needs   []Need
 	After   []string
 	Ready   Ready
+	Health  []*Check // in the order of the file
 	Restart Restart
 	Stop    Stop
 	Log     Log
