@@ -41,6 +41,7 @@ func (l *loader) build(merged *setting) *Topology {
 	if declared == nil && !l.broken {
 		l.problems.add(place{l.sources[0], -1}, "[satellite.NAME] with a command or a plugin is one; `dsatd init` writes some", "names no satellite")
 	}
+	r.groups(merged.find("group"))
 	r.all()
 	return t
 }

@@ -47,6 +47,11 @@ func reference() string {
 	for _, k := range root.keys {
 		if _, isEntries := k.kind.(entriesKind); isEntries {
 			section(&b, "["+k.name+".NAME]", k.doc, k.each.keys)
+			for _, c := range k.each.keys {
+				if len(c.keys) > 0 {
+					section(&b, c.name+" of ["+k.name+".NAME]", c.doc, c.keys)
+				}
+			}
 		}
 	}
 	for _, k := range satellite.keys {

@@ -99,6 +99,11 @@ func (d *drawing) value(k *key) string {
 			return d.pick("codes", "[]", "[2, 64]") // no success
 		}
 		return d.pick("codes", "[0]", "[]", "[3, 255]")
+	case endingKind:
+		if k.name == "done" {
+			return `"stay"` // where the policy is always, nothing else
+		}
+		return d.pick("ending", `"exit"`, `"exit:0"`, `"exit:255"`)
 	case enumKind:
 		return d.choice(k)
 	}
@@ -198,6 +203,12 @@ func drawTopology(t *rapid.T) string {
 	}
 	for i := range d.names {
 		b.WriteString(d.satellite(i, root.find("satellite").each))
+	}
+	if rapid.Bool().Draw(t, "group") {
+		fmt.Fprintf(&b, "[group.g]\nmembers = [%q]\n", d.pick("member", d.names...))
+		for _, line := range d.members(root.find("group").each.keys, " = ") {
+			b.WriteString(line + "\n")
+		}
 	}
 	return b.String()
 }

@@ -188,6 +188,7 @@ const (
 	StageBooted  = "booted"
 	StageReady   = "ready"
 	StageHealthy = "healthy"
+	StageDone    = "done"
 )
 
 func (needsKind) typ() string       { return "name or list" }
@@ -204,11 +205,11 @@ func (t needsKind) read(r *reader, k *key, n *node) (any, bool) {
 			stage = StageReady
 		}
 		switch stage {
-		case StageBooted, StageReady:
+		case StageBooted, StageReady, StageDone:
 		case StageHealthy:
 			r.problem(at[i].at, "", "needs = %q: the stage healthy is not in this version", shorten(s))
 		default:
-			r.problem(at[i].at, didYouMean(stage, []string{StageBooted, StageReady}), "needs = %q: a stage is booted or ready, not %q", shorten(s), shorten(stage))
+			r.problem(at[i].at, didYouMean(stage, []string{StageBooted, StageReady, StageDone}), "needs = %q: a stage is booted, ready or done, not %q", shorten(s), shorten(stage))
 		}
 		texts[i] = name
 		needs = append(needs, Need{Name: name, Stage: stage})

@@ -16,7 +16,7 @@ func language() *key {
 			aka:  []string{"satellites", "watcher", "program", "programs", "service", "services", "process", "processes"},
 			each: &key{name: "*", kind: tableKind{}, keys: satelliteKeys(), doc: "A satellite."}},
 		later("socket", "Listening sockets that dsatd opens and hands to satellites."),
-		later("group", "Satellites that are steered together."),
+		groupKeys(),
 		later("bus", "Further doors of the bus: [bus.v1] for DSAT 0.6 satellites, TCP listeners with keys."),
 		later("secrets", "Values that are handed over by file, not by environment."),
 		later("schedule", "Times at which satellites are started."),
@@ -85,7 +85,7 @@ func satelliteKeys() []*key {
 		{name: "on_daemon_death", kind: enumKind{}, def: `"adopt"`, choices: survivalChoices(), aka: []string{"adopt", "survivors", "orphans"},
 			doc:   "What the next dsatd does with processes that outlived a killed one. A filter, and one whose entry here has changed, is replaced in any case.",
 			field: sat(func(s *Satellite) any { return &s.OnDaemonDeath })},
-		{name: "needs", kind: needsKind{}, own: true, whole: true, doc: `Order, readiness and fate: satellites that must be ready first, as "NAME" or "NAME:STAGE". Stages: booted (spawned), ready (default), healthy (not in this version).`,
+		{name: "needs", kind: needsKind{}, own: true, whole: true, doc: `Order, readiness and fate: satellites that must be ready first, as "NAME" or "NAME:STAGE". Stages: booted (spawned), ready (default), done (a one-shot that ended well), healthy (not in this version).`,
 			aka: []string{"depends_on", "depends", "requires", "dependencies", "need"}, field: sat(func(s *Satellite) any { return &s.Needs })},
 		{name: "after", kind: stepsKind{}, own: true, whole: true, doc: "Order only: satellites that are started before it.",
 			aka: []string{"follows"}, field: sat(func(s *Satellite) any { return &s.After })},
@@ -99,14 +99,13 @@ func satelliteKeys() []*key {
 			aka: []string{"inherit_env", "copy_env", "pass_env", "pass_environment"}, field: sat(func(s *Satellite) any { return &s.EnvInherit })},
 	}
 	keys = append(keys, processKeys()...)
-	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
+	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
 	return append(keys,
 		later("schedule", "Times at which it is started."),
 		later("hooks", "Commands that run around its starts and stops."),
 		later("limits", "Limits of its cgroup: memory, cpu, pids."),
 		later("sockets", "Listening sockets it is given."),
 		later("secrets", "Values it is given by file."),
-		later("recycle", "Replace an instance by age, messages or memory."),
 		later("scale", "Number of instances by backlog."),
 		later("watch", "Restart when files change."),
 		later("moved_from", "Former name, whose messages on disk it takes over."),

@@ -6,7 +6,7 @@ import (
 )
 
 func restartKeys() *key {
-	return &key{name: "restart", kind: tableKind{}, short: "policy", doc: "What follows an exit that nobody asked for. A bare string is the policy.", aka: []string{"autorestart", "respawn"}, keys: []*key{
+	return &key{name: "restart", kind: tableKind{}, short: "policy", doc: "What follows an exit that nobody asked for. A bare string is the policy.", aka: []string{"autorestart", "respawn"}, keys: append([]*key{
 		{name: "policy", kind: enumKind{}, def: `"always"`, choices: []choice{
 			{value: "always", doc: "start it again"}, {value: "on-failure", doc: "only after an exit that is no success"}, {value: "never", doc: "leave it"},
 		}, doc: "When to start again.", field: sat(func(s *Satellite) any { return &s.Restart.Policy })},
@@ -27,7 +27,7 @@ func restartKeys() *key {
 			doc:   "An instance that fails after so many starts within the window is fatal: it stays down, visibly, until `dsatctl start`. With the default back-off a program that exits at once gets there in about 25 s, so a typing error shows and does not flap for ever. 0: never give up, for what waits for something outside that may be away for longer.",
 			field: sat(func(s *Satellite) any { return &s.Restart.Limit })},
 		{name: "window", kind: durationKind{}, def: `"1m"`, min: 1, doc: "The sliding window of the limit.", field: sat(func(s *Satellite) any { return &s.Restart.Window })},
-	}}
+	}, endingKeys()...)}
 }
 
 func stopKeys() *key {

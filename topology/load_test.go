@@ -34,8 +34,9 @@ func TestLoadOfThreeLines(t *testing.T) {
 				Policy: RestartAlways, SuccessCodes: []int{0}, Limit: 10, Window: time.Minute,
 				Backoff: Backoff{Initial: 100 * time.Millisecond, Factor: 2, Max: 30 * time.Second, Jitter: 0.2, Reset: 10 * time.Second},
 			},
-			Stop: Stop{Signal: syscall.SIGTERM, Deadline: 10 * time.Second},
-			Log:  Log{Stdout: LogCapture, Stderr: LogJoined, MaxSize: 10 << 20, Keep: 3, Ring: 64 << 10},
+			Recycle: Recycle{Jitter: 0.1, Every: 10 * time.Second},
+			Stop:    Stop{Signal: syscall.SIGTERM, Deadline: 10 * time.Second},
+			Log:     Log{Stdout: LogCapture, Stderr: LogJoined, MaxSize: 10 << 20, Keep: 3, Ring: 64 << 10},
 		}},
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -126,6 +126,7 @@ func (r *rules) all() {
 	r.order()
 	r.loops()
 	r.clashes()
+	r.endings()
 }
 
 // known reports a name that no satellite has.

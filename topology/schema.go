@@ -97,7 +97,7 @@ func (k *key) settle(prefix string) *key {
 		k.value = parseDefault(k)
 	}
 	below := k.label + "."
-	if k.label == "" || k.label == "satellite.*" || k.label == "defaults" {
+	if k.label == "" || strings.HasSuffix(k.label, ".*") || k.label == "defaults" {
 		below = ""
 	}
 	for _, c := range k.keys {

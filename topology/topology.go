@@ -23,6 +23,7 @@ type Topology struct {
 	Dir        string       // absolute directory of the first file
 	Daemon     Daemon       //
 	Satellites []*Satellite // in file order, which is start order among equals
+	Groups     []*Group     // in file order
 	Notes      []string     // what is allowed and worth knowing, for `check`: cycles of links, needs that are not started
 }
 
@@ -67,6 +68,7 @@ type Satellite struct {
 	Ready   Ready
 	Health  []*Check // in the order of the file
 	Restart Restart
+	Recycle Recycle
 	Stop    Stop
 	Log     Log
 
@@ -114,7 +116,7 @@ const (
 // Need is a dependency: order, readiness and fate.
 type Need struct {
 	Name  string
-	Stage string // "ready" (default); "booted" is spawned; "healthy" comes with health checks
+	Stage string // "ready" (default); "booted" is spawned; "done": ended well, for good; "healthy" comes with health checks
 }
 
 // Ready says when a starting instance counts as running. Exactly one of the kinds is set.
@@ -150,6 +152,9 @@ type Restart struct {
 	Backoff        Backoff
 	Limit          int           // at most so many starts ...
 	Window         time.Duration // ... in this sliding window, then fatal; Limit 0 is without limit
+	Then           Ending        // when an instance has failed for good
+	Done           Ending        // when all instances have ended well, for good
+	Retry          time.Duration // after so long in fatal it is tried again; 0: never
 }
 
 // RestartPolicy is when to start again.
