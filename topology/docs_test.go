@@ -42,6 +42,11 @@ func reference() string {
 	root := language()
 	section(&b, "The file", "", root.keys)
 	section(&b, "[daemon]", root.find("daemon").doc, root.find("daemon").keys)
+	for _, k := range root.find("daemon").keys {
+		if len(k.keys) > 0 {
+			section(&b, k.label, k.doc, k.keys)
+		}
+	}
 	satellite := root.find("satellite").each
 	section(&b, "[satellite.NAME]", "And, but for those marked *own*, [defaults].", satellite.keys)
 	for _, k := range root.keys {
@@ -61,14 +66,10 @@ func reference() string {
 		if len(k.keys) == 0 || k.later {
 			continue
 		}
-		doc := k.doc
-		if k.short != "" {
-			doc += fmt.Sprintf(" `%s = \"X\"` is short for `%s = { %s = \"X\" }`.", k.name, k.name, k.short)
-		}
-		section(&b, k.name, doc, k.keys)
+		section(&b, k.name, k.doc+shortOf(k), k.keys)
 		for _, c := range k.keys {
 			if len(c.keys) > 0 {
-				section(&b, c.label, c.doc, c.keys)
+				section(&b, c.label, c.doc+shortOf(c), c.keys)
 			}
 		}
 	}
@@ -77,6 +78,14 @@ func reference() string {
 	b.WriteString("\nOf a satellite:\n\n")
 	laters(&b, satellite)
 	return b.String()
+}
+
+// shortOf tells what a bare string in place of a table is.
+func shortOf(k *key) string {
+	if k.short == "" {
+		return ""
+	}
+	return fmt.Sprintf(" `%s = \"X\"` is short for `%s = { %s = \"X\" }`.", k.name, k.name, k.short)
 }
 
 func section(b *strings.Builder, title, doc string, keys []*key) {

@@ -43,6 +43,9 @@ func (d *drawing) value(k *key) string {
 	case boolKind:
 		return d.pick("bool", "true", "false")
 	case wholeKind:
+		if k.name == "burst" {
+			return "" // not without rate
+		}
 		if k.name == "in_hand" {
 			return "1" // what a filter in lockstep can have
 		}
@@ -58,6 +61,9 @@ func (d *drawing) value(k *key) string {
 		}
 		return d.pick("duration", `"1ms"`, `"90s"`, `"1h0m0.5s"`, `"1h"`)
 	case sizeKind:
+		if k.name == "total" {
+			return `"1TiB"` // not less than max_size
+		}
 		return d.pick("size", `"64KiB"`, `"100kB"`, `"1048577B"`, `"1.5MiB"`)
 	case optionalKind:
 		return fmt.Sprint(rapid.Int64Range(k.min, k.max).Draw(d.t, "optional"))
@@ -104,6 +110,14 @@ func (d *drawing) value(k *key) string {
 			return `"stay"` // where the policy is always, nothing else
 		}
 		return d.pick("ending", `"exit"`, `"exit:0"`, `"exit:255"`)
+	case sinksKind:
+		return d.pick("sinks", `"file"`, `[]`, `["journald", "syslog"]`)
+	case rotateKind:
+		return d.pick("rotate", `"never"`, `"daily"`, `"hourly"`, `"24h"`, `"90m"`)
+	case rateKind:
+		return d.pick("rate", `"unlimited"`, `"1000/s"`, `"5/m"`, `"1/h"`)
+	case syslogAddressKind:
+		return d.pick("syslog", `"/run/log"`, `"udp://log.example"`, `"tcp://[::1]:601"`)
 	case enumKind:
 		return d.choice(k)
 	}

@@ -41,6 +41,7 @@ func daemonKeys() *key {
 			aka: []string{"statedir", "data_dir"}, field: top(func(t *Topology) any { return &t.Daemon.StateDir })},
 		{name: "stop_deadline", kind: durationKind{}, def: `"30s"`, doc: "How long the drain may take when everything stops, before what is left is counted and given up.",
 			aka: []string{"shutdown_timeout"}, field: top(func(t *Topology) any { return &t.Daemon.StopDeadline })},
+		daemonLogKeys(),
 		later("listen", "TCP listeners of the bus, with keys."),
 		later("token", "File with the token that a listener beyond loopback asks for."),
 		later("tls", "Certificate and key of a listener beyond loopback."),

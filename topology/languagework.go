@@ -48,26 +48,6 @@ func stopKeys() *key {
 	}}
 }
 
-func logKeys() *key {
-	target := func(extra ...choice) []choice {
-		return append([]choice{
-			{value: "capture", doc: "ring in memory, and files in the state directory"}, {value: "ring", doc: "memory only"}, {value: "null", doc: "nowhere"},
-		}, extra...)
-	}
-	return &key{name: "log", kind: tableKind{}, doc: "What becomes of its output.", aka: []string{"logs", "logging"}, keys: []*key{
-		{name: "stdout", kind: enumKind{}, def: `"capture"`, choices: target(), doc: "Standard output (of a filter it carries messages, and is not logged).",
-			aka: []string{"stdout_logfile"}, field: sat(func(s *Satellite) any { return &s.Log.Stdout })},
-		{name: "stderr", kind: enumKind{}, auto: `"joined"; "capture" for plugins and filters`, derive: deriveStderr, choices: target(choice{value: "joined", doc: "into the pipe of stdout, in the order written"}),
-			doc: "Standard error.", aka: []string{"stderr_logfile"}, field: sat(func(s *Satellite) any { return &s.Log.Stderr })},
-		{name: "max_size", kind: sizeKind{}, def: `"10MiB"`, min: 4096, max: 1 << 50, doc: "Size of a file at which it is rotated.", aka: []string{"max_bytes", "maxbytes", "rotate"},
-			field: sat(func(s *Satellite) any { return &s.Log.MaxSize })},
-		{name: "keep", kind: wholeKind{}, def: "3", min: 0, max: 1000, doc: "Rotated files that are kept.", aka: []string{"backups", "backup_count"},
-			field: sat(func(s *Satellite) any { return &s.Log.Keep })},
-		{name: "ring", kind: sizeKind{}, def: `"64KiB"`, min: 1024, max: 64 << 20, doc: "Newest output kept in memory, for each instance.", aka: []string{"buffer"},
-			field: sat(func(s *Satellite) any { return &s.Log.Ring })},
-	}}
-}
-
 func queueKeys() *key {
 	return &key{name: "queue", kind: tableKind{}, applies: whenFed, doc: "What waits for it.", aka: []string{"buffer", "inbox"}, keys: []*key{
 		{name: "delivery", kind: enumKind{}, def: `"tracked"`, choices: []choice{
@@ -191,14 +171,6 @@ func deriveReady(o any) any {
 		return string(ReadyHello)
 	}
 	return string(ReadySpawned)
-}
-
-// deriveStderr keeps apart what must not mix: a filter's messages, or a plugin's handshake line, and their complaints.
-func deriveStderr(o any) any {
-	if s := o.(*Satellite); s.Speaks.Filter() || s.Plugin != "" {
-		return string(LogCapture)
-	}
-	return string(LogJoined)
 }
 
 func deriveInHand(o any) any {

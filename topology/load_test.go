@@ -26,7 +26,7 @@ func TestLoadOfThreeLines(t *testing.T) {
 	got := mustLoad(t, filepath.Join(dir, "My Probe.toml"))
 	want := &Topology{
 		Name: "my-probe", Files: []string{filepath.Join(dir, "My Probe.toml")}, Dir: dir,
-		Daemon: Daemon{StopDeadline: 30 * time.Second},
+		Daemon: Daemon{StopDeadline: 30 * time.Second, Log: DaemonLog{Format: LogText}},
 		Satellites: []*Satellite{{
 			Name: "site", Command: []string{filepath.Join(dir, "bin/site"), "-p", "80"}, Speaks: SpeaksNone, Dir: dir, Instances: 1, Autostart: true, OnDaemonDeath: Adopt,
 			Ready: Ready{Kind: ReadySpawned, Deadline: 30 * time.Second, Every: 200 * time.Millisecond},
@@ -36,7 +36,8 @@ func TestLoadOfThreeLines(t *testing.T) {
 			},
 			Recycle: Recycle{Jitter: 0.1, Every: 10 * time.Second},
 			Stop:    Stop{Signal: syscall.SIGTERM, Deadline: 10 * time.Second},
-			Log:     Log{Stdout: LogCapture, Stderr: LogJoined, MaxSize: 10 << 20, Keep: 3, Ring: 64 << 10},
+			Log: Log{Stdout: LogCapture, Stderr: LogJoined, To: []LogSink{LogFile}, Format: LogText, MaxSize: 10 << 20, Keep: 3, Compress: LogPlain, Ring: 64 << 10, Overload: LogDrop,
+				Syslog: Syslog{Address: "/dev/log", Format: "rfc3164", Facility: "daemon", Stdout: "info", Stderr: "err"}},
 		}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -109,7 +110,8 @@ to = "f"
 		{"queue", f.Queue, Queue{Delivery: DeliveryTracked, MaxBytes: 1000, MaxMessages: 5, Full: FullDropOldest, TTL: time.Minute}},
 		{"work", f.Work, Work{InHand: 7, Retries: 5, Backoff: 200 * time.Millisecond, Hops: 50, Crashes: 3, Then: ThenDrop}},
 		{"stop", f.Stop, Stop{Signal: syscall.SIGINT, Deadline: time.Second, Group: true}},
-		{"log", f.Log, Log{Stdout: LogRing, Stderr: LogNull, MaxSize: 10 << 20, Keep: 3, Ring: 1024}},
+		{"log", f.Log, Log{Stdout: LogRing, Stderr: LogNull, To: []LogSink{LogFile}, Format: LogText, MaxSize: 10 << 20, Keep: 3, Compress: LogPlain, Ring: 1024, Overload: LogDrop,
+			Syslog: Syslog{Address: "/dev/log", Format: "rfc3164", Facility: "daemon", Stdout: "info", Stderr: "err"}}},
 		{"ready", f.Ready, Ready{Kind: ReadyDelay, Delay: time.Second, Deadline: 2 * time.Second, Every: 200 * time.Millisecond}},
 		{"mode", f.Mode, ModePipelined},
 		{"ready of g", g.Ready.Kind, ReadySpawned},

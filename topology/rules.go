@@ -47,6 +47,7 @@ func (r *rules) satellite(s *Satellite, said *setting) {
 			r.add(f.pos, `write "capture"`, "stderr cannot be joined: stdout of a filter carries messages")
 		}
 	}
+	r.log(s, said.find("log"))
 	if f := said.find("work").find("in_hand"); s.Mode == ModeLockstep && s.Work.InHand > 1 {
 		if f.inherited {
 			s.Work.InHand = 1

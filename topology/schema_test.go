@@ -177,6 +177,8 @@ func TestSchemaTable(t *testing.T) {
 				seen[n] = c.name
 			}
 			_, isEnum := c.kind.(enumKind)
+			_, isList := c.kind.(sinksKind)
+			isEnum = isEnum || isList
 			if isEnum != (len(c.choices) > 0) && c.name != "signal" {
 				t.Errorf("%s: choices without an enum, or the other way round", c.label)
 			}

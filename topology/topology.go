@@ -43,6 +43,7 @@ type Daemon struct {
 	RunDir       string        // sockets and the record; "" is chosen by dsatd from Name
 	StateDir     string        // epoch and logs; "" is chosen by dsatd from Name
 	StopDeadline time.Duration // for `down`: how long the drain may take before what is left is counted and given up
+	Log          DaemonLog
 }
 
 // Satellite is one named entry of the topology.
@@ -185,25 +186,6 @@ type Stop struct {
 	Deadline time.Duration  // from the beginning; then SIGKILL to all that is left
 	Group    bool           // the signal goes to the whole process group instead of the leader only
 }
-
-// Log is what becomes of captured output.
-type Log struct {
-	Stdout, Stderr LogTarget // Stderr == "joined" shares stdout's pipe
-	MaxSize        int64     // bytes of one file before it is rotated
-	Keep           int       // rotated files kept
-	Ring           int       // bytes of the newest output kept in memory, allocated on the first byte
-}
-
-// LogTarget is where one stream goes.
-type LogTarget string
-
-// The closed set of LogTarget.
-const (
-	LogCapture LogTarget = "capture" // ring and file under the state directory
-	LogRing    LogTarget = "ring"    // memory only
-	LogJoined  LogTarget = "joined"  // stderr only: into stdout's pipe (default)
-	LogNull    LogTarget = "null"
-)
 
 // Link says that what a satellite emits goes To another.
 type Link struct {
