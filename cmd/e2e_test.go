@@ -71,10 +71,13 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// condition is what a story can ask of the machine: [root].
+// condition is what a story can ask of the machine: [root], [unshare] (pid namespaces may be made).
 func condition(name string) (bool, error) {
-	if name == "root" {
+	switch name {
+	case "root":
 		return os.Geteuid() == 0, nil
+	case "unshare":
+		return exec.Command("unshare", "--pid", "--fork", "--mount-proc", "true").Run() == nil, nil
 	}
 	return false, fmt.Errorf("nobody knows the condition %q", name)
 }
@@ -237,7 +240,8 @@ func hit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: hit SIGNAL INSTANCE|dsatd")
 	}
-	sig := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "STOP": syscall.SIGSTOP}[args[0]]
+	sig := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "STOP": syscall.SIGSTOP,
+		"HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "QUIT": syscall.SIGQUIT}[args[0]]
 	pid := pidOf(ts, args[1])
 	if pid == 0 || sig == 0 {
 		ts.Fatalf("cannot send %s to pid %d of %s", args[0], pid, args[1])

@@ -85,6 +85,7 @@ type logWriter struct {
 	held int // bytes in todo
 	wake chan struct{}
 	open map[*logFile]struct{} // the goroutine's own
+	anew atomic.Bool           // the files are to be opened anew
 }
 
 type chunk struct {
@@ -135,17 +136,37 @@ func (w *logWriter) run(ctx context.Context) {
 		select {
 		case <-w.wake:
 			w.flush()
+			if w.anew.Swap(false) {
+				w.shut()
+			}
 		case <-ctx.Done():
 			w.flush()
-			for f := range w.open {
-				f.f.Close()
-				f.f = nil
-			}
-			clear(w.open)
+			w.shut()
 			return
 		}
 	}
 }
+
+// shut closes all files; what comes later opens them again.
+func (w *logWriter) shut() {
+	for f := range w.open {
+		f.f.Close()
+		f.f = nil
+	}
+	clear(w.open)
+}
+
+// reopen closes the files after what was written so far, so that the next line goes to a new one where somebody has moved the old.
+func (w *logWriter) reopen() {
+	w.anew.Store(true)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ReopenLogs opens the log files anew with their next line, for a rotation from outside. It returns at once.
+func (s *Supervisor) ReopenLogs() { s.writer.reopen() }
 
 func (w *logWriter) flush() {
 	w.mu.Lock()

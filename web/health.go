@@ -38,7 +38,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) readiness() control.Ready {
 	var why []string
-	if state := s.getState(); state != "running" {
+	if state := s.State(); state != "running" {
 		why = append(why, "dsatd is "+state)
 	}
 	why = append(why, s.cfg.Supervisor.Ready()...)

@@ -135,7 +135,8 @@ func (s *Server) SetState(state string) {
 	s.state = state
 }
 
-func (s *Server) getState() string {
+// State is what SetState told last.
+func (s *Server) State() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state

@@ -26,7 +26,7 @@ func (s *Server) currentStatus(ctx context.Context) control.Status {
 	st := control.Status{
 		Name: s.cfg.Topology.Name, Version: s.cfg.Version.Version, PID: os.Getpid(), Epoch: uint64(s.cfg.Epoch),
 		Since: s.since, RunDir: s.cfg.RunDir, StateDir: s.cfg.StateDir, HTTP: s.HTTP(),
-		State: s.getState(), Ready: s.readiness().Ready, Satellites: []control.Satellite{},
+		State: s.State(), Ready: s.readiness().Ready, Satellites: []control.Satellite{},
 	}
 	stats, err := s.stats(ctx)
 	if err != nil {

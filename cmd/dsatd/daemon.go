@@ -35,15 +35,19 @@ type daemon struct {
 
 	drainDeadline time.Duration // written before asked is closed
 
+	manager *manager
+	own     ownLog
+
 	signals  chan os.Signal
+	dumping  chan struct{}  // holds a token while a dump is written
 	finished sync.WaitGroup // bus loop and supervisor loop
 }
 
 // build makes the parts; nothing runs yet. On an error what was made is closed again.
-func build(topo *topology.Topology, epoch uint32, log *slog.Logger) (*daemon, error) {
+func build(topo *topology.Topology, epoch uint32, log *slog.Logger, m *manager) (*daemon, error) {
 	d := &daemon{
-		topo: topo, epoch: epoch, log: log,
-		hub: web.NewHub(epoch), asked: make(chan struct{}), signals: make(chan os.Signal, 4),
+		topo: topo, epoch: epoch, log: log, manager: m, own: ownLogOf(os.Stderr),
+		hub: web.NewHub(epoch), asked: make(chan struct{}), signals: make(chan os.Signal, 4), dumping: make(chan struct{}, 1),
 	}
 	var err error
 	d.bus, err = bus.New(bus.Config{
@@ -89,7 +93,7 @@ func (d *daemon) ask(drain time.Duration) {
 // `dsatctl status` answers during a slow stop.
 func (d *daemon) run() int {
 	signal.Ignore(syscall.SIGPIPE)
-	signal.Notify(d.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(d.signals, handled...)
 	defer signal.Stop(d.signals)
 
 	loops, endLoops := context.WithCancel(context.Background())
@@ -99,6 +103,7 @@ func (d *daemon) run() int {
 	d.serve("the bus", d.bus.Serve, loops)
 	d.serve("the supervisor", d.sup.Run, loops)
 	d.announce()
+	defer d.inform()()
 
 	booting, endBoot := context.WithCancel(loops)
 	booted := make(chan error, 1)
@@ -145,13 +150,13 @@ func (d *daemon) wait(booted <-chan error) {
 			// What always fails backs off for ever; whoever waits for a detached start is told what is missing by now.
 			if booted != nil {
 				tellDetacher(errors.New(strings.Join(d.sup.Ready(), "; ")))
+				d.manager.ready(d.sentence())
 			}
 		case err := <-booted:
 			booted = nil
 			d.ready(err)
 		case sig := <-d.signals:
-			if sig == syscall.SIGHUP {
-				d.log.Warn("SIGHUP: reload is not in this version; restart to change the topology")
+			if d.heed(sig) {
 				continue
 			}
 			d.log.Info("stopping", "signal", sig.String())
@@ -172,6 +177,7 @@ func (d *daemon) ready(err error) {
 	}
 	d.web.SetState("running")
 	tellDetacher(err)
+	d.manager.ready(d.sentence())
 }
 
 // sameSignal is how close two signals are one wish: timeout(1) and a terminal under make send the same one twice, to the
@@ -182,6 +188,7 @@ const sameSignal = 250 * time.Millisecond
 // It answers true when a second signal cut it short.
 func (d *daemon) end() (forced bool) {
 	d.web.SetState("stopping")
+	d.manager.stopping()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan struct{})
@@ -198,7 +205,7 @@ func (d *daemon) end() (forced bool) {
 		case <-done:
 			return false
 		case sig := <-d.signals:
-			if sig != syscall.SIGHUP && time.Since(first) > sameSignal {
+			if ends(sig) && time.Since(first) > sameSignal {
 				d.log.Warn("second interrupt: killing everything now")
 				cancel()
 				d.sup.KillAll()
@@ -245,6 +252,7 @@ func (d *daemon) processEvent(e supervisor.Event) {
 		Time: e.Time, Kind: "state", Satellite: e.Ref.Name, WID: &wid, Incarnation: uint64(e.Inc), PID: e.PID,
 		From: e.From.String(), To: e.To.String(), Cause: e.Cause,
 	})
+	d.manager.changed()
 	level := slog.LevelInfo
 	if e.To == supervisor.Backoff || e.To == supervisor.Fatal {
 		level = slog.LevelWarn

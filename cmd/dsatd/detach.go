@@ -32,7 +32,7 @@ func detach(topo *topology.Topology, args []string) int {
 		complain(fmt.Errorf("cannot make the state directory: %w (choose another with --state-dir)", err))
 		return exitFailed
 	}
-	logPath := filepath.Join(topo.Daemon.StateDir, "dsatd.log")
+	logPath := filepath.Join(topo.Daemon.StateDir, ownLogName)
 	logFile, err := os.OpenFile(logPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		complain(fmt.Errorf("cannot open the daemon's log: %w", err))

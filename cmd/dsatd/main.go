@@ -70,7 +70,7 @@ func usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  dsatd %-11s%-38s %s\n", c.name, c.args, c.about)
 	}
-	fmt.Fprint(w, "\nexit codes: 0 ended as asked, 1 failed, 2 wrong use, 75 another dsatd holds the run directory,\n"+
+	fmt.Fprint(w, "\n"+signalHelp+"\nexit codes: 0 ended as asked, 1 failed, 2 wrong use, 75 another dsatd holds the run directory,\n"+
 		"            78 wrong topology, 130 second interrupt. `dsatctl` steers a running dsatd.\n")
 }
 

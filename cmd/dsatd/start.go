@@ -89,6 +89,12 @@ func runDaemon(topo *topology.Topology, f startFlags) int {
 		level = slog.LevelDebug
 	}
 	log := slog.New(newConsole(os.Stderr, level))
+	m, err := findManager(log)
+	if err != nil {
+		complain(err)
+		return exitUsage
+	}
+	defer m.close()
 	lock, err := lockRunDir(topo.Daemon.RunDir)
 	if err != nil {
 		complain(err)
@@ -103,7 +109,7 @@ func runDaemon(topo *topology.Topology, f startFlags) int {
 		complain(err)
 		return exitFailed
 	}
-	d, err := build(topo, epoch, log)
+	d, err := build(topo, epoch, log, m)
 	if err != nil {
 		complain(err)
 		return exitFailed
