@@ -55,6 +55,7 @@ type Kind string
 const (
 	KindInvalid     Kind = "invalid"
 	KindNotFound    Kind = "not_found"
+	KindConflict    Kind = "conflict"    // what is asked for does not go with what is there
 	KindUnavailable Kind = "unavailable" // the bus is shut or closed
 	KindTimeout     Kind = "timeout"     // the context ended first
 )
@@ -86,6 +87,8 @@ type Bus struct {
 	owned atomic.Bool    // Serve or Close frees the socket, whoever comes first
 	group sync.WaitGroup // goroutines of plugins and filters
 	loop  *orchester
+
+	topology atomic.Pointer[topology.Topology] // the present one
 }
 
 // inboundFrames bounds what carriers may be ahead of the loop.
@@ -104,6 +107,7 @@ func New(cfg Config) (*Bus, error) {
 		pool: make(framePool, keptFrames), done: make(chan struct{})}
 	b.mail.wake = make(chan struct{}, 1)
 	b.notes.wake = make(chan struct{}, 1)
+	b.topology.Store(cfg.Topology)
 	b.loop = newOrchester(b)
 	var err error
 	if b.key, err = tokenKey(cfg.RunDir); err != nil {
@@ -159,7 +163,7 @@ func (b *Bus) deliver(ev inbound) bool {
 
 // Admit prepares the bus for one life of an instance and returns the environment by which its process finds it.
 func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation) []string {
-	sat := b.cfg.Topology.Satellite(ref.Name)
+	sat := b.topology.Load().Satellite(ref.Name)
 	if sat == nil || (sat.Speaks != topology.SpeaksBus && !sat.Speaks.Filter()) {
 		return nil
 	}

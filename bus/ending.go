@@ -31,7 +31,7 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 	default:
 		s.count.dropped++
 	}
-	t.ended.add(h, s.index, end, now, reason)
+	t.ended.add(h, s.name, end, now, reason)
 	if len(t.evidence) > 0 {
 		delete(t.evidence, i)
 	}

@@ -40,13 +40,13 @@ func (o *orchester) gone(ref topology.Ref, inc topology.Incarnation, cause strin
 		return
 	}
 	i.gone, i.cause, i.last = true, cause, last
-	if i.step.sat.Plugin != "" {
+	if i.sat.Plugin != "" {
 		dir := o.bus.pluginDir(ref, inc)
 		o.bus.group.Go(func() { _ = os.RemoveAll(dir) })
 	}
 	l := o.leave(i)
 	l.due = o.now + patience
-	if i.step.sat.Mode == topology.ModeSource {
+	if i.sat.Mode == topology.ModeSource {
 		l.due = o.now + int64(sourceWords) + patience
 	}
 	if i.peer == nil {

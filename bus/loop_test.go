@@ -50,6 +50,7 @@ func newStage(t testing.TB, sats ...*topology.Satellite) *stage {
 		st.faults = append(st.faults, r.String()+": "+why)
 	}
 	b.cfg.Hello = func(r topology.Ref, _ topology.Incarnation) { st.hellos = append(st.hellos, r.String()) }
+	b.topology.Store(b.cfg.Topology)
 	b.loop = newOrchester(b)
 	st.o = b.loop
 	return st

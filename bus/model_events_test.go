@@ -11,18 +11,21 @@ import (
 // One event is one of these.
 
 func (m *model) emit() {
-	s := m.t.steps[m.rnd.IntN(2)*3] // gen, or a cycle's entry
+	s := m.t.steps[m.rnd.IntN(2)*3%len(m.t.steps)] // gen, or a cycle's entry
+	if len(s.to) == 0 {
+		return
+	}
 	port := uint16(wire.AllLinks)
 	if m.rnd.IntN(3) == 0 {
-		port = uint16(m.rnd.IntN(len(s.to)))
+		port = uint16(slices.Index(s.routes, s.to[m.rnd.IntN(len(s.to))]))
 	}
 	if !s.room(port) {
 		return
 	}
 	task := m.id()
-	for i, to := range s.to {
-		if port == wire.AllLinks || int(port) == i {
-			m.admit(to, task, 1)
+	for _, to := range s.to {
+		if port == wire.AllLinks || s.routes[port] == to {
+			m.admit(s, to, task, 1)
 		}
 	}
 	m.t.emit(m.now, s, port, message{hops: 1, from: int16(s.index), body: m.t.bodies.copy([]byte("x"))})
@@ -32,7 +35,7 @@ func (m *model) join() {
 	if len(m.order) >= 6 {
 		return
 	}
-	s := m.t.steps[1+m.rnd.IntN(len(m.t.steps)-1)]
+	s := m.t.steps[m.rnd.IntN(len(m.t.steps))]
 	w := &worker{step: s, name: s.name, concurrency: 1 + m.rnd.IntN(2), messages: 1 + m.rnd.IntN(4), bytes: 1 << 20, open: true}
 	s.workers = append(s.workers, w)
 	s.dirty = true
@@ -65,7 +68,7 @@ func (m *model) done() {
 		x := m.hops[mw.ids[k]]
 		for range outputs {
 			for _, t := range w.step.to {
-				m.admit(t, x.task, x.hops+1)
+				m.admit(w.step, t, x.task, x.hops+1)
 			}
 			m.t.output(m.now, w, n, &wire.Output{Port: wire.AllLinks})
 		}

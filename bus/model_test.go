@@ -14,22 +14,26 @@ import (
 // model is what the tracker promises, written as plainly as possible: maps and slices of numbers. Random streams of events
 // are played to both; after each event they must agree on every hop, every queue and every term of the ledger.
 type model struct {
-	t       *tracker
-	rnd     *rand.Rand
-	now     int64
-	ids     uint64
-	lastN   uint64
-	hops    map[uint64]*mhop
-	queues  [][]uint64 // waiting, by step
-	suspect [][]uint64
-	counts  []Ledger
-	workers map[*worker]*mworker
-	order   []*worker
-	fails   []string
+	t          *tracker
+	rnd        *rand.Rand
+	now        int64
+	ids        uint64
+	lastN      uint64
+	hops       map[uint64]*mhop
+	queues     [][]uint64 // waiting, by step
+	suspect    [][]uint64
+	counts     []Ledger
+	workers    map[*worker]*mworker
+	order      []*worker
+	fails      []string
+	topo       *topology.Topology
+	past       Ledger // of steps that were removed
+	renames    int
+	cancelling map[uint64]bool // dispatches whose workers have to be told
 }
 
 type mhop struct {
-	step, hops               int
+	step, from, hops         int
 	fails, crashes, attempts int
 	admitted, due            int64
 	task                     uint64
@@ -48,6 +52,10 @@ func (m *model) failf(format string, args ...any) {
 func (m *model) deliver(w *worker, h *hop, n uint64) {
 	m.purgeAll()
 	s := w.step.index
+	if s == outside {
+		m.failf("hop %d was delivered to a step that is gone", h.id)
+		return
+	}
 	x, mw := m.hops[h.id], m.workers[w]
 	if x == nil || x.held {
 		m.failf("hop %d was delivered in no state to be", h.id)
@@ -72,6 +80,9 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 		m.suspect[s] = m.pop(m.suspect[s], h.id)
 	} else {
 		m.queues[s] = m.pop(m.queues[s], h.id)
+	}
+	if int(h.from) != x.from || (h.from != outside && w.step.port(h.from) != wire.AllLinks && w.step.origins[w.step.port(h.from)] != m.t.steps[h.from]) {
+		m.failf("hop %d comes from step %d by port %d, want step %d", h.id, h.from, w.step.port(h.from), x.from)
 	}
 	if x.attempts++; x.attempts > 1 {
 		m.counts[s].Redelivered++
@@ -138,13 +149,15 @@ func (m *model) end(id uint64, how state) {
 		c.Expired++
 	case dropped:
 		c.Dropped++
+	case cancelled:
+		c.Cancelled++
 	}
 	delete(m.hops, id)
 }
 
-func (m *model) admit(to *step, task uint64, hops int) {
+func (m *model) admit(from, to *step, task uint64, hops int) {
 	s, id := to.index, m.id()
-	m.hops[id] = &mhop{step: s, admitted: m.now, task: task, hops: hops}
+	m.hops[id] = &mhop{step: s, from: from.index, admitted: m.now, task: task, hops: hops}
 	m.counts[s].Admitted++
 	switch {
 	case hops >= to.cfg.hops:
@@ -164,18 +177,23 @@ func (m *model) admit(to *step, task uint64, hops int) {
 // agree compares everything.
 func (m *model) agree() {
 	by := m.t.walk()
+	total := m.past
 	for i, s := range m.t.steps {
 		got, want := s.ledger(&by[i]), m.counts[i]
 		want.Held = uint64(m.size(i))
 		for _, w := range s.workers {
 			want.InFlight += uint64(len(m.workers[w].n))
 		}
+		total.add(want)
 		if got != want || !got.Balanced() {
 			m.failf("%s: ledger\n %+v, want\n %+v", s.name, got, want)
 		}
 		m.same(s.name+" waiting", &s.waiting, m.queues[i])
 		m.same(s.name+" suspects", &s.suspect, m.suspect[i])
 		m.idle(s)
+	}
+	if got := m.t.ledger(); got != total || !got.Balanced() {
+		m.failf("ledger of all\n %+v, want\n %+v", got, total)
 	}
 	if m.t.tasks.live == 0 != (m.t.hops.live == 0) {
 		m.failf("%d tasks with %d hops", m.t.tasks.live, m.t.hops.live)
@@ -219,7 +237,8 @@ func newModel(seed uint64) *model {
 	loop, back := limit("loop", 3, any(), "back", "b"), limit("back", 5, any(), "loop")
 	b.Queue.TTL = time.Duration(m.rnd.IntN(2)) * 5 * time.Second
 	a.Work.Then = []topology.Then{topology.ThenDrop, topology.ThenQuarantine}[m.rnd.IntN(2)]
-	steps := buildSteps(topo(sat("gen", "a", "b", "loop"), a, b, loop, back))
+	m.topo = topo(sat("gen", "a", "b", "loop"), a, b, loop, back)
+	steps := buildSteps(m.topo)
 	m.t = newTracker(7, steps, m, time.Unix(0, 0))
 	m.queues, m.suspect, m.counts = make([][]uint64, len(steps)), make([][]uint64, len(steps)), make([]Ledger, len(steps))
 	return m
@@ -230,8 +249,8 @@ func (m *model) event() string {
 		name   string
 		weight int
 		do     func()
-	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}}
-	k := m.rnd.IntN(24)
+	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}}
+	k := m.rnd.IntN(25)
 	for _, e := range events {
 		if k -= e.weight; k < 0 {
 			e.do()

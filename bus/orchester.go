@@ -27,6 +27,7 @@ type orchester struct {
 	waiters map[int32]*sending // waiting for the end of their task
 	waiter  int32              // the last number given
 	idle    []chan struct{}
+	version uint64 // of the links: how often they were changed
 	shut    bool
 	strays  uint64 // frames of peers that were refused or never welcomed
 
@@ -39,7 +40,8 @@ type instance struct {
 	inc      topology.Incarnation
 	token    string
 	step     *step
-	peer     *peer // plugins and filters: before HELLO too
+	sat      *topology.Satellite // as it was when this life was admitted
+	peer     *peer               // plugins and filters: before HELLO too
 	sess     *session
 	gone     bool
 	draining bool
@@ -52,7 +54,7 @@ const batch = 32
 
 func newOrchester(b *Bus) *orchester {
 	o := &orchester{bus: b, byName: map[string]*step{}, instances: map[topology.Ref]*instance{}, waiters: map[int32]*sending{}}
-	steps := buildSteps(b.cfg.Topology)
+	steps := buildSteps(b.topology.Load())
 	for _, s := range steps {
 		o.byName[s.name] = s
 	}
@@ -250,7 +252,7 @@ func (o *orchester) close() {
 // admit makes ready for one life of an instance.
 func (o *orchester) admit(ref topology.Ref, inc topology.Incarnation, token string) {
 	if s := o.byName[ref.Name]; s != nil {
-		o.instances[ref] = &instance{ref: ref, inc: inc, token: token, step: s}
+		o.instances[ref] = &instance{ref: ref, inc: inc, token: token, step: s, sat: s.sat}
 	}
 }
 
@@ -268,9 +270,9 @@ func (o *orchester) spawned(ref topology.Ref, inc topology.Incarnation, _ int, i
 		closeAll(in, out)
 		return
 	}
-	i.peer = o.bus.startFilter(i.step.sat, in, out)
+	i.peer = o.bus.startFilter(i.sat, in, out)
 	i.peer.bound, i.peer.ref, i.peer.inc = true, ref, inc
-	o.welcome(i, i.peer, &wire.HelloBody{Step: ref.Name, WID: ref.WID, Concurrency: 1, Source: i.step.sat.Mode == topology.ModeSource}, true)
+	o.welcome(i, i.peer, &wire.HelloBody{Step: ref.Name, WID: ref.WID, Concurrency: 1, Source: i.sat.Mode == topology.ModeSource}, true)
 }
 
 func closeAll(files ...*os.File) {

@@ -22,7 +22,7 @@ type quarantine struct {
 // setAside is one message with the evidence why.
 type setAside struct {
 	id, task uint64
-	step     *step
+	step     string
 	at       time.Time
 	reason   string
 	attempts int
@@ -35,7 +35,7 @@ type setAside struct {
 // setAside ends a hop in quarantine, where its payload and evidence stay.
 func (t *tracker) setAside(now int64, i int32, reason string) {
 	h := t.hops.at(i)
-	q := &setAside{id: h.id, task: h.task, step: t.steps[t.hops.step(i)], at: t.started.Add(time.Duration(now)), reason: reason,
+	q := &setAside{id: h.id, task: h.task, step: t.steps[t.hops.step(i)].name, at: t.started.Add(time.Duration(now)), reason: reason,
 		attempts: int(h.attempts), crashes: int(h.crashes), codec: h.codec, payload: append([]byte(nil), h.body.data...)}
 	if e := t.evidence[i]; e != nil {
 		q.evidence = e.lines
@@ -77,10 +77,10 @@ func (q *quarantine) get(id uint64) *setAside {
 }
 
 // count is the number of messages of one step.
-func (q *quarantine) count(s *step) int {
+func (q *quarantine) count(step string) int {
 	n := 0
 	for _, m := range q.list {
-		if m.step == s {
+		if m.step == step {
 			n++
 		}
 	}
@@ -88,12 +88,12 @@ func (q *quarantine) count(s *step) int {
 }
 
 // retry admits a message of the quarantine again, as a task of its own with attempts from zero.
-func (t *tracker) retry(now int64, m *setAside) {
-	t.inject(now, m.step, message{codec: m.codec, from: outside, body: t.bodies.copy(m.payload)}, none)
+func (t *tracker) retry(now int64, to *step, m *setAside) {
+	t.inject(now, to, message{codec: m.codec, from: outside, body: t.bodies.copy(m.payload)}, none)
 }
 
 func (m *setAside) public(full bool) Quarantined {
-	q := Quarantined{ID: formatID(m.id), Step: m.step.name, Task: formatID(m.task), Time: m.at, Reason: m.reason, Attempts: m.attempts,
+	q := Quarantined{ID: formatID(m.id), Step: m.step, Task: formatID(m.task), Time: m.at, Reason: m.reason, Attempts: m.attempts,
 		Crashes: m.crashes, Size: len(m.payload), Codec: codecName(m.codec), Evidence: m.evidence}
 	if full {
 		q.Payload = m.payload
@@ -121,7 +121,7 @@ func (b *Bus) Quarantine(ctx context.Context, step string) ([]Quarantined, error
 	return ask(ctx, b, func(o *orchester) ([]Quarantined, error) {
 		list := []Quarantined{}
 		for _, m := range o.t.aside.list {
-			if step == "" || m.step.name == step {
+			if step == "" || m.step == step {
 				list = append(list, m.public(false))
 			}
 		}
@@ -146,26 +146,36 @@ func (b *Bus) QuarantineGet(ctx context.Context, id string) (Quarantined, error)
 
 // QuarantineRetry admits a message of the quarantine again, as a new task, and takes it out.
 func (b *Bus) QuarantineRetry(ctx context.Context, id string) error {
-	return b.takeAside(ctx, id, func(o *orchester, m *setAside) { o.t.retry(o.now, m) })
+	return b.withAside(ctx, id, func(o *orchester, m *setAside) error {
+		to := o.byName[m.step]
+		if to == nil {
+			return &Error{KindConflict, fmt.Sprintf("cannot retry message %s: the topology has no satellite %s on the bus any more", id, m.step)}
+		}
+		o.t.aside.take(m.id)
+		o.t.retry(o.now, to, m)
+		return nil
+	})
 }
 
 // QuarantineDrop forgets a message of the quarantine. In the ledger it stays quarantined.
 func (b *Bus) QuarantineDrop(ctx context.Context, id string) error {
-	return b.takeAside(ctx, id, func(*orchester, *setAside) {})
+	return b.withAside(ctx, id, func(o *orchester, m *setAside) error {
+		o.t.aside.take(m.id)
+		return nil
+	})
 }
 
-func (b *Bus) takeAside(ctx context.Context, id string, then func(*orchester, *setAside)) error {
+func (b *Bus) withAside(ctx context.Context, id string, do func(*orchester, *setAside) error) error {
 	n, err := parseID(id)
 	if err != nil {
 		return err
 	}
 	_, err = ask(ctx, b, func(o *orchester) (struct{}, error) {
-		m := o.t.aside.take(n)
+		m := o.t.aside.get(n)
 		if m == nil {
 			return struct{}{}, notAside(id)
 		}
-		then(o, m)
-		return struct{}{}, nil
+		return struct{}{}, do(o, m)
 	})
 	return err
 }

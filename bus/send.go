@@ -100,7 +100,7 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 	switch {
 	case o.shut:
 		s.answer(Sent{}, &Error{KindUnavailable, "cannot send: the daemon is stopping"})
-	case s.to == nil && o.bus.cfg.Topology.Satellite(to) != nil:
+	case s.to == nil && o.bus.topology.Load().Satellite(to) != nil:
 		s.answer(Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it does not speak to the bus", to)})
 	case s.to == nil:
 		s.answer(Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %q: no such satellite", to)})

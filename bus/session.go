@@ -3,6 +3,7 @@ package bus
 import (
 	"crypto/subtle"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/dsat/dsat/bus/wire"
@@ -30,6 +31,7 @@ type session struct {
 	seq      uint64 // last EMIT received
 	accepted uint64 // last EMIT admitted
 	ackDue   bool
+	wants    int           // most messages in hand the peer wants, by its last CREDIT
 	pending  []pendingEmit // received, not admitted
 	held     int           // bytes of pending
 
@@ -122,7 +124,8 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 	case wire.Progress:
 		o.t.progress(o.now, &s.worker, r.N)
 	case wire.Credit:
-		s.messages = int(min(r.N, uint64(s.step.cfg.inHand)))
+		s.wants = int(min(r.N, math.MaxInt))
+		s.messages = min(s.wants, s.step.cfg.inHand)
 		s.bytes = int(min(r.M, handBytes))
 		s.step.dirty = true
 	case wire.Ping:
@@ -161,10 +164,10 @@ func (o *orchester) hello(p *peer, r *wire.Record) error {
 // welcome opens the session of an instance.
 func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool) {
 	st := i.step
-	s := &session{peer: p, inst: i, filter: filter, seq: h.Accepted, accepted: h.Accepted}
+	s := &session{peer: p, inst: i, filter: filter, seq: h.Accepted, accepted: h.Accepted, wants: math.MaxInt}
 	s.worker = worker{step: st, name: i.ref.String(), sess: s, concurrency: max(h.Concurrency, 1), messages: st.cfg.inHand, bytes: handBytes, open: true}
-	if filter && st.sat.Mode != topology.ModePipelined && st.sat.Mode != topology.ModeSink {
-		s.messages = 1
+	if filter && i.sat.Mode != topology.ModePipelined && i.sat.Mode != topology.ModeSink {
+		s.wants, s.messages = 1, 1
 	}
 	p.sess, i.sess, i.peer = s, s, p
 	st.source = h.Source && len(st.from) == 0
@@ -173,7 +176,7 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		st.dirty = true
 	}
 	body := wire.AppendJSON(nil, &wire.WelcomeBody{Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
-		EmitBytes: emitBytes, Accepted: s.accepted, Routes: names(st.to), From: names(st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody})
+		EmitBytes: emitBytes, Accepted: s.accepted, Routes: linkNames(st.routes, st.to), From: linkNames(st.origins, st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody})
 	o.post(p, &wire.Header{Kind: wire.Welcome}, body)
 	if i.draining {
 		o.startDrain(s)
@@ -220,8 +223,8 @@ func (o *orchester) outputs(s *session, r *wire.Record) error {
 }
 
 func (s *session) checkPort(port uint16) error {
-	if port != wire.AllLinks && int(port) >= max(len(s.step.to), 1) {
-		return violated("output to link %d of %d", port, len(s.step.to))
+	if port != wire.AllLinks && int(port) >= max(len(s.step.routes), 1) {
+		return violated("output to link %d of %d", port, len(s.step.routes))
 	}
 	return nil
 }
@@ -287,8 +290,8 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 	if r.N != s.seq+1 {
 		return violated("EMIT %d after %d", r.N, s.seq)
 	}
-	if r.Port != wire.AllLinks && int(r.Port) >= len(s.step.to) {
-		return violated("EMIT to link %d of %d", r.Port, len(s.step.to))
+	if r.Port != wire.AllLinks && int(r.Port) >= len(s.step.routes) {
+		return violated("EMIT to link %d of %d", r.Port, len(s.step.routes))
 	}
 	s.seq = r.N
 	if len(s.pending) == 0 && s.step.room(r.Port) {

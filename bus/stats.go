@@ -111,9 +111,9 @@ func (s *step) ledger(by *[dropped + 1]uint64) Ledger {
 		Dropped: c.dropped, Held: by[waiting] + by[held], InFlight: by[dispatched], Redelivered: c.redelivered}
 }
 
-// ledger is the total over all steps.
+// ledger is the total over all steps, those that were removed too.
 func (t *tracker) ledger() Ledger {
-	var sum Ledger
+	sum := t.past
 	by := t.walk()
 	for i, s := range t.steps {
 		sum.add(s.ledger(&by[i]))
@@ -127,7 +127,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	out := make([]QueueStatus, len(t.steps))
 	for i, s := range t.steps {
 		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued(), Bytes: s.bytes(),
-			InFlight: int(by[i][dispatched]), Held: len(s.held), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s), Blocked: s.blocked(),
+			InFlight: int(by[i][dispatched]), Held: len(s.held), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(),
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency}
 		for _, w := range s.workers {
 			if w.open {

@@ -18,8 +18,12 @@ type step struct {
 	cfg   limits
 	to    []*step
 	from  []*step
-	ports []uint16 // by index of the step it comes from: the port of DATA
-	gates []*step  // blocking queues below, outside of cycles: while one is full nothing is dispatched here
+	gates []*step // blocking queues below, outside of cycles: while one is full nothing is dispatched here
+
+	// What ports stand for. A link that is gone keeps its place, so that what was said under it is understood.
+	routes  []*step  // output links, by port
+	origins []*step  // input links, by port
+	ports   []uint16 // by index of the step it comes from: the port of DATA
 
 	waiting fifo
 	suspect fifo // waiting too: may have killed a process, and go alone
@@ -59,39 +63,22 @@ type counts struct {
 // buildSteps makes the steps of all satellites that speak to the bus, in file order.
 func buildSteps(t *topology.Topology) []*step {
 	var steps []*step
-	by := map[string]*step{}
 	for _, sat := range t.Satellites {
-		if sat.Speaks == topology.SpeaksNone || sat.Speaks == "" {
-			continue
-		}
-		s := &step{index: len(steps), name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
-		steps = append(steps, s)
-		by[sat.Name] = s
-	}
-	for _, s := range steps {
-		for _, l := range s.sat.To {
-			if to := by[l.To]; to != nil {
-				s.to = append(s.to, to)
-			}
+		if speaks(sat) {
+			steps = append(steps, newStep(sat))
 		}
 	}
-	for _, s := range steps {
-		for _, to := range s.to {
-			to.from = append(to.from, s)
-		}
-	}
-	for _, s := range steps {
-		s.ports = make([]uint16, len(steps))
-		for i, f := range s.from {
-			s.ports[f.index] = uint16(i)
-		}
-		for _, to := range s.to {
-			if to.cfg.full == topology.FullBlock && !reaches(to, s, map[*step]bool{}) {
-				s.gates = append(s.gates, to)
-			}
-		}
-	}
+	relink(steps, func(*step) bool { return false })
 	return steps
+}
+
+// speaks reports whether a satellite takes part.
+func speaks(sat *topology.Satellite) bool {
+	return sat.Speaks != topology.SpeaksNone && sat.Speaks != ""
+}
+
+func newStep(sat *topology.Satellite) *step {
+	return &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
 }
 
 // reaches reports whether work at a can come to b.
@@ -169,7 +156,7 @@ func (s *step) gated() bool {
 // room reports whether a message emitted by s on port may be admitted now.
 func (s *step) room(port uint16) bool {
 	if port != wire.AllLinks {
-		return !s.to[port].blocked()
+		return !s.routes[port].blocked()
 	}
 	for _, to := range s.to {
 		if to.blocked() {
@@ -185,12 +172,4 @@ func (s *step) port(from int16) uint16 {
 		return wire.AllLinks
 	}
 	return s.ports[from]
-}
-
-func names(steps []*step) []string {
-	n := make([]string, len(steps))
-	for i, s := range steps {
-		n[i] = s.name
-	}
-	return n
 }

@@ -81,7 +81,7 @@ type endedHop struct {
 	admitted int64
 	ended    int64
 	reason   string
-	step     int16
+	step     string
 	attempts uint16
 	state    state
 }
@@ -92,8 +92,8 @@ type endedTask struct {
 	reason string
 }
 
-func (m *memory) add(h *hop, step int, end state, now int64, reason string) {
-	e := endedHop{id: h.id, task: h.task, admitted: h.admitted, ended: now, reason: reason, step: int16(step), attempts: h.attempts, state: end}
+func (m *memory) add(h *hop, step string, end state, now int64, reason string) {
+	e := endedHop{id: h.id, task: h.task, admitted: h.admitted, ended: now, reason: reason, step: step, attempts: h.attempts, state: end}
 	if len(m.hops) < rememberedHops {
 		m.hops = append(m.hops, e)
 		return
@@ -128,7 +128,7 @@ func (t *tracker) findTask(now int64, id uint64) (TaskStatus, bool) {
 	for i := range t.ended.hops {
 		if e := &t.ended.hops[i]; e.task == id {
 			found = true
-			st.Hops = append(st.Hops, HopStatus{ID: formatID(e.id), Step: t.steps[e.step].name, State: e.state.String(),
+			st.Hops = append(st.Hops, HopStatus{ID: formatID(e.id), Step: e.step, State: e.state.String(),
 				Attempts: int(e.attempts), Age: duration(e.ended - e.admitted), Reason: e.reason})
 		}
 	}

@@ -33,6 +33,8 @@ type tracker struct {
 	evidence  map[int32]*trial // of hops that failed or crashed
 	touched   []*worker        // what settle has to look at
 	unblocked bool             // a queue that was full has room since the last look
+	frozen    bool             // nothing is dispatched or let in
+	past      Ledger           // of steps that are not any more
 }
 
 // sink is where the tracker's decisions go.
@@ -45,6 +47,8 @@ type sink interface {
 	late(w *worker, h *hop, n uint64)
 	// result is an output of the last step of a task somebody waits for.
 	result(waiter int32, o *wire.Output)
+	// cancel says that dispatch n, which w holds, is not wanted any more.
+	cancel(w *worker, n uint64)
 }
 
 // trial is what happened to a hop so far.
@@ -73,7 +77,7 @@ type message struct {
 
 // emit admits a message of s to the links of port, as a new task. It takes over the reference to the body.
 func (t *tracker) emit(now int64, s *step, port uint16, m message) {
-	if len(s.to) > 0 {
+	if len(s.to) > 0 || port != wire.AllLinks {
 		task := t.begin(now, none)
 		t.fan(now, s, port, task, m)
 		t.close(task)
@@ -106,7 +110,7 @@ func (t *tracker) close(slot int32) {
 // fan admits m to the links of port.
 func (t *tracker) fan(now int64, s *step, port uint16, task int32, m message) {
 	if port != wire.AllLinks {
-		t.admit(now, s.to[port], task, m)
+		t.admit(now, s.routes[port], task, m)
 		return
 	}
 	for _, to := range s.to {
@@ -116,6 +120,10 @@ func (t *tracker) fan(now int64, s *step, port uint16, task int32, m message) {
 
 // admit makes one hop; what its queue cannot take ends at once, as the queue's policy says.
 func (t *tracker) admit(now int64, to *step, task int32, m message) {
+	if to.index == outside {
+		t.strand(now, to, task, m)
+		return
+	}
 	i, h := t.hops.take(to.index)
 	tk := t.tasks.at(task)
 	tk.open++
@@ -196,7 +204,7 @@ func (t *tracker) done(now int64, w *worker, n, m uint64) bool {
 func (t *tracker) output(now int64, w *worker, n uint64, o *wire.Output) {
 	h := t.hops.at(w.hand.at(w.hand.find(n)).slot)
 	s := w.step
-	if len(s.to) == 0 {
+	if len(s.to) == 0 && (o.Port == wire.AllLinks || int(o.Port) >= len(s.routes)) {
 		if waiter := t.tasks.at(h.tslot).waiter; waiter != none {
 			t.sink.result(waiter, o)
 		}

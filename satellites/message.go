@@ -53,15 +53,20 @@ func (l *links) name(port uint16) string {
 
 // port of an output link.
 func (l *links) port(name string) (uint16, error) {
+	var links []string
 	for i, to := range l.to {
+		if to == "" { // the link is gone, and has kept its port
+			continue
+		}
 		if to == name {
 			return uint16(i), nil
 		}
+		links = append(links, to)
 	}
-	if len(l.to) == 0 {
+	if len(links) == 0 {
 		return 0, Permanent(fmt.Errorf("cannot emit to %q: this step has no links", name))
 	}
-	return 0, Permanent(fmt.Errorf("cannot emit to %q: the links are %s", name, strings.Join(l.to, ", ")))
+	return 0, Permanent(fmt.Errorf("cannot emit to %q: the links are %s", name, strings.Join(links, ", ")))
 }
 
 // Emit sends payload, which is copied, along every link.

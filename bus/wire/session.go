@@ -35,10 +35,12 @@ type WelcomeBody struct {
 	MaxBody      int      `json:"max_body"`      // bytes of one payload
 }
 
-// RoutesBody is the body of ROUTES.
+// RoutesBody is the body of ROUTES. In both lists a link keeps its place for the whole session; "" is a link that is gone.
 type RoutesBody struct {
-	Routes []string `json:"routes"`
-	From   []string `json:"from"`
+	Routes     []string `json:"routes"`
+	From       []string `json:"from"`
+	InHand     int      `json:"in_hand,omitempty"`     // as in WELCOME; 0: as it was
+	DeadlineMS int64    `json:"deadline_ms,omitempty"` // as in WELCOME
 }
 
 // AppendJSON appends body as JSON to b; body is one of the three above.

@@ -51,8 +51,10 @@
 //	                  Welcome.Routes, or 0xFFFF: all links. codec; id: the source's own number for it or 0; time: when
 //	                  it was made, Unix nanoseconds, or 0. Body: payload.
 //	10 ACCEPTED  D>P  all EMITs up to n are admitted, with all their links; they may be forgotten.
-//	11 CANCEL    D>P  hop n is not wanted any more; an answer to it is ignored.
-//	12 ROUTES    D>P  body: JSON Routes, in place of those of WELCOME. n: their version.
+//	11 CANCEL    D>P  hop n is not wanted any more, for its step was removed or its task was cancelled. An answer to it is ignored.
+//	12 ROUTES    D>P  body: JSON Routes, in place of those of WELCOME: the topology has changed. n: their version. Alone in its
+//	                  frame. In a session a port never comes to mean another link: new links get new ports, a link that is
+//	                  gone keeps its place under the name "". What was said under the old links is understood.
 //	13 DRAIN     D>P  emit nothing new, finish what is in hand, wait for ACCEPTED, say BYE.
 //	14 PING           n any number; either side.
 //	15 PONG           the answer, same n.

@@ -288,7 +288,7 @@ class _Bus:
             self.gone.add(r.n)
         elif r.kind == ROUTES:
             links = json.loads(r.body)
-            self.routes, self.sources = links["routes"], links["from"]
+            self.routes, self.sources = links.get("routes") or [], links.get("from") or []
         elif r.kind == DRAIN:
             self.draining = True
             if self.is_source:
@@ -365,8 +365,8 @@ class _Bus:
         """A value -> (port, codec, payload)."""
         port = ALL_LINKS
         if isinstance(value, To):
-            if value.step not in self.routes:
-                raise Permanent("cannot emit to %r: the links are %s" % (value.step, ", ".join(self.routes) or "none"))
+            if not value.step or value.step not in self.routes:     # "": a link that is gone, and has kept its port
+                raise Permanent("cannot emit to %r: the links are %s" % (value.step, ", ".join(filter(None, self.routes)) or "none"))
             port, value = self.routes.index(value.step), value.value
         codec, payload = encode(value)
         if len(payload) > self.max_body:

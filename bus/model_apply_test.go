@@ -1,0 +1,170 @@
+package bus
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// apply changes the topology at random: steps come, go (with what they hold, or not at all) and move, links and limits change.
+// What the tracker makes of it is compared with what the model does to its lists.
+func (m *model) apply() {
+	next := &topology.Topology{Name: "test"}
+	opt := ApplyOptions{Moved: map[string]string{}, Discard: map[string]bool{}}
+	now := map[string]int{}
+	for i, s := range m.t.steps {
+		now[s.name] = i
+	}
+	origin := map[string]string{} // new name -> old one
+	for _, i := range m.rnd.Perm(len(m.topo.Satellites)) {
+		c := *m.topo.Satellites[i]
+		switch m.rnd.IntN(6) {
+		case 0:
+			if len(m.topo.Satellites) > 2 {
+				if m.rnd.IntN(2) == 0 {
+					opt.Discard[c.Name] = true
+				}
+				continue
+			}
+		case 1:
+			m.renames++
+			name := fmt.Sprintf("%s%d", c.Name[:1], m.renames)
+			opt.Moved[c.Name], origin[name] = name, c.Name
+			c.Name = name
+		case 2:
+			c.Queue.MaxMessages = 1 + m.rnd.IntN(6)
+			c.Work.Deadline = time.Duration(m.rnd.IntN(2)) * time.Hour
+		}
+		if origin[c.Name] == "" {
+			origin[c.Name] = c.Name
+		}
+		next.Satellites = append(next.Satellites, &c)
+	}
+	if m.rnd.IntN(2) == 0 || len(next.Satellites) == 0 {
+		m.renames++
+		s := sat(fmt.Sprintf("n%d", m.renames))
+		s.Work.Hops = 4
+		next.Satellites = append(next.Satellites, s)
+	}
+	m.relinks(next, opt)
+	m.goOver(next, opt, now, origin)
+}
+
+// relinks keeps links where it can, under new names, and changes some.
+func (m *model) relinks(next *topology.Topology, opt ApplyOptions) {
+	for _, s := range next.Satellites {
+		var to []topology.Link
+		seen := map[string]bool{}
+		add := func(name string) {
+			if next.Satellite(name) != nil && !seen[name] {
+				seen[name] = true
+				to = append(to, topology.Link{To: name})
+			}
+		}
+		for _, l := range s.To {
+			name := l.To
+			if moved, ok := opt.Moved[name]; ok {
+				name = moved
+			}
+			if m.rnd.IntN(6) > 0 {
+				add(name)
+			}
+		}
+		if m.rnd.IntN(4) == 0 {
+			add(next.Satellites[m.rnd.IntN(len(next.Satellites))].Name)
+		}
+		s.To = to
+	}
+}
+
+func (m *model) goOver(next *topology.Topology, opt ApplyOptions, now map[string]int, origin map[string]string) {
+	held := map[string]bool{}
+	stays := map[string]bool{}
+	for _, old := range origin {
+		stays[old] = true
+	}
+	refused := false
+	for name, i := range now {
+		if stays[name] {
+			continue
+		}
+		n := m.size(i)
+		for _, w := range m.t.steps[i].workers {
+			n += len(m.workers[w].n)
+		}
+		held[name] = n > 0
+		refused = refused || n > 0 && !opt.Discard[name]
+	}
+	p, err := m.t.plan(m.topo, next, opt)
+	if (err != nil) != refused {
+		m.failf("apply: %v, want it refused: %v (held %v, discard %v)", err, refused, held, opt.Discard)
+	}
+	if err != nil {
+		return
+	}
+	m.cancelling = map[uint64]bool{}
+	for name, i := range now {
+		if !stays[name] {
+			m.forgetStep(i)
+		}
+	}
+	spoken := func(s *step) bool { return len(s.workers) > 0 || m.rnd.IntN(2) == 0 }
+	m.t.reshape(m.now, p, spoken)
+	if len(m.cancelling) > 0 {
+		m.failf("workers were not told to let go of %v", slices.Collect(maps.Keys(m.cancelling)))
+	}
+	m.topo = next
+	m.permute(now, origin)
+}
+
+// forgetStep cancels what a step holds.
+func (m *model) forgetStep(i int) {
+	for _, w := range m.t.steps[i].workers {
+		for _, n := range m.workers[w].n {
+			m.cancelling[n] = true
+		}
+		delete(m.workers, w)
+		m.order = slices.DeleteFunc(m.order, func(x *worker) bool { return x == w })
+	}
+	for id, x := range m.hops {
+		if x.step == i {
+			m.end(id, cancelled)
+		}
+	}
+	m.past.add(m.counts[i])
+}
+
+func (m *model) cancel(_ *worker, n uint64) {
+	if !m.cancelling[n] {
+		m.failf("CANCEL of dispatch %d, which is wanted", n)
+	}
+	delete(m.cancelling, n)
+}
+
+// permute brings the model's lists into the order of the new steps.
+func (m *model) permute(now map[string]int, origin map[string]string) {
+	n := len(m.t.steps)
+	queues, suspect, counts := make([][]uint64, n), make([][]uint64, n), make([]Ledger, n)
+	became := map[int]int{}
+	for i, s := range m.t.steps {
+		if s.index != i || s.name != m.topo.Satellites[i].Name {
+			m.failf("step %d is %s with index %d", i, s.name, s.index)
+		}
+		if old, ok := now[origin[s.name]]; ok {
+			queues[i], suspect[i], counts[i] = m.queues[old], m.suspect[old], m.counts[old]
+			became[old] = i
+		}
+	}
+	for _, x := range m.hops {
+		x.step = became[x.step]
+		if from, stays := became[x.from]; stays {
+			x.from = from
+		} else {
+			x.from = outside
+		}
+	}
+	m.queues, m.suspect, m.counts = queues, suspect, counts
+}

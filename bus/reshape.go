@@ -1,0 +1,147 @@
+package bus
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// removedReason is why hops of a removed step are cancelled.
+const removedReason = "its step was removed from the topology"
+
+// reshape makes the steps those of the plan. spoken reports whether a step has sessions.
+func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
+	for _, s := range p.gone {
+		t.abandon(now, s)
+	}
+	became := make([]int, len(t.steps)) // old index -> new one
+	for i := range became {
+		became[i] = outside
+	}
+	fresh := len(t.steps)
+	for i, s := range p.steps {
+		if s.index < fresh && t.steps[s.index] == s {
+			became[s.index] = i
+		}
+	}
+	t.rename(p)
+	for i, s := range p.steps {
+		deadline := s.cfg.deadline
+		s.name, s.sat, s.cfg = p.sats[i].Name, p.sats[i], limitsOf(p.sats[i])
+		if s.cfg.deadline != deadline {
+			t.restartDeadlines(now, s)
+		}
+		s.dirty = true
+	}
+	t.renumber(became)
+	t.steps = p.steps
+	relink(t.steps, spoken)
+	for _, s := range p.gone {
+		s.detach()
+	}
+	t.unblocked = true
+}
+
+// abandon cancels all that a step holds, and keeps its counters for the law of conservation.
+func (t *tracker) abandon(now int64, s *step) {
+	for _, q := range []*fifo{&s.waiting, &s.suspect} {
+		for q.count > 0 {
+			t.finish(now, q.popFront(&t.hops), cancelled, removedReason)
+		}
+	}
+	for _, r := range s.held {
+		t.finish(now, r.slot, cancelled, removedReason)
+	}
+	s.held, s.holding = nil, 0
+	for _, w := range s.workers {
+		for pos := w.hand.first; pos < w.hand.end; pos++ {
+			d := *w.hand.at(pos)
+			if d.slot == none {
+				continue
+			}
+			w.hand.take(pos)
+			t.sink.cancel(w, d.n)
+			t.finish(now, d.slot, cancelled, removedReason)
+		}
+		w.open, w.alone, w.cost, w.due = false, false, 0, 0
+	}
+	t.past.add(s.ledger(&[dropped + 1]uint64{}))
+}
+
+// detach makes a step one that is not in the topology any more. Its sessions may have last words, which take its old links.
+func (s *step) detach() {
+	s.index, s.gates, s.from, s.kept = outside, nil, nil, nil
+	s.to = slices.DeleteFunc(slices.Clone(s.to), func(to *step) bool { return to.index == outside })
+}
+
+// strand sets aside what was addressed to a step that is gone: it may come back, or somebody may want to know.
+func (t *tracker) strand(now int64, to *step, task int32, m message) {
+	const reason = "it was addressed to a step that was removed from the topology"
+	tk := t.tasks.at(task)
+	id := t.nextID()
+	t.past.Admitted++
+	t.past.Quarantined++
+	tk.count++
+	tk.failed++
+	tk.reason = to.name + ": " + reason
+	t.aside.add(&setAside{id: id, task: tk.id, step: to.name, at: t.started.Add(time.Duration(now)), reason: reason, codec: m.codec,
+		payload: append([]byte(nil), m.body.data...), evidence: []string{fmt.Sprintf("it had passed %d steps", m.hops)}})
+	t.ended.add(&hop{id: id, task: tk.id, admitted: now}, to.name, quarantined, now, reason)
+}
+
+// rename takes what is remembered of steps that move along with them.
+func (t *tracker) rename(p *plan) {
+	names := map[string]string{}
+	for i, s := range p.steps {
+		if s.name != p.sats[i].Name {
+			names[s.name] = p.sats[i].Name
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	for _, m := range t.aside.list {
+		if to, moved := names[m.step]; moved {
+			m.step = to
+		}
+	}
+	for i := range t.ended.hops {
+		if to, moved := names[t.ended.hops[i].step]; moved {
+			t.ended.hops[i].step = to
+		}
+	}
+}
+
+// renumber gives all hops the new numbers of their steps.
+func (t *tracker) renumber(became []int) {
+	same := true
+	for i, to := range became {
+		same = same && i == to
+	}
+	if same {
+		return
+	}
+	for _, pg := range t.hops.pages {
+		for k, st := range pg.states {
+			if st == free {
+				continue
+			}
+			pg.steps[k] = uint16(became[pg.steps[k]])
+			if h := &pg.hops[k]; h.from != outside {
+				h.from = int16(became[h.from])
+			}
+		}
+	}
+}
+
+// restartDeadlines lets what runs have the whole of a new deadline: nobody is late by a rule that was not there when he began.
+func (t *tracker) restartDeadlines(now int64, s *step) {
+	for _, w := range s.workers {
+		for pos := w.hand.first; pos < w.hand.end; pos++ {
+			if d := w.hand.at(pos); d.slot != none && d.since != 0 {
+				d.since = now
+			}
+		}
+		t.touch(w)
+	}
+}
