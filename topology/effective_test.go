@@ -67,6 +67,9 @@ func (d *drawing) value(k *key) string {
 		return d.pick("size", `"64KiB"`, `"100kB"`, `"1048577B"`, `"1.5MiB"`)
 	case optionalKind:
 		return fmt.Sprint(rapid.Int64Range(k.min, k.max).Draw(d.t, "optional"))
+	case scheduleKind: // a schedule that starts it would forbid a policy of restarts
+		return d.pick("schedule", `{ cron = "30 2 * * FRI#L", zone = "Europe/Vienna", action = "restart" }`, `{ every = "1h", jitter = "1m", action = "signal:SIGHUP" }`,
+			`{ a = { every = "1s", overlap = "queue", missed = "all", action = "restart" }, b-2 = { cron = "0 0 * * *", overlap = "kill", missed = "once", action = "signal:HUP" } }`)
 	case umaskKind:
 		return d.pick("umask", `"0"`, `"027"`, `"0777"`)
 	case accountKind:

@@ -153,6 +153,18 @@ func (linksKind) schema(*key) map[string]any {
 	return out
 }
 
+func (scheduleKind) schema(k *key) map[string]any {
+	one := tableSchema(k)
+	return map[string]any{"anyOf": []any{map[string]any{"type": "string"}, one, map[string]any{"type": "object", "additionalProperties": one}}}
+}
+
+func (cronKind) schema(*key) map[string]any { return map[string]any{"type": "string"} }
+func (zoneKind) schema(*key) map[string]any { return map[string]any{"type": "string"} }
+
+func (actionKind) schema(*key) map[string]any {
+	return expandable(map[string]any{"type": "string", "pattern": "^(start|restart|signal:(SIG)?(" + strings.Join(signalNames(), "|") + "))$"})
+}
+
 func (umaskKind) schema(*key) map[string]any {
 	return expandable(map[string]any{"type": "string", "pattern": "^0?[0-7]{1,3}$"})
 }

@@ -19,7 +19,6 @@ func language() *key {
 		groupKeys(),
 		later("bus", "Further doors of the bus: [bus.v1] for DSAT 0.6 satellites, TCP listeners with keys."),
 		later("secrets", "Values that are handed over by file, not by environment."),
-		later("schedule", "Times at which satellites are started."),
 		later("hooks", "Commands that run when the topology starts and stops."),
 	}}
 	return root.settle("")
@@ -81,7 +80,8 @@ func satelliteKeys() []*key {
 			aka: []string{"targets", "target", "outputs", "output", "next", "links", "link"}, field: sat(func(s *Satellite) any { return &s.To })},
 		{name: "instances", kind: wholeKind{}, def: "1", min: 1, max: 10000, doc: "How many processes.",
 			aka: []string{"numprocesses", "numprocs", "replicas", "count", "workers", "processes"}, field: sat(func(s *Satellite) any { return &s.Instances })},
-		{name: "autostart", kind: boolKind{}, def: "true", doc: "false: stopped until `dsatctl start`.", aka: []string{"enabled", "disabled"},
+		scheduleKeys(),
+		{name: "autostart", kind: boolKind{}, def: "true", auto: "true; false for what a schedule runs", derive: deriveAutostart, doc: "false: stopped until `dsatctl start`.", aka: []string{"enabled", "disabled"},
 			field: sat(func(s *Satellite) any { return &s.Autostart })},
 		{name: "on_daemon_death", kind: enumKind{}, def: `"adopt"`, choices: survivalChoices(), aka: []string{"adopt", "survivors", "orphans"},
 			doc:   "What the next dsatd does with processes that outlived a killed one. A filter, and one whose entry here has changed, is replaced in any case.",
@@ -102,7 +102,6 @@ func satelliteKeys() []*key {
 	keys = append(keys, processKeys()...)
 	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
 	return append(keys,
-		later("schedule", "Times at which it is started."),
 		later("hooks", "Commands that run around its starts and stops."),
 		later("limits", "Limits of its cgroup: memory, cpu, pids."),
 		later("sockets", "Listening sockets it is given."),

@@ -7,7 +7,7 @@ import (
 
 func restartKeys() *key {
 	return &key{name: "restart", kind: tableKind{}, short: "policy", doc: "What follows an exit that nobody asked for. A bare string is the policy.", aka: []string{"autorestart", "respawn"}, keys: append([]*key{
-		{name: "policy", kind: enumKind{}, def: `"always"`, choices: []choice{
+		{name: "policy", kind: enumKind{}, def: `"always"`, auto: `"always"; "never" for what a schedule runs`, derive: derivePolicy, choices: []choice{
 			{value: "always", doc: "start it again"}, {value: "on-failure", doc: "only after an exit that is no success"}, {value: "never", doc: "leave it"},
 		}, doc: "When to start again.", field: sat(func(s *Satellite) any { return &s.Restart.Policy })},
 		{name: "success_codes", kind: codesKind{}, def: "[0]", whole: true, min: 0, max: 255, doc: "Exit codes that count as success.", aka: []string{"exitcodes", "exit_codes"},
@@ -148,6 +148,15 @@ func deriveSpeaks(o any) any {
 	}
 	return "none"
 }
+
+func derivePolicy(o any) any {
+	if o.(*Satellite).Scheduled() {
+		return string(RestartNever)
+	}
+	return string(RestartAlways)
+}
+
+func deriveAutostart(o any) any { return !o.(*Satellite).Scheduled() }
 
 func deriveSignal(o any) any {
 	if s := o.(*Satellite).Stop.Signals; len(s) > 0 {

@@ -61,7 +61,8 @@ type Satellite struct {
 	EnvInherit    []string // names taken from dsatd's own environment; a star at the end stands for any rest
 	Process       Process
 	Instances     int
-	Autostart     bool // false: stopped until `dsatctl start`
+	Schedules     []Schedule // nil: none
+	Autostart     bool       // false: stopped until `dsatctl start`
 	OnDaemonDeath Survival
 
 	Needs   []Need
