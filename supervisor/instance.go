@@ -73,6 +73,7 @@ type life struct {
 	exited, swept  bool
 	judged         bool // ended by us for a failure: judge its exit although we asked for it
 	cause          string
+	found          findings
 	cancel         func()  // ends what goes on for it: the probe, or the drain
 	recall         func()  // ends its stop command; nil: there is none
 	escort         *errand // the stop command
@@ -87,6 +88,7 @@ type world interface {
 	phase(i *instance, p phase)                            //
 	spawn(l *life)                                         // -> evSpawned, or evExit with Err
 	probe(l *life) (cancel func())                         // -> evReady or, after the deadline, evUnready
+	examine(l *life) (cancel func())                       // its checks -> evSick, evWell
 	drain(l *life, within time.Duration) (cancel func())   // -> evDrained; nil: has nothing to drain
 	command(l *life, within time.Duration) (cancel func()) // its stop command -> evTold, before evSwept
 	signal(l *life, sig syscall.Signal, group bool)        // to the process, or all of its group
@@ -114,6 +116,8 @@ const (
 	evDrained
 	evTold  // its stop command has ended; with a cause: in vain
 	evFault // it broke the protocol
+	evSick  // a check has failed often enough
+	evWell  // a check passes, for the first time or again
 	evAwait // nothing happens, only the waiter is told
 	eventKinds
 )
@@ -126,6 +130,7 @@ type event struct {
 	seq   uint64               // of the timer
 	exit  Exit
 	cause string
+	check *topology.Check
 	wait  *waiter
 }
 
@@ -267,6 +272,9 @@ func (i *instance) publish() {
 		if l.spawned && !l.exited {
 			s.PID, s.Started = l.pid, l.started
 		}
+		if i.state == Running {
+			s.Health, s.Unready = l.found.health(len(i.spec.Health)), l.found.unready()
+		}
 	}
 	if old := i.status.Load(); old == nil || *old != *s {
 		i.status.Store(s)
@@ -277,7 +285,13 @@ func (i *instance) publish() {
 func (i *instance) phase() phase {
 	switch i.state {
 	case Running:
-		return phaseReady
+		switch s := i.status.Load(); {
+		case s.Unready:
+			return phaseUnready
+		case s.Health == Checking || s.Health == Unhealthy:
+			return phaseReady
+		}
+		return phaseHealthy
 	case Starting:
 		if l := i.life; l != nil && l.spawned && !l.exited {
 			return phaseSpawned

@@ -44,7 +44,7 @@ type actor struct {
 	recalled                    bool // a stop command was told to end
 	signals                     []syscall.Signal
 	late                        bool // a signal came after the kill
-	buried, probed              int
+	buried, probed, examined    int
 }
 
 func (s *stage) now() time.Time    { return time.Now() }
@@ -88,6 +88,18 @@ func (s *stage) probe(l *life) func() {
 	}
 }
 
+func (s *stage) examine(l *life) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.actor(l)
+	a.examined++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.examined--
+	}
+}
+
 func (s *stage) drain(l *life, _ time.Duration) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,6 +136,9 @@ func (s *stage) signal(l *life, sig syscall.Signal, _ bool) {
 	defer s.mu.Unlock()
 	s.note(unix.SignalName(sig))
 	a := s.actor(l)
+	if sig == checkSignal {
+		return
+	}
 	a.late = a.late || a.killed
 	a.signals = append(a.signals, sig)
 	a.signalled = true
@@ -156,9 +171,17 @@ func (s *stage) alive() (n int) {
 	return n
 }
 
+// checkSignal is sent by a check, and belongs to no stop.
+const checkSignal = unix.SIGUSR1
+
+func stageHealth(d dice) []*topology.Check {
+	then := []topology.CheckThen{topology.CheckRestart, topology.CheckUnready, topology.CheckSignal, topology.CheckNothing}
+	return [][]*topology.Check{nil, {{Name: "c", Failures: 1, Then: then[d.pick(len(then))], Signal: checkSignal}}}[d.pick(2)]
+}
+
 func stageSpec(d dice) *topology.Satellite {
 	return &topology.Satellite{
-		Name: "x", Ready: topology.Ready{Kind: []topology.ReadyKind{topology.ReadySpawned, topology.ReadyHello}[d.pick(2)]},
+		Name: "x", Health: stageHealth(d), Ready: topology.Ready{Kind: []topology.ReadyKind{topology.ReadySpawned, topology.ReadyHello}[d.pick(2)]},
 		Restart: topology.Restart{
 			Policy:       []topology.RestartPolicy{topology.RestartAlways, topology.RestartOnFailure, topology.RestartNever}[d.pick(3)],
 			SuccessCodes: []int{0}, ForbidCodes: [][]int{nil, {1}}[d.pick(2)], Limit: d.pick(5), Window: time.Minute,
@@ -179,7 +202,7 @@ func (s *stage) act(d dice, i *instance) string {
 		last = s.lives[len(s.lives)-1]
 	}
 	any := s.lives
-	switch what := d.pick(17); what {
+	switch what := d.pick(18); what {
 	case 0, 1:
 		i.post(event{kind: evStart})
 		return "start"
@@ -234,6 +257,11 @@ func (s *stage) act(d dice, i *instance) string {
 			i.post(event{kind: evNeed})
 		}
 		return "gate " + s.gate
+	case 16:
+		if last != nil && last.examined > 0 {
+			i.post(event{kind: []eventKind{evSick, evWell}[d.pick(2)], life: last.life, check: i.spec.Health[0], cause: "ill"})
+		}
+		return "check"
 	default:
 		if last != nil {
 			i.post(event{kind: evFault, inc: last.inc, cause: "garbage"})
@@ -296,12 +324,16 @@ func (s *stage) check(d dice, i *instance, what string) {
 	if st.State == Stopped && s.alive() > 0 {
 		fail("stopped is not gone")
 	}
+	running := st.State == Running
 	for _, a := range s.lives {
 		if a.dead && a.buried != 1 || !a.dead && a.buried != 0 {
 			fail("buried %d times", a.buried)
 		}
 		if a.probed > 0 && (a.dead || st.State != Starting) {
 			fail("a probe goes on")
+		}
+		if a.examined != 0 && (a.examined != 1 || a.dead || !running) {
+			fail("its checks go on")
 		}
 		if (a.signalled || a.killed || a.asks > 0) && !a.forked {
 			fail("signalled what does not exist")
@@ -319,7 +351,6 @@ func (s *stage) check(d dice, i *instance, what string) {
 	if l := i.life; st.State == Stopping && st.PID != 0 && !i.draining && !l.hard.Load() && len(i.spec.Stop.Command) == 0 && !s.actor(l).signalled {
 		fail("nobody told it to stop")
 	}
-	running := st.State == Running
 	if running && (st.PID == 0 || st.Want != Up) || (st.State == Stopped || st.State == Backoff || st.State == Fatal) && st.PID != 0 {
 		fail("state and process do not fit")
 	}
@@ -329,7 +360,11 @@ func (s *stage) check(d dice, i *instance, what string) {
 	if st.Why == "" && !running {
 		fail("nobody knows why")
 	}
-	if ready := s.phase_ == phaseReady; ready != running {
+	if h := i.life; running && (st.Health == Unchecked) != (len(i.spec.Health) == 0) || !running && st.Health != Unchecked ||
+		st.Health == Unhealthy && h.cause == "" && i.spec.Health[0].Then == topology.CheckRestart {
+		fail("state and health do not fit")
+	}
+	if ready := s.phase_ == phaseReady || s.phase_ == phaseHealthy || s.phase_ == phaseUnready; ready != running {
 		fail("the gate thinks otherwise: %d", s.phase_)
 	}
 }

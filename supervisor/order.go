@@ -15,6 +15,8 @@ const (
 	phasePending              // wanted, not spawned yet
 	phaseSpawned              // spawned, not ready yet
 	phaseReady
+	phaseHealthy // ready, and all of its checks pass
+	phaseUnready // was ready, and a check took that away
 	phaseDone    // ended well, and that was all
 	phaseFailing // failed; will be tried again
 	phaseFailed  // failed for good
@@ -70,7 +72,7 @@ func (o *order) intend(all []*instance) {
 	for _, i := range all {
 		n := o.nodes[i.ref.Name]
 		switch n.phase[i] {
-		case phaseSpawned, phaseReady, phaseDone:
+		case phaseSpawned, phaseReady, phaseHealthy, phaseUnready, phaseDone:
 		default:
 			n.move(i, phasePending)
 		}
@@ -150,13 +152,16 @@ func (n *node) move(i *instance, p phase) {
 // ready: every instance that is wanted is ready or ended well, and there is one.
 func (n *node) ready() bool {
 	c := &n.count
-	return c[phaseReady]+c[phaseDone] > 0 && c[phasePending]+c[phaseSpawned]+c[phaseFailing]+c[phaseFailed]+c[phaseBlocked] == 0
+	return c[phaseReady]+c[phaseHealthy]+c[phaseDone] > 0 && c[phasePending]+c[phaseSpawned]+c[phaseUnready]+c[phaseFailing]+c[phaseFailed]+c[phaseBlocked] == 0
 }
 
 func (n *node) reached(stage string) bool {
-	if stage == "booted" {
-		c := &n.count
-		return c[phaseReady]+c[phaseDone]+c[phaseSpawned] > 0 && c[phasePending]+c[phaseBlocked] == 0
+	c := &n.count
+	switch stage {
+	case topology.StageBooted:
+		return c[phaseReady]+c[phaseHealthy]+c[phaseUnready]+c[phaseDone]+c[phaseSpawned] > 0 && c[phasePending]+c[phaseBlocked] == 0
+	case topology.StageHealthy:
+		return n.ready() && c[phaseReady] == 0
 	}
 	return n.ready()
 }
@@ -167,7 +172,7 @@ func (n *node) awaited(stage string) (why string, hopeless bool) {
 	}
 	why = fmt.Sprintf("waits for %s to be %s", n.name, stage)
 	c := &n.count
-	if c[phasePending]+c[phaseSpawned]+c[phaseFailing] > 0 {
+	if c[phasePending]+c[phaseSpawned]+c[phaseReady]+c[phaseUnready]+c[phaseFailing] > 0 {
 		return why, false
 	}
 	switch {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,31 +104,9 @@ func attempt(ctx context.Context, r topology.Ready, wid int, within time.Duratio
 	defer cancel()
 	here := func(v string) string { return strings.ReplaceAll(v, "${instance}", strconv.Itoa(wid)) }
 	if r.Kind == topology.ReadyTCP {
-		addr := here(r.TCP)
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return fmt.Errorf("%s does not accept: %w", addr, inner(err))
-		}
-		return c.Close()
+		return accepts(ctx, "tcp", here(r.TCP))
 	}
-	url := here(r.Get)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	answer, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("%s does not answer: %w", url, inner(err))
-	}
-	answer.Body.Close()
-	if answer.StatusCode < 200 || answer.StatusCode >= 400 {
-		return fmt.Errorf("%s answered %s", url, answer.Status)
-	}
-	return nil
+	return responds(ctx, here(r.Get), nil, nil)
 }
 
 // inner is the innermost error: "connection refused" instead of four layers around it.

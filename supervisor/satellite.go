@@ -58,6 +58,8 @@ func (s *Supervisor) Snapshot() []SatelliteStatus {
 			st.Want = max(st.Want, is.Want)
 			if before := st.State; n == 0 || worst(before, is.State) != before {
 				st.State, st.Why = is.State, is.Why
+			} else if before == is.State && st.Why == "" {
+				st.Why = is.Why
 			}
 		}
 		if len(list) == 0 {
@@ -72,7 +74,7 @@ func (s *Supervisor) Snapshot() []SatelliteStatus {
 func (s *Supervisor) Ready() []string {
 	var why []string
 	for _, i := range s.everyone() {
-		if st := i.status.Load(); st.Want == Up && st.State != Running {
+		if st := i.status.Load(); st.Want == Up && (st.State != Running || st.Unready) {
 			why = append(why, fmt.Sprintf("%s is %s: %s", i.ref, st.State, st.Why))
 		}
 	}

@@ -72,6 +72,8 @@ type InstanceStatus struct {
 	Why      string    // a sentence that tells why it is in this state
 	LastExit string    // "exit code 3", "killed by signal 9 (SIGKILL)", "cannot execute /x: no such file or directory"
 	Success  bool      // Exited only: it ended well
+	Health   Health    // Running only
+	Unready  bool      // Running only: a check took its readiness away
 	LogLost  uint64    // lines of output that were not written to its file, because the disk was full or too slow
 }
 

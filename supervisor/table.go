@@ -22,6 +22,7 @@ var table = [...][eventKinds]func(*instance, event){
 	},
 	Running: {
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
+		evSick: (*instance).checked, evWell: (*instance).checked,
 		evExit: (*instance).judge, evFault: (*instance).fault,
 	},
 	Stopping: {
@@ -115,6 +116,9 @@ func (i *instance) ready(event) {
 		why = "was taken back from an earlier dsatd"
 	}
 	i.enter(Running, why)
+	if len(i.spec.Health) > 0 {
+		l.cancel = i.world.examine(l)
+	}
 }
 
 // unready: stopped and judged as failed.
