@@ -139,8 +139,8 @@ func (s *sweeper) look() bool {
 		s.log.Error("cannot list what was left behind; will try again", "error", err)
 		return true
 	}
-	others, cleared := s.clear(left, spent)
-	owned, doubt := s.attribute(others)
+	cleared := s.clear(left, spent)
+	owned, doubt := s.attribute(left)
 	owned = s.distant(owned)
 	for l := range s.waiting {
 		if len(owned[l]) == 0 {
@@ -156,22 +156,21 @@ func (s *sweeper) look() bool {
 	return s.purgeAll(purge, left) || len(s.waiting) > 0 || !cleared
 }
 
-// clear kills those of ended errands, whose sessions are looked at again until there are none, and returns the others.
-func (s *sweeper) clear(left []procStat, spent map[int]bool) (others []procStat, cleared bool) {
-	if len(spent) == 0 {
-		return left, true
-	}
+// clear kills those of ended errands, whose sessions are looked at again until there are none. One that bears the name of an instance
+// is waited for by that as well.
+func (s *sweeper) clear(left []procStat, spent map[int]bool) (cleared bool) {
+	cleared = true
 	for _, p := range left {
 		if !spent[p.sid] {
-			others = append(others, p)
 			continue
 		}
 		for _, k := range append(descendants(p.pid), p.kin) {
 			shoot(k, unix.SIGKILL)
 		}
 		s.discard(p.sid)
+		cleared = false
 	}
-	return others, len(others) == len(left)
+	return cleared
 }
 
 // strangers are our living children that no instance has. One that died since they were listed may have left us children of its own:

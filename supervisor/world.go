@@ -118,9 +118,13 @@ func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {
 		s.record.ready(i.ref, now.Inc) // it cannot be seen again
 	}
 	s.log.Debug("state", "instance", i.ref, "from", from, "to", now.State, "pid", now.PID, "cause", now.Why)
+	at := now.Since
+	if from == now.State { // its health has changed
+		at = s.now()
+	}
 	if s.event != nil {
 		s.event(Event{
-			Time: now.Since, Ref: i.ref, Inc: now.Inc, PID: now.PID, From: from, To: now.State, Cause: now.Why,
+			Time: at, Ref: i.ref, Inc: now.Inc, PID: now.PID, From: from, To: now.State, Cause: now.Why,
 		})
 	}
 }

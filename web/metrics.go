@@ -55,7 +55,7 @@ type collector struct {
 	state, wanted, up, restarts, startTime, cpu, rss, logLost      *prometheus.Desc
 	waiting, bytes, inFlight, held, oldest, blocked, workers, quar *prometheus.Desc
 	admitted, admittedBytes, hops, redelivered, duration           *prometheus.Desc
-	failed, crashed, refused                                       *prometheus.Desc
+	failed, crashed, refused, healthy                              *prometheus.Desc
 	busUp, balanced, tasks, strays, evicted                        *prometheus.Desc
 }
 
@@ -74,6 +74,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		state:         desc("instance_state", "1 for the state the instance is in, 0 for the others.", append(instance[:2:2], "state")...),
 		wanted:        desc("instance_wanted", "1 when the instance is wanted up.", instance...),
 		up:            desc("instance_up", "1 when the instance runs and is ready.", instance...),
+		healthy:       desc("instance_healthy", "1 when every check of the running instance passes; missing without checks.", instance...),
 		restarts:      desc("instance_restarts_total", "Spawns nobody asked for since dsatd started.", instance...),
 		startTime:     desc("instance_start_time_seconds", "When the instance's process was spawned, in seconds since the Unix epoch.", instance...),
 		cpu:           desc("instance_cpu_seconds_total", "User and system time of the instance's present process, without its children.", instance...),
@@ -162,7 +163,10 @@ func (c *collector) instance(ch chan<- prometheus.Metric, in supervisor.Instance
 		gauge(ch, c.state, one(in.State == state), append(labels[:2:2], state.String())...)
 	}
 	gauge(ch, c.wanted, one(in.Want == supervisor.Up), labels...)
-	gauge(ch, c.up, one(in.State == supervisor.Running), labels...)
+	gauge(ch, c.up, one(in.State == supervisor.Running && !in.Unready), labels...)
+	if in.Health != supervisor.Unchecked {
+		gauge(ch, c.healthy, one(in.Health == supervisor.Healthy), labels...)
+	}
 	counter(ch, c.restarts, float64(in.Restarts), labels...)
 	counter(ch, c.logLost, float64(in.LogLost), labels...)
 	if in.PID == 0 {

@@ -25,7 +25,7 @@ var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 // staged are rooms in which one of everything happened. This process stands for an instance's.
 func staged() rooms {
 	cpu := func(wid, pid int, state supervisor.State) supervisor.InstanceStatus {
-		return supervisor.InstanceStatus{Ref: topology.Ref{Name: "cpu", WID: wid}, State: state, Want: supervisor.Up, PID: pid, Restarts: wid, Started: noon}
+		return supervisor.InstanceStatus{Ref: topology.Ref{Name: "cpu", WID: wid}, State: state, Want: supervisor.Up, PID: pid, Restarts: wid, Started: noon, Health: supervisor.Healthy}
 	}
 	q := bus.QueueStatus{
 		Step: "cpu", Waiting: 3, Bytes: 300, InFlight: 2, Held: 1, OldestAge: 1500 * time.Millisecond, Workers: 1, Quarantine: 4, Blocked: true,

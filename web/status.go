@@ -56,7 +56,7 @@ func satelliteOf(sat supervisor.SatelliteStatus, queue *control.Queue) control.S
 	for i, in := range sat.Instances {
 		out.Instances[i] = control.Instance{
 			WID: in.Ref.WID, State: in.State.String(), PID: in.PID, Incarnation: uint64(in.Inc), Restarts: in.Restarts,
-			Since: in.Since, Why: in.Why, LastExit: in.LastExit,
+			Since: in.Since, Why: in.Why, LastExit: in.LastExit, Health: in.Health.String(), Unready: in.Unready,
 		}
 	}
 	return out

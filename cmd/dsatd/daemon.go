@@ -235,6 +235,9 @@ func (d *daemon) drain(ctx context.Context) {
 
 // sentence is a change of state as a line of the log.
 func sentence(e supervisor.Event) string {
+	if e.From == e.To {
+		return e.Ref.String() + " " + e.Cause
+	}
 	text := e.Ref.String() + " " + e.To.String()
 	if e.To == supervisor.Running {
 		text += fmt.Sprintf(" (pid %d)", e.PID)
@@ -245,11 +248,19 @@ func sentence(e supervisor.Event) string {
 	return text
 }
 
+// kindOf tells a change of health, which leaves the state as it is, from others.
+func kindOf(e supervisor.Event) string {
+	if e.From == e.To {
+		return "health"
+	}
+	return "state"
+}
+
 // processEvent and busEvent carry what happened below to those who watch. Neither may block.
 func (d *daemon) processEvent(e supervisor.Event) {
 	wid := e.Ref.WID
 	d.hub.Publish(control.Event{
-		Time: e.Time, Kind: "state", Satellite: e.Ref.Name, WID: &wid, Incarnation: uint64(e.Inc), PID: e.PID,
+		Time: e.Time, Kind: kindOf(e), Satellite: e.Ref.Name, WID: &wid, Incarnation: uint64(e.Inc), PID: e.PID,
 		From: e.From.String(), To: e.To.String(), Cause: e.Cause,
 	})
 	d.manager.changed()

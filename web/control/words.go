@@ -45,6 +45,8 @@ type Instance struct {
 	Since       time.Time `json:"since"`    // of the state
 	Why         string    `json:"why,omitempty"`
 	LastExit    string    `json:"last_exit,omitempty"` // "exit code 3", "killed by signal 9 (SIGKILL)"
+	Health      string    `json:"health,omitempty"`    // checking, healthy or unhealthy of a running one that has checks
+	Unready     bool      `json:"unready,omitempty"`   // runs, and a check took its readiness away
 }
 
 // Queue is what waits for one step and what its workers hold. Ages are seconds.
@@ -81,7 +83,7 @@ type Ledger struct {
 type Event struct {
 	Seq         uint64    `json:"seq"`
 	Time        time.Time `json:"time"`
-	Kind        string    `json:"kind"` // state, log, bus, daemon
+	Kind        string    `json:"kind"` // state, health, log, bus, daemon
 	Satellite   string    `json:"satellite,omitempty"`
 	WID         *int      `json:"wid,omitempty"`
 	Incarnation uint64    `json:"incarnation,omitempty"`
