@@ -39,6 +39,9 @@ func (d *drawing) value(k *key) string {
 	case textKind:
 		return quote(d.text(), false)
 	case nameKind:
+		if k.name == "moved_from" {
+			return "" // of two satellites only one can have it
+		}
 		return `"n-1"`
 	case boolKind:
 		return d.pick("bool", "true", "false")
@@ -81,6 +84,8 @@ func (d *drawing) value(k *key) string {
 		return d.pick("accounts", `[]`, `["adm", 44]`)
 	case capabilitiesKind:
 		return d.pick("capabilities", `[]`, `["net_admin", "CAP_CHOWN"]`)
+	case patternsKind:
+		return d.pick("patterns", `[]`, `"*.log"`, `["build/*", "[a-z]?$"]`)
 	case variablesKind:
 		return d.pick("variables", `[]`, `"A"`, `["LC_*", "*"]`)
 	case rlimitKind:

@@ -101,14 +101,13 @@ func satelliteKeys() []*key {
 	}
 	keys = append(keys, processKeys()...)
 	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
+	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
 		later("hooks", "Commands that run around its starts and stops."),
 		later("limits", "Limits of its cgroup: memory, cpu, pids."),
 		later("sockets", "Listening sockets it is given."),
 		later("secrets", "Values it is given by file."),
 		later("scale", "Number of instances by backlog."),
-		later("watch", "Restart when files change."),
-		later("moved_from", "Former name, whose messages on disk it takes over."),
 	)
 }
 

@@ -125,6 +125,7 @@ func (r *rules) all() {
 			}
 		}
 	}
+	r.moved()
 	r.order()
 	r.loops()
 	r.clashes()

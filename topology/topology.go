@@ -77,6 +77,9 @@ type Satellite struct {
 	To    []Link
 	Queue Queue
 	Work  Work
+
+	Watch     Watch
+	MovedFrom string // its former name; "" when it had none
 }
 
 // Speaks says how a process talks to the bus.
