@@ -7,7 +7,7 @@ import (
 )
 
 // build makes the value of the merged settings, and applies the rules that need more than one key.
-func (l *loader) build(merged *setting) *Topology {
+func (l *loader) build(merged *setting) (*Topology, map[string]*setting) {
 	t := &Topology{}
 	for _, s := range l.sources {
 		t.Files = append(t.Files, s.path)
@@ -43,7 +43,7 @@ func (l *loader) build(merged *setting) *Topology {
 	}
 	r.groups(merged.find("group"))
 	r.all()
-	return t
+	return t, r.said
 }
 
 // stem makes a valid name of a file's.

@@ -42,9 +42,10 @@ type Plan struct {
 }
 
 // Diff is what has to happen for one topology to become another.
-func Diff(before, after *Topology) *Plan {
+func Diff(before, after *Topology) *Plan { return diff(language(), before, after) }
+
+func diff(root *key, before, after *Topology) *Plan {
 	p := &Plan{Old: before, New: after}
-	root := language()
 	p.daemon(root.keys)
 	keys := root.find("satellite").each.keys
 	moved := map[string]bool{}

@@ -27,15 +27,23 @@ type Options struct {
 // Load reads a topology from one file and its overlays (a later one wins, key by key), with what they include. The error is
 // *Problems: everything that is wrong at once, except that a file with a syntax error is not read further.
 func Load(files []string, opt Options) (*Topology, error) {
+	l := newLoader(opt)
+	t, _, err := l.finish(l.files(files))
+	return t, err
+}
+
+func newLoader(opt Options) *loader {
 	if opt.Getenv == nil {
 		opt.Getenv = os.LookupEnv
 	}
-	l := &loader{opt: opt, root: language(), done: map[string]*setting{}}
+	return &loader{opt: opt, root: language(), done: map[string]*setting{}}
+}
+
+// files reads and merges files, later ones over earlier.
+func (l *loader) files(files []string) (merged *setting) {
 	if len(files) == 0 {
 		l.problems.add(place{}, "`dsatd init` writes a topology to start from", "no topology is named")
-		return nil, l.problems.err()
 	}
-	var merged *setting
 	for _, name := range files {
 		abs, err := filepath.Abs(name)
 		if err != nil {
@@ -43,14 +51,19 @@ func Load(files []string, opt Options) (*Topology, error) {
 		}
 		merged = merge(merged, l.file(name, abs, place{off: -1}, nil))
 	}
+	return merged
+}
+
+// finish makes the value of what was read. said is what stood in the files about each satellite.
+func (l *loader) finish(merged *setting) (t *Topology, said map[string]*setting, err error) {
 	if merged == nil || len(l.sources) == 0 {
-		return nil, l.problems.err()
+		return nil, nil, l.problems.err()
 	}
-	t := l.build(merged)
+	t, said = l.build(merged)
 	if err := l.problems.err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return t, nil
+	return t, said, nil
 }
 
 // loader is one Load at work.
