@@ -27,7 +27,7 @@ import (
 	"github.com/dsat/dsat/topology"
 )
 
-// Config is what a bus needs. Hello, Fault and Event are called from one goroutine of the bus, one after the other, never
+// Config is what a bus needs. Hello, Fault, Worn and Event are called from one goroutine of the bus, one after the other, never
 // from its loop: they may take their time, but what they wait for must not wait for the bus's notifications.
 type Config struct {
 	Topology *topology.Topology
@@ -36,6 +36,7 @@ type Config struct {
 	Log      *slog.Logger
 	Hello    func(ref topology.Ref, inc topology.Incarnation)             // said HELLO and was welcomed
 	Fault    func(ref topology.Ref, inc topology.Incarnation, why string) // broke the protocol or its deadline: is to be killed
+	Worn     func(ref topology.Ref, inc topology.Incarnation, why string) // has handled as many messages as it shall; may be nil
 	Event    func(Event)                                                  // nil: events go to Log
 }
 

@@ -18,6 +18,8 @@ type worker struct {
 	due         int64 // when the first running hop is late; 0: never
 	last        uint64
 	touched     bool // its running hops have changed since settle
+	left        int  // messages until it is worn; 0: it is not counted
+	spent       func()
 }
 
 // dispatch gives the waiting hops of s to its workers, as far as credit goes.

@@ -170,6 +170,7 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		s.wants, s.messages = 1, 1
 	}
 	p.sess, i.sess, i.peer = s, s, p
+	o.ration(s)
 	st.source = h.Source && len(st.from) == 0
 	if !st.source {
 		st.workers = append(st.workers, &s.worker)
@@ -297,6 +298,7 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 	if len(s.pending) == 0 && s.step.room(r.Port) {
 		o.t.emit(o.now, s.step, r.Port, message{codec: uint16(r.Codec), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)})
 		s.accepted = r.N
+		s.spend()
 		o.ack(s)
 		return nil
 	}
@@ -324,6 +326,7 @@ func (o *orchester) admitPending(s *session) bool {
 		s.held -= len(e.m.body.data)
 		o.t.emit(o.now, s.step, e.port, e.m)
 		s.accepted++
+		s.spend()
 		k++
 	}
 	if k > 0 {

@@ -178,6 +178,7 @@ func (t *tracker) answered(now int64, w *worker, pos int) int32 {
 	w.step.dirty = true
 	w.hand.take(pos)
 	t.touch(w)
+	w.spend()
 	return d.slot
 }
 

@@ -218,6 +218,7 @@ func (s *Supervisor) specOf(t *topology.Satellite) string {
 	shape.Instances, shape.Autostart, shape.OnDaemonDeath = 0, false, ""
 	shape.Needs, shape.After, shape.To = nil, nil, nil
 	shape.Ready, shape.Restart, shape.Stop = topology.Ready{}, topology.Restart{}, topology.Stop{}
+	shape.Recycle = topology.Recycle{}
 	shape.Queue, shape.Work = topology.Queue{}, topology.Work{}
 	shape.Log = topology.Log{Stdout: t.Log.Stdout, Stderr: t.Log.Stderr}
 	text, err := json.Marshal(shape)

@@ -30,6 +30,7 @@ type Death struct {
 	Inc    topology.Incarnation
 	PID    int    // 0: it could not be spawned
 	Asked  bool   // somebody wanted its end: a stop, a restart
+	Motive string // who, where it was dsat itself: recycling, or the group
 	Cause  string // a sentence, as InstanceStatus.LastExit
 	Code   int
 	Signal syscall.Signal // 0 unless a signal ended it
@@ -53,6 +54,7 @@ type deathLine struct {
 	Inc    uint64    `json:"incarnation"`
 	PID    int       `json:"pid,omitempty"`
 	Asked  bool      `json:"asked,omitempty"`
+	Motive string    `json:"motive,omitempty"`
 	Cause  string    `json:"cause"`
 	Code   int       `json:"code,omitempty"`
 	Signal int       `json:"signal,omitempty"`
@@ -67,7 +69,7 @@ type deathLine struct {
 // line is the death as JSON, ended by a newline.
 func (d *Death) line() []byte {
 	text, err := json.Marshal(deathLine{
-		Name: d.Ref.Name, WID: d.Ref.WID, Time: d.Time.UTC(), Inc: uint64(d.Inc), PID: d.PID, Asked: d.Asked, Cause: d.Cause, Code: d.Code,
+		Name: d.Ref.Name, WID: d.Ref.WID, Time: d.Time.UTC(), Inc: uint64(d.Inc), PID: d.PID, Asked: d.Asked, Motive: d.Motive, Cause: d.Cause, Code: d.Code,
 		Signal: int(d.Signal), Core: d.Core, Uptime: int64(d.Uptime), User: int64(d.Usage.User), System: int64(d.Usage.System),
 		MaxRSS: d.Usage.MaxRSS, Last: d.Last,
 	})
@@ -83,7 +85,7 @@ func parseDeath(line []byte) (d Death, ok bool) {
 		return d, false
 	}
 	return Death{
-		Time: l.Time, Ref: topology.Ref{Name: l.Name, WID: l.WID}, Inc: topology.Incarnation(l.Inc), PID: l.PID, Asked: l.Asked, Cause: l.Cause,
+		Time: l.Time, Ref: topology.Ref{Name: l.Name, WID: l.WID}, Inc: topology.Incarnation(l.Inc), PID: l.PID, Asked: l.Asked, Motive: l.Motive, Cause: l.Cause,
 		Code: l.Code, Signal: syscall.Signal(l.Signal), Core: l.Core, Uptime: time.Duration(l.Uptime),
 		Usage: Usage{User: time.Duration(l.User), System: time.Duration(l.System), MaxRSS: l.MaxRSS}, Last: l.Last,
 	}, true

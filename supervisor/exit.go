@@ -19,6 +19,7 @@ type Exit struct {
 	Err    error          // it never ran, and this is why
 	Cause  string         // why it was ended and counts as a failure, whatever its code: "not ready within 30s: ..."
 	Asked  bool           // somebody wanted its end
+	Motive string         // who, when it was neither the operator nor its own fault: "replaced, it has run for 1h0m0s"
 	Uptime time.Duration  // from the spawn
 	Usage  Usage
 

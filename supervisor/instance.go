@@ -30,7 +30,10 @@ type instance struct {
 	spawns    uint32
 	restarts  int
 	unasked   bool // the next spawn is a restart nobody asked for
-	hopeless  bool // waits for one that will not become ready by itself
+	free      bool // the next spawn does not count for the limit of starts
+	recycles  int
+	parting   string // why it was stopped, where there is more to say than that it was
+	hopeless  bool   // waits for one that will not become ready by itself
 	draining  bool
 	toldAt    time.Time // when its stop began, after the drain
 	rung      int       // of the signals of the stop that were sent, or replaced by the command
@@ -76,6 +79,9 @@ type life struct {
 	found          findings
 	cancel         func()  // ends what goes on for it: the probe, or the drain
 	recall         func()  // ends its stop command; nil: there is none
+	unwatch        func()  // ends the look at its age and memory; nil: nothing looks
+	worn           string  // why it shall be replaced
+	motive         string  // why it was ended, though it did nothing wrong and nobody asked
 	escort         *errand // the stop command
 }
 
@@ -95,6 +101,7 @@ type world interface {
 	kill(l *life)                                          // SIGKILL to all of it, also later to what is left
 	bury(l *life, e Exit)                                  // after evExit: tell everyone, read the last output, look for leftovers -> evSwept
 	changed(i *instance, from State, s *InstanceStatus)    // a state was left
+	upkeep
 	run(f func()) bool
 }
 
@@ -118,6 +125,9 @@ const (
 	evFault // it broke the protocol
 	evSick  // a check has failed often enough
 	evWell  // a check passes, for the first time or again
+	evCede  // its group wants it down for a while
+	evWorn  // it shall be replaced
+	evRenew // now
 	evAwait // nothing happens, only the waiter is told
 	eventKinds
 )
@@ -138,13 +148,24 @@ type event struct {
 type goal uint8
 
 const (
-	goalUp   goal = iota // running, or it is clear that it will not be soon
-	goalDown             // stopped, and nothing is left of it
+	goalUp      goal = iota // running, or it is clear that it will not be soon
+	goalDown                // stopped, and nothing is left of it
+	goalVoid                // nothing is left of the newest life
+	goalSettled             // as goalUp, or it has failed and will be tried again
 )
 
 type waiter struct {
 	goal  goal
-	reply chan Result // of capacity 1
+	reply chan Result  // of capacity 1
+	tell  func(Result) // in place of reply; must not block
+}
+
+func (w *waiter) answer(r Result) {
+	if w.tell != nil {
+		w.tell(r)
+		return
+	}
+	w.reply <- r
 }
 
 func newInstance(ref topology.Ref, spec *topology.Satellite, w world) *instance {
@@ -211,6 +232,9 @@ func (i *instance) step(e event) {
 			l.hello = true
 		}
 	}
+	if e.kind == evStop || e.kind == evKill {
+		i.parting = e.cause
+	}
 	if act := table[i.state][e.kind]; act != nil {
 		act(i, e)
 	}
@@ -228,10 +252,17 @@ func (i *instance) exited(l *life, e Exit) {
 		l.swept = true
 	}
 	l.quit()
+	if l.unwatch != nil {
+		l.unwatch()
+		l.unwatch = nil
+	}
 	if !l.started.IsZero() {
 		e.Uptime = i.world.now().Sub(l.started)
 	}
 	e.Asked = i.state == Stopping && !l.judged
+	if e.Asked {
+		e.Motive = l.motive
+	}
 	if e.Cause = l.cause; e.Err == nil || !l.cancelled.Load() {
 		i.lastExit = e.because()
 	}
@@ -265,7 +296,7 @@ func (i *instance) enter(s State, why string) {
 func (i *instance) publish() {
 	s := &InstanceStatus{
 		Ref: i.ref, Want: i.want, State: i.state, Restarts: i.restarts, Since: i.since, Why: i.why,
-		LastExit: i.lastExit, Success: i.success, Due: i.due,
+		LastExit: i.lastExit, Success: i.success, Due: i.due, Recycles: i.recycles,
 	}
 	if l := i.life; l != nil {
 		s.Inc = l.inc

@@ -26,9 +26,14 @@ type stage struct {
 	gate   string
 	closed bool // the gate is closed for good
 	phase_ phase
-	drains bool
-	begun  time.Time
-	trace  []string // what was done to processes, and when since begun
+
+	turns    int // promised
+	failures int // that the group was told of
+	patience int // of the group; 0: endless
+	wrong    string
+	drains   bool
+	begun    time.Time
+	trace    []string // what was done to processes, and when since begun
 }
 
 func (s *stage) note(what string) {
@@ -45,6 +50,7 @@ type actor struct {
 	signals                     []syscall.Signal
 	late                        bool // a signal came after the kill
 	buried, probed, examined    int
+	watched                     int
 }
 
 func (s *stage) now() time.Time    { return time.Now() }
@@ -186,6 +192,7 @@ func stageSpec(d dice) *topology.Satellite {
 			Policy:       []topology.RestartPolicy{topology.RestartAlways, topology.RestartOnFailure, topology.RestartNever}[d.pick(3)],
 			SuccessCodes: []int{0}, ForbidCodes: [][]int{nil, {1}}[d.pick(2)], Limit: d.pick(5), Window: time.Minute,
 			Backoff: topology.Backoff{Initial: time.Second, Factor: 2, Max: 10 * time.Second, Reset: time.Minute},
+			Retry:   []time.Duration{0, 5 * time.Second}[d.pick(2)],
 		},
 		Stop: topology.Stop{Signal: 15, Deadline: 5 * time.Second, Command: [][]string{nil, {"x"}}[d.pick(2)], Signals: [][]topology.StopSignal{
 			nil, {{Signal: 15}, {Signal: 2, After: time.Second}, {Signal: 3, After: 3 * time.Second}},
@@ -202,7 +209,7 @@ func (s *stage) act(d dice, i *instance) string {
 		last = s.lives[len(s.lives)-1]
 	}
 	any := s.lives
-	switch what := d.pick(18); what {
+	switch what := d.pick(21); what {
 	case 0, 1:
 		i.post(event{kind: evStart})
 		return "start"
@@ -262,6 +269,8 @@ func (s *stage) act(d dice, i *instance) string {
 			i.post(event{kind: []eventKind{evSick, evWell}[d.pick(2)], life: last.life, check: i.spec.Health[0], cause: "ill"})
 		}
 		return "check"
+	case 17, 18, 19:
+		return s.upkeepOf(what, i, last)
 	default:
 		if last != nil {
 			i.post(event{kind: evFault, inc: last.inc, cause: "garbage"})
@@ -357,6 +366,7 @@ func (s *stage) check(d dice, i *instance, what string) {
 	if st.Want == Up && st.State == Stopped || st.Want == Down && (st.State == Backoff || running || st.State == Starting || st.State == Fatal) {
 		fail("want and state do not fit")
 	}
+	s.checkUpkeep(i, st, fail)
 	if st.Why == "" && !running {
 		fail("nobody knows why")
 	}
@@ -416,7 +426,7 @@ func (s *stage) settle(d dice, i *instance, hello bool) {
 
 // oneHistory is one life of an instance from its first event to a start and a stop that must succeed.
 func oneHistory(d dice) {
-	s := &stage{drains: d.pick(2) == 1}
+	s := &stage{drains: d.pick(2) == 1, patience: d.pick(4)}
 	i := newInstance(ref("x", 0), stageSpec(d), s)
 	for range 1 + d.pick(14) {
 		what := s.act(d, i)
@@ -424,7 +434,7 @@ func oneHistory(d dice) {
 		s.check(d, i, what)
 	}
 	up := make(chan Result, 1)
-	i.post(event{kind: evStart, wait: &waiter{goalUp, up}})
+	i.post(event{kind: evStart, wait: &waiter{goal: goalUp, reply: up}})
 	synctest.Wait()
 	s.settle(d, i, true)
 	if st := i.status.Load(); st.State != Running {
@@ -434,7 +444,7 @@ func oneHistory(d dice) {
 		d.failf("who started was told %+v", r)
 	}
 	down := make(chan Result, 1)
-	i.post(event{kind: evStop, wait: &waiter{goalDown, down}})
+	i.post(event{kind: evStop, wait: &waiter{goal: goalDown, reply: down}})
 	synctest.Wait()
 	s.settle(d, i, false)
 	if st := i.status.Load(); st.State != Stopped {

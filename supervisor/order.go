@@ -155,6 +155,16 @@ func (n *node) ready() bool {
 	return c[phaseReady]+c[phaseHealthy]+c[phaseDone] > 0 && c[phasePending]+c[phaseSpawned]+c[phaseUnready]+c[phaseFailing]+c[phaseFailed]+c[phaseBlocked] == 0
 }
 
+// done: every instance that was wanted has ended well, for good, and there is one.
+func (n *node) done() bool {
+	for p, count := range n.count {
+		if count > 0 && phase(p) != phaseDone && phase(p) != phaseDown {
+			return false
+		}
+	}
+	return n.count[phaseDone] > 0
+}
+
 func (n *node) reached(stage string) bool {
 	c := &n.count
 	switch stage {
@@ -162,6 +172,8 @@ func (n *node) reached(stage string) bool {
 		return c[phaseReady]+c[phaseHealthy]+c[phaseUnready]+c[phaseDone]+c[phaseSpawned] > 0 && c[phasePending]+c[phaseBlocked] == 0
 	case topology.StageHealthy:
 		return n.ready() && c[phaseReady] == 0
+	case topology.StageDone:
+		return n.done()
 	}
 	return n.ready()
 }
@@ -172,7 +184,7 @@ func (n *node) awaited(stage string) (why string, hopeless bool) {
 	}
 	why = fmt.Sprintf("waits for %s to be %s", n.name, stage)
 	c := &n.count
-	if c[phasePending]+c[phaseSpawned]+c[phaseReady]+c[phaseUnready]+c[phaseFailing] > 0 {
+	if c[phasePending]+c[phaseSpawned]+c[phaseReady]+c[phaseUnready]+c[phaseFailing] > 0 || stage == topology.StageDone && c[phaseHealthy] > 0 {
 		return why, false
 	}
 	switch {

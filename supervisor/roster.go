@@ -8,13 +8,20 @@ type roster struct {
 	topology   *topology.Topology
 	satellites []*satellite // in the order of the topology
 	byName     map[string]*satellite
+	groups     map[string]*topology.Group // by the name of each member
 }
 
 // roster is the present one.
 func (s *Supervisor) roster() *roster { return s.present.Load() }
 
 func newRoster(t *topology.Topology) *roster {
-	return &roster{topology: t, byName: make(map[string]*satellite, len(t.Satellites))}
+	r := &roster{topology: t, byName: make(map[string]*satellite, len(t.Satellites)), groups: make(map[string]*topology.Group)}
+	for _, g := range t.Groups {
+		for _, name := range g.Members {
+			r.groups[name] = g
+		}
+	}
+	return r
 }
 
 // add is for a roster that nobody else has seen yet.

@@ -19,34 +19,26 @@ func (e *NotFound) Error() string {
 	return fmt.Sprintf("cannot find %q: no satellite or instance has this name", e.Name)
 }
 
-// Select finds instances. The pattern is NAME, NAME:WID or a glob of either (*, ?, [a-z]); several are joined by commas. The answer
+// groupPrefix begins the name of a group, where a satellite could stand.
+const groupPrefix = "group:"
+
+// Select finds instances. The pattern is NAME, NAME:WID, group:NAME or a glob of one (*, ?, [a-z]); several are joined by commas. The answer
 // is in the order of the topology, without repetition. The error is a *NotFound for the first part that matches nothing.
 func (s *Supervisor) Select(pattern string) ([]topology.Ref, error) {
-	satellites := s.roster().satellites
+	present := s.roster()
 	chosen := make(map[topology.Ref]bool)
 	for part := range strings.SplitSeq(pattern, ",") {
 		part = strings.TrimSpace(part)
-		found := false
-		for _, sat := range satellites {
-			if ok, _ := path.Match(part, sat.spec.Name); ok { // a malformed pattern matches nothing, and is reported as that
-				found = true
-				for _, i := range sat.instances() {
-					chosen[i.ref] = true
-				}
-				continue
-			}
-			for _, i := range sat.instances() {
-				if ok, _ := path.Match(part, i.ref.String()); ok {
-					found, chosen[i.ref] = true, true
-				}
-			}
-		}
+		matching, found := present.match(part)
 		if !found {
 			return nil, &NotFound{Name: part, Suggest: s.suggest(part)}
 		}
+		for _, ref := range matching {
+			chosen[ref] = true
+		}
 	}
 	var refs []topology.Ref
-	for _, sat := range satellites {
+	for _, sat := range present.satellites {
 		for _, i := range sat.instances() {
 			if chosen[i.ref] {
 				refs = append(refs, i.ref)
@@ -54,6 +46,24 @@ func (s *Supervisor) Select(pattern string) ([]topology.Ref, error) {
 		}
 	}
 	return refs, nil
+}
+
+// match finds what one part of a pattern names. A malformed pattern matches nothing, and is reported as that.
+func (r *roster) match(part string) (refs []topology.Ref, found bool) {
+	group, isGroup := strings.CutPrefix(part, groupPrefix)
+	for _, sat := range r.satellites {
+		whole, _ := path.Match(part, sat.spec.Name)
+		if g := r.groups[sat.spec.Name]; g != nil && isGroup && !whole {
+			whole, _ = path.Match(group, g.Name)
+		}
+		found = found || whole // also without instances
+		for _, i := range sat.instances() {
+			if ok, _ := path.Match(part, i.ref.String()); ok || whole {
+				refs, found = append(refs, i.ref), true
+			}
+		}
+	}
+	return refs, found
 }
 
 // suggest lists at most three names close to a mistyped one. For an instance that is not there it lists those that are.

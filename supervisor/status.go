@@ -66,6 +66,7 @@ type InstanceStatus struct {
 	PID      int // 0 without a process
 	Inc      topology.Incarnation
 	Restarts int       // spawns nobody asked for
+	Recycles int       // times its process was replaced, because it was worn
 	Since    time.Time // of the state
 	Due      time.Time // when it goes on by itself: the next start of Backoff, the next measure of Stopping; zero: unknown
 	Started  time.Time // of the process; zero without one

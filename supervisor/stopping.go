@@ -170,7 +170,16 @@ func (i *instance) rest(event) {
 		i.enter(Stopping, "waits until the processes it left behind are gone")
 		return
 	}
-	i.enter(Stopped, "was stopped")
+	i.part()
+}
+
+// part: it is down, as somebody wanted.
+func (i *instance) part() {
+	why := i.parting
+	if why == "" {
+		why = "was stopped"
+	}
+	i.enter(Stopped, why)
 }
 
 // gone: the process, or the last of what it left, has ended.
@@ -186,7 +195,7 @@ func (i *instance) gone(e event) {
 	i.draining = false
 	switch {
 	case i.want == Down:
-		i.enter(Stopped, "was stopped")
+		i.part()
 	case l.judged:
 		i.conclude(Exit{Cause: l.cause})
 	default:

@@ -39,9 +39,10 @@ type Config struct {
 	StateDir string // log files go to log/ in it; "" keeps output in memory only
 	Epoch    uint32 // of this run of the daemon
 	Log      *slog.Logger
-	Bus      Bus         // may be nil
-	Self     string      // executed for built-in plugins
-	Event    func(Event) // told of every change of state; must not block; may be nil
+	Bus      Bus                        // may be nil
+	Self     string                     // executed for built-in plugins
+	Event    func(Event)                // told of every change of state; must not block; may be nil
+	Exit     func(code int, why string) // the topology wants the daemon to end; must not block; may be nil
 }
 
 // Supervisor keeps every instance of every satellite in its wanted state.
@@ -53,6 +54,7 @@ type Supervisor struct {
 	bus       Bus
 	self      string
 	event     func(Event)
+	exit      func(code int, why string)
 	inherited []string
 	stdbuf    string
 	null      int // /dev/null
@@ -60,6 +62,7 @@ type Supervisor struct {
 	logDir    string
 
 	order   *order
+	groups  *groups
 	reaper  *reaper
 	output  *output
 	sweeper *sweeper
@@ -93,7 +96,7 @@ const (
 // children; only one Supervisor may live in a process at a time.
 func New(c Config) (*Supervisor, error) {
 	s := &Supervisor{
-		runDir: c.RunDir, epoch: c.Epoch, log: c.Log, bus: c.Bus, self: c.Self, event: c.Event,
+		runDir: c.RunDir, epoch: c.Epoch, log: c.Log, bus: c.Bus, self: c.Self, event: c.Event, exit: c.Exit,
 		inherited: inherited(), order: newOrder(c.Topology),
 		crew: &crew{}, forks: newSpawnQueue(), over: make(chan struct{}),
 	}
@@ -118,6 +121,7 @@ func New(c Config) (*Supervisor, error) {
 	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
 	s.reaper = newReaper(s.sweeper.nudge)
 	s.sweeper.reaper = s.reaper
+	s.groups = s.newGroups()
 	first, pipes := newRoster(c.Topology), 0
 	for _, t := range c.Topology.Satellites {
 		first.add(s.newSatellite(t))

@@ -19,11 +19,13 @@ var table = [...][eventKinds]func(*instance, event){
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evGo: (*instance).advance, evSwept: (*instance).advance, evSpawned: (*instance).launched,
 		evReady: (*instance).ready, evUnready: (*instance).unready, evExit: (*instance).judge, evFault: (*instance).fault,
+		evCede: (*instance).cede, evWorn: (*instance).worn,
 	},
 	Running: {
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evSick: (*instance).checked, evWell: (*instance).checked,
 		evExit: (*instance).judge, evFault: (*instance).fault,
+		evCede: (*instance).cede, evWorn: (*instance).worn, evRenew: (*instance).renew,
 	},
 	Stopping: {
 		evStart: (*instance).back, evRestart: (*instance).back, evStop: (*instance).down, evKill: (*instance).slay,
@@ -39,24 +41,31 @@ var table = [...][eventKinds]func(*instance, event){
 	},
 	Fatal: {
 		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
+		evTimer: (*instance).retry,
 	},
 }
 
 // up is a start by hand: what happened before is forgotten.
 func (i *instance) up(e event) {
-	i.want, i.hist, i.unasked = Up, history{}, false
+	i.want, i.hist, i.unasked, i.free = Up, history{}, false, false
 	i.begin(e)
 }
 
 // back makes it return after the stop that is going on, whatever that stop was for.
 func (i *instance) back(event) {
-	i.want, i.hist, i.unasked = Up, history{}, false
+	i.want, i.hist, i.unasked, i.free = Up, history{}, false, false
 	if i.life != nil {
 		i.life.judged = false
 	}
 }
 
 func (i *instance) down(event) { i.want = Down }
+
+// retry is a start by schedule: what happened before is forgotten.
+func (i *instance) retry(e event) {
+	i.hist, i.unasked = history{}, true
+	i.begin(e)
+}
 
 // begin is the way to a process.
 func (i *instance) begin(e event) {
@@ -81,11 +90,13 @@ func (i *instance) advance(event) {
 		return
 	}
 	now := i.world.now()
-	i.hist.started(i.spec.Restart, now)
+	if !i.free {
+		i.hist.started(i.spec.Restart, now)
+	}
 	if i.unasked {
 		i.restarts++
 	}
-	i.unasked = false
+	i.unasked, i.free = false, false
 	i.spawns++
 	i.why = "is being spawned"
 	i.life = &life{of: i, spec: i.spec, inc: i.world.incarnation(i.spawns)}
@@ -96,6 +107,7 @@ func (i *instance) advance(event) {
 // launched: there is a process.
 func (i *instance) launched(e event) {
 	l := i.life
+	l.unwatch = i.world.watch(l)
 	switch {
 	case l.spec.Ready.Kind == topology.ReadySpawned || l.hello:
 		i.ready(e)
@@ -116,6 +128,9 @@ func (i *instance) ready(event) {
 		why = "was taken back from an earlier dsatd"
 	}
 	i.enter(Running, why)
+	if l.worn != "" {
+		i.world.recycle(i)
+	}
 	if len(i.spec.Health) > 0 {
 		l.cancel = i.world.examine(l)
 	}
@@ -182,11 +197,16 @@ func (i *instance) conclude(e Exit) {
 			i.want = Down
 		}
 		i.enter(Exited, fmt.Sprintf("%s; its restart policy is %q", because, i.spec.Restart.Policy))
+		i.world.ended(i, i.success, e)
 	case forbid:
-		i.enter(Fatal, e.because()+" forbids a restart"+i.lastWords(e))
+		i.fail(e.because()+" forbids a restart"+i.lastWords(e), e)
 	case giveUp:
-		i.enter(Fatal, fmt.Sprintf("gave up after %d starts within %s, the last one: %s", i.spec.Restart.Limit, i.spec.Restart.Window, because))
+		i.fail(fmt.Sprintf("gave up after %d starts within %s, the last one: %s", i.spec.Restart.Limit, i.spec.Restart.Window, because), e)
 	case again:
+		if why := i.world.failed(i, e, because); why != "" {
+			i.enter(Fatal, why)
+			return
+		}
 		i.unasked = true
 		if wait <= 0 {
 			i.enter(Backoff, "restarts at once after "+because)
@@ -196,6 +216,15 @@ func (i *instance) conclude(e Exit) {
 		i.enter(Backoff, fmt.Sprintf("in back-off for %s after %s (%s in a row)", round(wait), because, ordinal(h.crashes)))
 		i.arm(wait)
 	}
+}
+
+// fail ends it for good, or until the time of its retry.
+func (i *instance) fail(why string, e Exit) {
+	i.enter(Fatal, why)
+	if d := i.spec.Restart.Retry; d > 0 {
+		i.arm(d)
+	}
+	i.world.ended(i, false, e)
 }
 
 // lastWords is what it printed last, when an exit code alone would leave everybody asking why.
@@ -223,7 +252,7 @@ func (i *instance) answer() {
 	for _, w := range i.waiters {
 		if err, ok := i.reached(w.goal); ok {
 			s := i.status.Load()
-			w.reply <- Result{Ref: i.ref, State: s.State, PID: s.PID, Err: err}
+			w.answer(Result{Ref: i.ref, State: s.State, PID: s.PID, Err: err})
 		} else {
 			kept = append(kept, w)
 		}
@@ -233,7 +262,14 @@ func (i *instance) answer() {
 }
 
 func (i *instance) reached(g goal) (error, bool) {
-	if g == goalDown {
+	switch g {
+	case goalVoid:
+		return nil, i.life == nil || i.life.exited && i.life.swept
+	case goalSettled:
+		if i.state == Backoff {
+			return errors.New(i.why), true
+		}
+	case goalDown:
 		switch {
 		case i.state == Stopped:
 			return nil, true
@@ -241,6 +277,7 @@ func (i *instance) reached(g goal) (error, bool) {
 			return errors.New("was started again meanwhile"), true
 		}
 		return nil, false
+	case goalUp:
 	}
 	switch i.state {
 	case Running:

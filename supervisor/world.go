@@ -24,7 +24,12 @@ func (s *Supervisor) run(f func()) bool          { return s.crew.run(f) }
 func (s *Supervisor) spawn(l *life)              { s.forks.put(func() { s.fork(l) }) }
 func (s *Supervisor) phase(i *instance, p phase) { s.order.set(i, p) }
 
-func (s *Supervisor) ask(i *instance) (string, bool) { return s.order.ask(i) }
+func (s *Supervisor) ask(i *instance) (string, bool) {
+	if why := s.groups.holds(i); why != "" {
+		return why, false
+	}
+	return s.order.ask(i)
+}
 
 func (s *Supervisor) incarnation(spawn uint32) topology.Incarnation {
 	return topology.NewIncarnation(s.epoch, spawn)

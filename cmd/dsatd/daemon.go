@@ -34,6 +34,8 @@ type daemon struct {
 	askOnce sync.Once
 
 	drainDeadline time.Duration // written before asked is closed
+	code          int           // the same; of the end
+	why           string        // the same; where the topology wanted the end
 
 	manager *manager
 	own     ownLog
@@ -54,6 +56,7 @@ func build(topo *topology.Topology, epoch uint32, log *slog.Logger, m *manager) 
 		Topology: topo, RunDir: topo.Daemon.RunDir, Epoch: epoch, Log: log, Event: d.busEvent,
 		// The supervisor is made after the bus; nobody says HELLO before it has spawned somebody.
 		Hello: func(ref topology.Ref, inc topology.Incarnation) { d.sup.Hello(ref, inc) },
+		Worn:  func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Worn(ref, inc, why) },
 		Fault: func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Fault(ref, inc, why) },
 	})
 	if err != nil {
@@ -61,7 +64,7 @@ func build(topo *topology.Topology, epoch uint32, log *slog.Logger, m *manager) 
 	}
 	d.sup, err = supervisor.New(supervisor.Config{
 		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch, Log: log,
-		Bus: d.bus, Self: "/proc/self/exe", Event: d.processEvent,
+		Bus: d.bus, Self: "/proc/self/exe", Event: d.processEvent, Exit: d.askWith,
 	})
 	if err != nil {
 		d.bus.Close()
@@ -89,6 +92,14 @@ func (d *daemon) ask(drain time.Duration) {
 	})
 }
 
+// askWith begins the end of the daemon on behalf of the topology: it will exit with this code.
+func (d *daemon) askWith(code int, why string) {
+	d.askOnce.Do(func() {
+		d.drainDeadline, d.code, d.why = d.topo.Daemon.StopDeadline, code, why
+		close(d.asked)
+	})
+}
+
 // run lives the daemon's life: doors, bus, processes, in this order; the reverse at the end. The doors close last, so that
 // `dsatctl status` answers during a slow stop.
 func (d *daemon) run() int {
@@ -110,7 +121,7 @@ func (d *daemon) run() int {
 	d.finished.Go(func() { booted <- d.sup.Boot(booting) })
 	d.wait(booted)
 	endBoot()
-	code := exitOK
+	code := d.code
 	if forced := d.end(); forced {
 		code = exitForced
 	}
@@ -163,6 +174,10 @@ func (d *daemon) wait(booted <-chan error) {
 			d.ask(0)
 			return
 		case <-d.asked:
+			if d.why != "" {
+				d.log.Info(fmt.Sprintf("stopping, to exit with code %d: %s", d.code, d.why))
+				return
+			}
 			d.log.Info("stopping: asked through the API")
 			return
 		}

@@ -83,6 +83,10 @@ func detachedEnd(word string, pid int, topo *topology.Topology, logPath string, 
 			}
 		}
 		repeatLog(logPath, before)
+		if status.Exited() && status.ExitStatus() == exitOK {
+			fmt.Printf("%s has ended already, as its topology says\n", topo.Name)
+			return exitOK
+		}
 		return max(status.ExitStatus(), exitFailed)
 	case "ready":
 		fmt.Printf("%s is up (pid %d, run directory %s)\n", topo.Name, pid, topo.Daemon.RunDir)
