@@ -42,6 +42,7 @@ func (l *loader) build(merged *setting) (*Topology, map[string]*setting) {
 		l.problems.add(place{l.sources[0], -1}, "[satellite.NAME] with a command or a plugin is one; `dsatd init` writes some", "names no satellite")
 	}
 	r.groups(merged.find("group"))
+	r.sockets(merged.find("socket"))
 	r.all()
 	return t, r.said
 }

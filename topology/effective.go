@@ -110,7 +110,7 @@ func keyText(name string) string {
 func anyValue(v any) string {
 	switch v := v.(type) {
 	case string:
-		return quote(v, false)
+		return quote(v, true)
 	case map[string]any:
 		return inlineTable(v, anyValue)
 	case []any:

@@ -214,6 +214,19 @@ func (d *drawing) satellite(i int, schema *key) string {
 	return b.String()
 }
 
+// sockets draws two tables that nobody is granted.
+func (d *drawing) sockets(schema *key) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[socket.s-1]\nlisten = %s\nuser = \"adm\"\nmode = \"0600\"\n", d.pick("path", `"x/../y.sock"`, `"unix:///run/x"`))
+	fmt.Fprintf(&b, "[socket.s_2]\nlisten = %s\nreuse_port = true\nfree_bind = true\n", d.pick("address", `"tcp://:80"`, `"udp://[::1]:80"`, `"tcp://*:1"`, `"udp://localhost:53"`))
+	for _, line := range d.members(schema.keys, " = ") {
+		if !strings.HasPrefix(line, "per_instance") && !strings.HasPrefix(line, "reuse_port") && !strings.HasPrefix(line, "free_bind") {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}
+
 func drawTopology(t *rapid.T) string {
 	root := language()
 	d := &drawing{t: t, names: []string{"a", "b-1", "c_2", "0"}[:rapid.IntRange(1, 4).Draw(t, "satellites")]}
@@ -222,6 +235,9 @@ func drawTopology(t *rapid.T) string {
 		if rapid.Bool().Draw(t, name) {
 			fmt.Fprintf(&b, "%s = %s\n", name, d.value(root.find(name)))
 		}
+	}
+	if rapid.Bool().Draw(t, "sockets") {
+		b.WriteString(d.sockets(root.find("socket").each))
 	}
 	for i := range d.names {
 		b.WriteString(d.satellite(i, root.find("satellite").each))

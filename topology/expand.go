@@ -29,8 +29,8 @@ func expand(s string, instance bool, getenv func(string) (string, bool)) (string
 		}
 		switch c := s[i+1]; {
 		case c == '$':
-			if instance && strings.HasPrefix(s[i+1:], placeholder) {
-				return "", &flaw{i, "a literal ${instance} cannot be written here: dsat fills it in", ""}
+			if instance && filledLater(s[i+1:]) {
+				return "", &flaw{i, "a literal ${instance} or ${socket.NAME.fd} cannot be written here: dsat fills it in", ""}
 			}
 			b.WriteByte('$')
 			i++
@@ -60,6 +60,12 @@ func expand(s string, instance bool, getenv func(string) (string, bool)) (string
 	return b.String(), nil
 }
 
+// filledLater reports whether a text begins with what is filled in when an instance is started.
+func filledLater(s string) bool {
+	at := socketPattern.FindStringIndex(s)
+	return strings.HasPrefix(s, placeholder) || at != nil && at[0] == 0
+}
+
 func nameRune(r rune) bool {
 	return r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
@@ -69,7 +75,13 @@ func variable(inner string, instance bool, getenv func(string) (string, bool)) (
 		if instance {
 			return placeholder, nil
 		}
-		return "", &flaw{text: "${instance} has a value in command, env, cwd, ready.tcp and ready.get only"}
+		return "", &flaw{text: "${instance} has a value in command, env, cwd, options, ready.tcp and ready.get only"}
+	}
+	if strings.HasPrefix(inner, "socket.") {
+		if !instance {
+			return "", &flaw{text: "${" + shorten(inner) + "} has a value in command, env, cwd, options, ready.tcp and ready.get only"}
+		}
+		return "${" + inner + "}", socketVariable(inner)
 	}
 	name, fallback, has := strings.Cut(inner, ":-")
 	if !variableName(name) {

@@ -85,7 +85,7 @@ func (tableKind) schema(k *key) map[string]any {
 
 func (namesKind) schema(k *key) map[string]any {
 	pattern := `^[A-Za-z_][A-Za-z0-9_]*$`
-	if k.name == "satellite" {
+	if _, tables := k.each.kind.(tableKind); tables {
 		pattern = `^[a-z0-9][a-z0-9_-]{0,62}$`
 	}
 	return map[string]any{"type": "object", "patternProperties": map[string]any{pattern: member(k.each)}, "additionalProperties": false}

@@ -154,7 +154,17 @@ func (t hostPortKind) read(r *reader, k *key, n *node) (any, bool) {
 }
 
 // anyInstance is a text as some instance sees it.
-func anyInstance(s string) string { return strings.ReplaceAll(s, placeholder, "0") }
+func anyInstance(s string) string {
+	return socketPattern.ReplaceAllStringFunc(strings.ReplaceAll(s, placeholder, "0"), func(m string) string {
+		switch socketPattern.FindStringSubmatch(m)[2] {
+		case SocketAddress:
+			return "127.0.0.1:1"
+		case SocketFD:
+			return "3"
+		}
+		return "1"
+	})
+}
 
 func splitAddress(s string) (host string, port int, ok bool) {
 	host, p, err := net.SplitHostPort(s)
@@ -231,7 +241,7 @@ func quote(s string, instance bool) string {
 	b.WriteByte('"')
 	for i, c := range s {
 		switch {
-		case c == '$' && instance && strings.HasPrefix(s[i:], placeholder):
+		case c == '$' && instance && filledLater(s[i:]):
 			b.WriteByte('$')
 		case c == '$':
 			b.WriteString("$$")

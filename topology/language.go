@@ -15,7 +15,7 @@ func language() *key {
 		{name: "satellite", kind: namesKind{}, doc: "One table for each satellite: [satellite.NAME]. File order is start order among equals.",
 			aka:  []string{"satellites", "watcher", "program", "programs", "service", "services", "process", "processes"},
 			each: &key{name: "*", kind: tableKind{}, keys: satelliteKeys(), doc: "A satellite."}},
-		later("socket", "Listening sockets that dsatd opens and hands to satellites."),
+		socketsKey(),
 		groupKeys(),
 		later("bus", "Further doors of the bus: [bus.v1] for DSAT 0.6 satellites, TCP listeners with keys."),
 		later("secrets", "Values that are handed over by file, not by environment."),
@@ -100,12 +100,12 @@ func satelliteKeys() []*key {
 			aka: []string{"inherit_env", "copy_env", "pass_env", "pass_environment"}, field: sat(func(s *Satellite) any { return &s.EnvInherit })},
 	}
 	keys = append(keys, processKeys()...)
+	keys = append(keys, socketGrants()...)
 	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
 	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
 		later("hooks", "Commands that run around its starts and stops."),
 		later("limits", "Limits of its cgroup: memory, cpu, pids."),
-		later("sockets", "Listening sockets it is given."),
 		later("secrets", "Values it is given by file."),
 		later("scale", "Number of instances by backlog."),
 	)

@@ -60,6 +60,8 @@ func within(k *key) string {
 		return ""
 	case "satellite.*":
 		return " in a satellite"
+	case "socket.*":
+		return " in a socket"
 	}
 	return " in " + k.label
 }
@@ -204,7 +206,7 @@ func (r *reader) freeValue(n *node) any {
 	}
 	switch v := n.scalar.(type) {
 	case string:
-		s, _ := r.text(n, false)
+		s, _ := r.text(n, true)
 		return s
 	case float64:
 		if v-v != 0 {

@@ -14,6 +14,8 @@ type rules struct {
 	said  map[string]*setting // by name of satellite; also those that are not in t because their name or table is wrong
 	built map[string]*Satellite
 	names []string // of all that was said, for hints
+	// listens is the sockets by name; also those that are not in t
+	listens map[string]*setting
 }
 
 func (r *rules) add(at place, hint, format string, args ...any) {
@@ -130,6 +132,7 @@ func (r *rules) all() {
 	r.loops()
 	r.clashes()
 	r.endings()
+	r.grants()
 }
 
 // known reports a name that no satellite has.

@@ -22,6 +22,7 @@ type Topology struct {
 	Files      []string     // absolute paths of all files that were read, overlays and includes too
 	Dir        string       // absolute directory of the first file
 	Daemon     Daemon       //
+	Sockets    []*Socket    // in file order
 	Satellites []*Satellite // in file order, which is start order among equals
 	Groups     []*Group     // in file order
 	Notes      []string     // what is allowed and worth knowing, for `check`: cycles of links, needs that are not started
@@ -64,6 +65,10 @@ type Satellite struct {
 	Schedules     []Schedule // nil: none
 	Autostart     bool       // false: stopped until `dsatctl start`
 	OnDaemonDeath Survival
+
+	Sockets         []string // granted, in the order of their descriptors, from 3 on
+	FDStore         int      // descriptors of its own that an instance may leave with dsatd; 0: none
+	FDStorePreserve bool     // they are kept while it is stopped
 
 	Needs   []Need
 	After   []string
