@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,7 +12,7 @@ import (
 
 // Line is one line of captured output.
 type Line struct {
-	Seq    uint64 // grows over all instances in the order of reading
+	Seq    uint64 // grows over all instances in the order of reading; 0: read from a file
 	Time   time.Time
 	Ref    topology.Ref
 	Stream Stream
@@ -18,7 +20,7 @@ type Line struct {
 	Lost   int // lines this follower did not get just before this one, because it was too slow
 }
 
-// logbook is the output of one instance over all its lives: the newest lines in memory, all of them in a file, and those who follow.
+// logbook is the output of one instance over all its lives: the newest lines in memory, all of them in files, and those who follow.
 type logbook struct {
 	ref     topology.Ref
 	counter *atomic.Uint64 // shared by all
@@ -26,8 +28,40 @@ type logbook struct {
 
 	mu        sync.Mutex
 	ring      ring
-	file      *logFile // nil: memory only
+	newestNS  int64       // time of the newest line, ns
+	files     [2]*logFile // of stdout and stderr, which may be the same; nil: memory only
 	followers map[*follower]struct{}
+}
+
+// newLogbook makes the book of one instance; dir is where its files are, "" none.
+func newLogbook(ref topology.Ref, t *topology.Satellite, counter *atomic.Uint64, w *logWriter, dir string) *logbook {
+	b := &logbook{ref: ref, counter: counter, writer: w}
+	b.rule(&t.Log, dir)
+	return b
+}
+
+// rule puts the book under other rules. What is in the ring stays.
+func (b *logbook) rule(l *topology.Log, dir string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ring.resize(l.Ring)
+	b.files = [2]*logFile{}
+	if dir == "" || !slices.Contains(l.To, topology.LogFile) {
+		return
+	}
+	b.files[0] = b.writer.file(filepath.Join(dir, logBase(b.ref, false)), l)
+	b.files[1] = b.files[0]
+	if l.Split {
+		b.files[1] = b.writer.file(filepath.Join(dir, logBase(b.ref, true)), l)
+	}
+}
+
+// fileOf is where lines of a stream go; nil: nowhere.
+func (b *logbook) fileOf(s Stream) *logFile {
+	if s == Stderr {
+		return b.files[1]
+	}
+	return b.files[0]
 }
 
 // follower is one reader of Follow. Lines that do not fit are counted.
@@ -52,19 +86,31 @@ func (f *follower) send(l Line) {
 // seq is the newest sequence number.
 func (b *logbook) seq() uint64 { return b.counter.Load() }
 
-// append takes the lines of one reading. The texts are copied.
-func (b *logbook) append(at time.Time, s Stream, toFile bool, texts [][]byte) {
+// clockBack is how far a clock may go back and be taken for one that stood still: within it no two lines of a book have the same time, nor
+// an older one than the line before.
+const clockBack = int64(time.Second)
+
+// append takes the lines of one reading; kept ones go further than memory. The texts are copied.
+func (b *logbook) append(at time.Time, o *origin, kept bool, texts [][]byte) {
+	if len(texts) == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, text := range texts {
+	ns := at.UnixNano()
+	if ns <= b.newestNS && ns > b.newestNS-clockBack {
+		ns = b.newestNS + 1
+	}
+	b.newestNS = ns + int64(len(texts)) - 1
+	for n, text := range texts {
 		seq := b.counter.Add(1)
-		b.ring.add(seq, at, s, text)
+		b.ring.add(seq, ns+int64(n), o.stream, text)
 		for f := range b.followers {
-			f.send(Line{Seq: seq, Time: at, Ref: b.ref, Stream: s, Text: string(text)})
+			f.send(Line{Seq: seq, Time: time.Unix(0, ns+int64(n)), Ref: b.ref, Stream: o.stream, Text: string(text)})
 		}
 	}
-	if toFile && b.file != nil {
-		b.writer.put(b.file, at, s, texts)
+	if f := b.fileOf(o.stream); kept && f != nil {
+		b.writer.put(f, ns, o, texts)
 	}
 }
 
@@ -103,10 +149,15 @@ func (b *logbook) unfollow(f *follower) {
 	delete(b.followers, f)
 }
 
-// lost is how many lines did not reach the file.
+// lost is how many lines did not reach the files.
 func (b *logbook) lost() uint64 {
-	if b.file == nil {
-		return 0
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var n uint64
+	for i, f := range b.files {
+		if f != nil && (i == 0 || f != b.files[0]) {
+			n += f.lost.Load()
+		}
 	}
-	return b.file.lost.Load()
+	return n
 }

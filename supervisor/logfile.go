@@ -1,49 +1,159 @@
 package supervisor
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
+	"bytes"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dsat/dsat/topology"
 )
 
-// logFile is a file that is renamed to .1, .2, ... when it is full. A disk that is full or slow stops nothing: lines are counted as
-// lost, and it is said once, and once more when it is over. All but lost belongs to the writer's goroutine.
+// logFile is a file that is renamed to NAME.TIME when it is full or old enough. A disk that is full or slow stops nothing: lines are
+// counted as lost, and it is said once, and once more when it is over.
 type logFile struct {
-	path    string
-	max     int64 // bytes; 0: never rotated
-	keep    int
-	lost    atomic.Uint64
+	path  string
+	rules atomic.Pointer[topology.Log]
+	lost  atomic.Uint64
+
+	pending *pending // under the writer's lock: what waits to be written
+
+	// The writer's own.
 	f       *os.File
 	size    int64
+	first   time.Time // of its first line; zero: unknown
+	looked  time.Time // when it was last seen to be where it belongs
+	patient time.Time // no rotation before, because one failed
 	failing bool
 }
 
-func (l *logFile) write(p []byte) error {
-	if l.f == nil {
-		if err := l.open(); err != nil {
-			return err
+// pending is lines that wait, already as they are written.
+type pending struct {
+	data  []byte
+	marks []mark
+}
+
+// mark is where the lines of one reading end.
+type mark struct {
+	end int
+	at  int64 // of the first of them, ns
+}
+
+// lookEvery is how often a file is looked for where it belongs, when there is something to write.
+const lookEvery = time.Second
+
+// write appends what is pending, in as many files as the rules want, and returns how many lines were lost. rotated is called after each
+// rotation.
+func (l *logFile) write(p *pending, now time.Time, rotated func()) (lost int, err error) {
+	data, from := p.data, 0
+	for _, m := range p.marks {
+		part := data[from:m.end]
+		from = m.end
+		at := time.Unix(0, m.at)
+		for len(part) > 0 && err == nil {
+			var n int
+			n, err = l.some(part, at, now, rotated)
+			part = part[n:]
+		}
+		lost += bytes.Count(part, []byte{'\n'})
+	}
+	return lost, err
+}
+
+// some writes as many whole lines as fit the file, and returns their bytes.
+func (l *logFile) some(p []byte, at, now time.Time, rotated func()) (int, error) {
+	if err := l.ready(now); err != nil {
+		return 0, err
+	}
+	rules := l.rules.Load()
+	fits := l.fit(p, rules.MaxSize)
+	if l.size > 0 && (fits == 0 || due(rules.Rotate, l.first, at, time.Local)) && !now.Before(l.patient) {
+		if err := l.rotate(now); err != nil {
+			return 0, err
+		}
+		if l.f == nil {
+			rotated()
+			return 0, l.open()
 		}
 	}
-	if l.max > 0 && l.size > 0 && l.size+int64(len(p)) > l.max {
-		if err := l.rotate(); err != nil {
-			return err
-		}
+	switch {
+	case fits == 0 && l.size == 0: // a line that is larger than a file may be
+		fits = bytes.IndexByte(p, '\n') + 1
+	case fits == 0:
+		fits = len(p)
 	}
-	n, err := l.f.Write(p)
+	if l.size == 0 || l.first.IsZero() {
+		l.first = at
+	}
+	n, err := l.f.Write(p[:fits])
+	if err != nil && n > 0 {
+		n = l.mend(p[:n])
+	}
 	l.size += int64(n)
-	return err
+	return n, err
+}
+
+// fit is how many bytes of whole lines the file has room for.
+func (l *logFile) fit(p []byte, limit int64) int {
+	room := limit - l.size
+	if limit <= 0 || int64(len(p)) <= room {
+		return len(p)
+	}
+	return bytes.LastIndexByte(p[:max(room, 0)], '\n') + 1
+}
+
+// mend takes back the torn line at the end of a write that failed on its way, and returns what stays.
+func (l *logFile) mend(written []byte) int {
+	whole := bytes.LastIndexByte(written, '\n') + 1
+	if l.f.Truncate(l.size+int64(whole)) != nil {
+		l.close() // opening it again ends the torn line
+	}
+	return whole
+}
+
+// due says whether a file that begins at first must be rotated before a line of at.
+func due(r topology.LogRotate, first, at time.Time, zone *time.Location) bool {
+	switch {
+	case first.IsZero():
+		return false
+	case r.Every > 0:
+		return at.Sub(first) >= r.Every
+	case r.Calendar == "daily":
+		y, m, d := first.In(zone).Date()
+		return !at.Before(time.Date(y, m, d+1, 0, 0, 0, 0, zone))
+	case r.Calendar == "hourly":
+		_, offset := first.In(zone).Zone()
+		hour := func(t time.Time) int64 { return (t.Unix() + int64(offset)) / 3600 }
+		return hour(at) > hour(first)
+	}
+	return false
+}
+
+// ready sees to it that the file is open, and still the one that its name leads to: others may have moved, removed or cut it.
+func (l *logFile) ready(now time.Time) error {
+	if l.f != nil && now.Sub(l.looked) >= lookEvery {
+		l.looked = now
+		there, err := os.Stat(l.path)
+		mine, merr := l.f.Stat()
+		if err != nil || merr != nil || !os.SameFile(there, mine) {
+			l.close()
+		} else {
+			l.size = mine.Size()
+		}
+	}
+	if l.f != nil {
+		return nil
+	}
+	l.looked = now
+	return l.open()
 }
 
 func (l *logFile) open() error {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o750); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o640)
 	if err != nil {
 		return err
 	}
@@ -52,156 +162,55 @@ func (l *logFile) open() error {
 		f.Close()
 		return err
 	}
-	l.f, l.size = f, info.Size()
+	l.f, l.size, l.first = f, info.Size(), time.Time{}
+	if !info.Mode().IsRegular() || l.size == 0 {
+		return nil
+	}
+	head := make([]byte, 64)
+	if n, _ := f.ReadAt(head, 0); n > 0 { // at the end of a short file with an error
+		l.first, _ = timeOf(head[:n])
+	}
+	if l.first.IsZero() {
+		l.first = info.ModTime()
+	}
+	return l.endLine()
+}
+
+// endLine ends a line that a crash or a full disk has torn.
+func (l *logFile) endLine() error {
+	var last [1]byte
+	if _, err := l.f.ReadAt(last[:], l.size-1); err != nil || last[0] == '\n' {
+		return nil // what cannot be read can perhaps be written
+	}
+	n, err := l.f.Write([]byte{'\n'})
+	l.size += int64(n)
+	if err != nil {
+		l.close()
+	}
+	return err
+}
+
+// rotate moves the file away and leaves it closed. When that cannot be done, it is written on for a while.
+func (l *logFile) rotate(now time.Time) error {
+	name, err := "", error(nil)
+	if l.rules.Load().Keep > 0 {
+		if name, err = rotatedName(l.path, now); err == nil {
+			err = os.Rename(l.path, name)
+		}
+	} else {
+		err = os.Remove(l.path)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		l.patient = now.Add(time.Minute)
+		return nil
+	}
+	l.close()
 	return nil
 }
 
-func (l *logFile) rotate() error {
-	l.f.Close()
-	l.f = nil
-	if l.keep <= 0 {
-		if err := os.Remove(l.path); err != nil && !os.IsNotExist(err) {
-			return err
-		}
-		return l.open()
-	}
-	for n := l.keep - 1; n >= 0; n-- {
-		from := l.path
-		if n > 0 {
-			from = fmt.Sprintf("%s.%d", l.path, n)
-		}
-		if err := os.Rename(from, fmt.Sprintf("%s.%d", l.path, n+1)); err != nil && !os.IsNotExist(err) {
-			return err
-		}
-	}
-	return l.open()
-}
-
-// logWriter writes all files from one goroutine, so that a slow disk holds up nobody: what does not fit its buffer is lost and counted.
-type logWriter struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	todo []chunk
-	held int // bytes in todo
-	wake chan struct{}
-	open map[*logFile]struct{} // the goroutine's own
-	anew atomic.Bool           // the files are to be opened anew
-}
-
-type chunk struct {
-	file  *logFile
-	data  []byte
-	lines int
-}
-
-const logBuffer = 8 << 20
-
-func newLogWriter(log *slog.Logger) *logWriter {
-	return &logWriter{log: log, wake: make(chan struct{}, 1), open: make(map[*logFile]struct{})}
-}
-
-// put queues lines as "TIME out|err TEXT".
-func (w *logWriter) put(f *logFile, at time.Time, s Stream, texts [][]byte) {
-	size := 0
-	for _, t := range texts {
-		size += len(t) + 32
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.held+size > logBuffer {
-		f.lost.Add(uint64(len(texts)))
-		return
-	}
-	prefix := at.AppendFormat(make([]byte, 0, 32), "2006-01-02T15:04:05.000Z07:00")
-	if prefix = append(prefix, " out "...); s == Stderr {
-		copy(prefix[len(prefix)-4:], "err")
-	}
-	data := make([]byte, 0, size)
-	for _, t := range texts {
-		data = append(data, prefix...)
-		data = append(data, t...)
-		data = append(data, '\n')
-	}
-	w.todo = append(w.todo, chunk{f, data, len(texts)})
-	w.held += size
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run writes until the context ends, then what is left.
-func (w *logWriter) run(ctx context.Context) {
-	for {
-		select {
-		case <-w.wake:
-			w.flush()
-			if w.anew.Swap(false) {
-				w.shut()
-			}
-		case <-ctx.Done():
-			w.flush()
-			w.shut()
-			return
-		}
-	}
-}
-
-// shut closes all files; what comes later opens them again.
-func (w *logWriter) shut() {
-	for f := range w.open {
-		f.f.Close()
-		f.f = nil
-	}
-	clear(w.open)
-}
-
-// reopen closes the files after what was written so far, so that the next line goes to a new one where somebody has moved the old.
-func (w *logWriter) reopen() {
-	w.anew.Store(true)
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// ReopenLogs opens the log files anew with their next line, for a rotation from outside. It returns at once.
-func (s *Supervisor) ReopenLogs() { s.writer.reopen() }
-
-func (w *logWriter) flush() {
-	w.mu.Lock()
-	todo := w.todo
-	w.todo = nil
-	w.mu.Unlock()
-	for _, c := range todo {
-		w.write(c)
-		w.mu.Lock()
-		w.held -= len(c.data)
-		w.mu.Unlock()
-	}
-	w.mu.Lock()
-	if len(w.todo) == 0 {
-		w.held = 0
-	}
-	w.mu.Unlock()
-}
-
-func (w *logWriter) write(c chunk) {
-	err := c.file.write(c.data)
-	if c.file.f != nil {
-		w.open[c.file] = struct{}{}
-	} else {
-		delete(w.open, c.file)
-	}
-	switch {
-	case err != nil:
-		c.file.lost.Add(uint64(c.lines))
-		if !c.file.failing {
-			w.log.Error("cannot write a log file; its lines are lost until it can be written again", "file", c.file.path, "error", err)
-		}
-		c.file.failing = true
-	case c.file.failing:
-		c.file.failing = false
-		w.log.Info("the log file can be written again", "file", c.file.path, "lost", c.file.lost.Load())
+func (l *logFile) close() {
+	if l.f != nil {
+		l.f.Close()
+		l.f = nil
 	}
 }

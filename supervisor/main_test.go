@@ -174,7 +174,7 @@ func satelliteOf(name, act, arg string) *topology.Satellite {
 			Backoff: topology.Backoff{Initial: time.Millisecond, Factor: 2, Max: 10 * time.Millisecond, Reset: time.Minute},
 		},
 		Stop: topology.Stop{Signal: syscall.SIGTERM, Deadline: 10 * time.Second},
-		Log:  topology.Log{Stdout: topology.LogCapture, Stderr: topology.LogJoined, MaxSize: 1 << 20, Keep: 2, Ring: 64 << 10},
+		Log:  topology.Log{Stdout: topology.LogCapture, Stderr: topology.LogJoined, To: []topology.LogSink{topology.LogFile}, MaxSize: 1 << 20, Keep: 2, Ring: 64 << 10},
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dsat/dsat/topology"
 )
 
 // output reads all captured pipes with one goroutine: one epoll set, whose data is a number of our own, never the descriptor, and
@@ -37,8 +39,10 @@ type ending struct {
 type capture struct {
 	fd     int
 	book   *logbook
+	inc    topology.Incarnation // of its process; 0: of no life
+	pid    int                  // 0: not yet known
 	stream Stream
-	toFile bool
+	toFile bool              // files and sinks get its lines, not the ring alone
 	first  func(line string) // takes the first line, which is no log
 	match  *regexp.Regexp    // readiness
 	found  func(line string) // called once with the first match
@@ -233,7 +237,7 @@ func (c *capture) take(at time.Time, lines [][]byte) {
 		c.words.add(lines)
 	}
 	if c.book != nil {
-		c.book.append(at, c.stream, c.toFile, lines)
+		c.book.append(at, &origin{c.book.ref, c.inc, c.pid, c.stream}, c.toFile, lines)
 	}
 }
 

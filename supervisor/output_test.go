@@ -3,9 +3,6 @@ package supervisor
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,7 +20,7 @@ func TestRing(t *testing.T) {
 		for n := range rapid.IntRange(0, 60).Draw(t, "lines") {
 			text := strings.Repeat(string(rune('a'+n%26)), rapid.IntRange(0, 700).Draw(t, "size"))
 			wrote = append(wrote, text[:min(len(text), max(r.limit-recordHead, 0))])
-			r.add(uint64(n+1), time.Unix(0, int64(n)), []Stream{Stdout, Stderr}[n%2], []byte(text))
+			r.add(uint64(n+1), int64(n), []Stream{Stdout, Stderr}[n%2], []byte(text))
 		}
 		if len(r.buf) > r.limit {
 			t.Fatalf("%d bytes, limit %d", len(r.buf), r.limit)
@@ -49,7 +46,7 @@ func TestRingTakesNoMemoryBeforeTheFirstByte(t *testing.T) {
 	if r.newest(10, 0) != nil || r.buf != nil {
 		t.Fatal("memory without output")
 	}
-	if r.add(1, time.Now(), Stdout, []byte("x")); len(r.buf) != firstRing {
+	if r.add(1, 1, Stdout, []byte("x")); len(r.buf) != firstRing {
 		t.Fatalf("%d bytes for one line", len(r.buf))
 	}
 }
@@ -95,72 +92,12 @@ func TestSlowFollowerLosesAndIsTold(t *testing.T) {
 	f := &follower{lines: make(chan Line, 2)}
 	b.follow(f)
 	for n := range 5 {
-		b.append(time.Now(), Stdout, false, [][]byte{[]byte(fmt.Sprint(n))})
+		b.append(time.Now(), &origin{stream: Stdout}, false, [][]byte{[]byte(fmt.Sprint(n))})
 	}
 	<-f.lines
 	<-f.lines
-	b.append(time.Now(), Stdout, false, [][]byte{[]byte("5")})
+	b.append(time.Now(), &origin{stream: Stdout}, false, [][]byte{[]byte("5")})
 	if l := <-f.lines; l.Text != "5" || l.Lost != 3 {
 		t.Fatalf("%+v", l)
-	}
-}
-
-func TestLogFile(t *testing.T) {
-	dir := t.TempDir()
-	w := newLogWriter(slog.New(slog.DiscardHandler))
-	f := &logFile{path: filepath.Join(dir, "log", "cpu.0.log"), max: 100, keep: 2}
-	line := [][]byte{[]byte(strings.Repeat("x", 30))}
-	for range 9 {
-		w.put(f, time.Now(), Stderr, line)
-		w.flush()
-	}
-	names, _ := filepath.Glob(f.path + "*")
-	if len(names) != 3 {
-		t.Fatalf("%q", names)
-	}
-	for _, n := range names {
-		if info, err := os.Stat(n); err != nil || info.Size() > 100 {
-			t.Errorf("%s: %v %v", n, info.Size(), err)
-		}
-	}
-	if text := readFile(t, f.path); !bytes.Contains(text, []byte(" err xxx")) {
-		t.Errorf("%q", text)
-	}
-	w.put(f, time.Now(), Stdout, [][]byte{make([]byte, logBuffer)})
-	if f.lost.Load() != 1 {
-		t.Errorf("what does not fit must be counted: %d", f.lost.Load())
-	}
-}
-
-// A disk that is full, or a directory that is none, is said once, counted, and got over.
-func TestLogFileThatCannotBeWritten(t *testing.T) {
-	var said bytes.Buffer
-	dir := filepath.Join(t.TempDir(), "log")
-	if err := os.WriteFile(dir, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w := newLogWriter(slog.New(slog.NewTextHandler(&said, nil)))
-	f := &logFile{path: filepath.Join(dir, "cpu.0.log")}
-	two := [][]byte{[]byte("a"), []byte("b")}
-	for range 3 {
-		w.put(f, time.Now(), Stdout, two)
-	}
-	w.flush()
-	if f.lost.Load() != 6 || strings.Count(said.String(), "cannot write") != 1 {
-		t.Fatalf("%d lost: %s", f.lost.Load(), said.String())
-	}
-	if err := os.Remove(dir); err != nil {
-		t.Fatal(err)
-	}
-	w.put(f, time.Now(), Stdout, two)
-	w.flush()
-	if f.lost.Load() != 6 || strings.Count(said.String(), "the log file can be written again") != 1 {
-		t.Fatalf("%d lost: %s", f.lost.Load(), said.String())
-	}
-	full := &logFile{path: "/dev/full"}
-	w.put(full, time.Now(), Stdout, two)
-	w.flush()
-	if full.lost.Load() != 2 {
-		t.Fatalf("%d lost", full.lost.Load())
 	}
 }

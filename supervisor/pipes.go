@@ -143,7 +143,7 @@ func (s *Supervisor) capture(l *life, p *plumbing, fd int, stream Stream, target
 
 // captureOf is what reads one pipe of a life.
 func (s *Supervisor) captureOf(l *life, fd int, stream Stream, target topology.LogTarget) (*capture, error) {
-	c := &capture{fd: fd, book: l.of.book, stream: stream, toFile: target != topology.LogRing && target != topology.LogNull}
+	c := &capture{fd: fd, book: l.of.book, inc: l.inc, pid: l.pid, stream: stream, toFile: target != topology.LogRing && target != topology.LogNull}
 	if r := l.spec.Ready; r.Kind == topology.ReadyLog {
 		var err error
 		if c.match, err = regexp.Compile(r.Log); err != nil {

@@ -29,7 +29,7 @@ const (
 )
 
 // add appends a line. One longer than the whole ring is cut.
-func (r *ring) add(seq uint64, at time.Time, s Stream, text []byte) {
+func (r *ring) add(seq uint64, ns int64, s Stream, text []byte) {
 	if r.limit < recordHead+1 {
 		return
 	}
@@ -44,13 +44,26 @@ func (r *ring) add(seq uint64, at time.Time, s Stream, text []byte) {
 	var head [recordHead]byte
 	binary.LittleEndian.PutUint32(head[0:], uint32(len(text)))
 	binary.LittleEndian.PutUint64(head[4:], seq)
-	binary.LittleEndian.PutUint64(head[12:], uint64(at.UnixNano()))
+	binary.LittleEndian.PutUint64(head[12:], uint64(ns))
 	if s == Stderr {
 		head[20] = 1
 	}
 	r.write(head[:])
 	r.write(text)
 	r.lines++
+}
+
+// resize sets another limit; what does not fit any more is forgotten.
+func (r *ring) resize(limit int) {
+	if r.limit = limit; len(r.buf) <= limit {
+		return
+	}
+	for r.used > limit {
+		r.drop()
+	}
+	buf := make([]byte, limit)
+	r.read(buf[:r.used], 0)
+	r.buf, r.head = buf, 0
 }
 
 // grow makes room as long as the limit allows.

@@ -57,6 +57,9 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	}
 	l.pid, l.started = pid, s.now()
 	l.start = startTime(pid)
+	for _, c := range pl.captures {
+		c.pid = pid // nobody reads it yet
+	}
 	l.pipes, l.filter = pl.captures, l.spec.Speaks.Filter()
 	s.record.put(recordEntry{recordKey: recordKey{l.of.ref, l.inc}, kin: kin{pid, l.start}, spec: s.specOf(l.spec), pipes: inodes(pl.captures)})
 	if s.bus != nil {

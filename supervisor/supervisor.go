@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ type Bus interface {
 type Config struct {
 	Topology *topology.Topology
 	RunDir   string // exists; holds the record of processes
-	StateDir string // log files go to log/ in it; "" keeps output in memory only
+	StateDir string // log files go to log/ in it, unless the topology names a directory; "" keeps output in memory only
 	Epoch    uint32 // of this run of the daemon
 	Log      *slog.Logger
 	Bus      Bus                        // may be nil
@@ -105,7 +106,7 @@ func New(c Config) (*Supervisor, error) {
 	}
 	graves := ""
 	if c.StateDir != "" {
-		s.logDir = filepath.Join(c.StateDir, "log")
+		s.logDir = cmp.Or(c.Topology.Daemon.Log.Dir, filepath.Join(c.StateDir, "log"))
 		graves = filepath.Join(c.StateDir, "deaths")
 	}
 	if path, err := lookPath("stdbuf", s.inherited); err == nil {
@@ -116,7 +117,7 @@ func New(c Config) (*Supervisor, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	s.writer = newLogWriter(s.log)
+	s.writer = newLogWriter(s.log, s.logDir, c.Topology.Daemon.Log.Total)
 	s.graves = newGraveyard(graves, s.log)
 	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
 	s.reaper = newReaper(s.sweeper.nudge)
@@ -168,10 +169,7 @@ func (s *Supervisor) instance(sat *satellite, wid int) *instance {
 	}
 	t, ref := sat.spec, topology.Ref{Name: sat.spec.Name, WID: wid}
 	i := newInstance(ref, t, s)
-	i.book = &logbook{ref: ref, counter: &s.lines, writer: s.writer, ring: ring{limit: t.Log.Ring}}
-	if s.logDir != "" {
-		i.book.file = &logFile{path: filepath.Join(s.logDir, fmt.Sprintf("%s.%d.log", t.Name, wid)), max: t.Log.MaxSize, keep: t.Log.Keep}
-	}
+	i.book = newLogbook(ref, t, &s.lines, s.writer, s.logDir)
 	sat.all[wid] = i
 	return i
 }

@@ -1,0 +1,271 @@
+package supervisor
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// logWriter writes all files from one goroutine, so that a slow disk holds up nobody: what does not fit its buffer is lost and counted.
+// Lines are put into the form of the file when they come, so that one write takes all that has come meanwhile.
+type logWriter struct {
+	log     *slog.Logger
+	archive *archivist
+	wake    chan struct{}
+
+	mu     sync.Mutex
+	files  map[string]*logFile // by path
+	todo   []*logFile          // with something pending
+	held   int                 // bytes pending
+	stamp  stamper
+	done   []chan struct{} // to be closed when all that is pending now was written
+	room   []func()        // to be called when there is room again
+	reopen bool
+	ended  bool
+	spare  []*pending
+
+	open map[*logFile]struct{} // the goroutine's own
+}
+
+const (
+	logBuffer = 8 << 20   // bytes that may wait for all files
+	logShare  = 64 << 10  // that may wait for one, however much the others have
+	logCrowd  = 1 << 20   // for one whose satellite would rather wait
+	spareSize = 256 << 10 // a larger buffer is not kept
+	spares    = 4
+)
+
+// newLogWriter makes the writer of the files in a directory, which are total bytes together at most; 0: without limit.
+func newLogWriter(log *slog.Logger, dir string, total int64) *logWriter {
+	w := &logWriter{log: log, wake: make(chan struct{}, 1), files: make(map[string]*logFile), open: make(map[*logFile]struct{})}
+	w.archive = &archivist{log: log, dir: dir, total: total, rules: w.rules}
+	return w
+}
+
+// rules are those of all files, by their names.
+func (w *logWriter) rules() map[string]*topology.Log {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make(map[string]*topology.Log, len(w.files))
+	for path, f := range w.files {
+		all[filepath.Base(path)] = f.rules.Load()
+	}
+	return all
+}
+
+// file is the one of that path, from now on under these rules.
+func (w *logWriter) file(path string, rules *topology.Log) *logFile {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.files[path]
+	if f == nil {
+		f = &logFile{path: path}
+		w.files[path] = f
+	}
+	f.rules.Store(rules)
+	return f
+}
+
+// put queues lines; the n-th is of the time ns+n.
+func (w *logWriter) put(f *logFile, ns int64, o *origin, texts [][]byte) {
+	size := 0
+	for _, t := range texts {
+		size += len(t) + textHead + 1
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	mine := 0
+	if f.pending != nil {
+		mine = len(f.pending.data)
+	}
+	if w.ended || w.held+size > logBuffer && mine+size > logShare {
+		f.lost.Add(uint64(len(texts)))
+		return
+	}
+	if f.pending == nil {
+		f.pending = w.buffer()
+		w.todo = append(w.todo, f)
+	}
+	p := f.pending
+	json := f.rules.Load().Format == topology.LogJSON
+	for n, t := range texts {
+		if json {
+			p.data = appendJSON(p.data, &w.stamp, ns+int64(n), o, t)
+		} else {
+			p.data = appendText(p.data, &w.stamp, ns+int64(n), o.stream, t)
+		}
+	}
+	p.marks = append(p.marks, mark{len(p.data), ns})
+	w.held += len(p.data) - mine
+	w.rouse()
+}
+
+func (w *logWriter) buffer() *pending {
+	if n := len(w.spare); n > 0 {
+		p := w.spare[n-1]
+		w.spare = w.spare[:n-1]
+		return p
+	}
+	return &pending{}
+}
+
+func (w *logWriter) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// crowded: so much waits for this file that its satellite should wait. f is called once, from the writer, when it need not any more.
+func (w *logWriter) crowded(file *logFile, f func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended || file.pending == nil || len(file.pending.data) < logCrowd && w.held < logBuffer/2 {
+		return false
+	}
+	w.room = append(w.room, f)
+	return true
+}
+
+// settle waits until all that was put before is written, if the disk is not slower than the context.
+func (w *logWriter) settle(ctx context.Context) {
+	written := make(chan struct{})
+	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return
+	}
+	w.done = append(w.done, written)
+	w.rouse()
+	w.mu.Unlock()
+	select {
+	case <-written:
+	case <-ctx.Done():
+	}
+}
+
+// again closes all files, so that the next line opens what their names lead to by then.
+func (w *logWriter) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reopen = true
+	w.rouse()
+}
+
+// run writes until the context ends, then what is left.
+func (w *logWriter) run(ctx context.Context) {
+	w.archive.begin(ctx)
+	hourly := time.NewTimer(0)
+	hourly.Stop()
+	defer hourly.Stop()
+	w.tidy(hourly)
+	for {
+		select {
+		case <-w.wake:
+			w.flush()
+		case <-hourly.C:
+			w.tidy(hourly)
+		case <-ctx.Done():
+			w.flush()
+			w.mu.Lock()
+			w.ended = true
+			w.mu.Unlock()
+			w.flush()
+			w.closeAll()
+			w.archive.wait()
+			return
+		}
+	}
+}
+
+// tidy looks at once at all that age may have overtaken, and again in an hour, if there is such a rule.
+func (w *logWriter) tidy(hourly *time.Timer) {
+	aged, any := false, false
+	w.mu.Lock()
+	for _, f := range w.files {
+		any = true
+		aged = aged || f.rules.Load().MaxAge > 0
+	}
+	w.mu.Unlock()
+	if any {
+		w.archive.look()
+	}
+	if aged {
+		hourly.Reset(time.Hour)
+	}
+}
+
+func (w *logWriter) closeAll() {
+	for f := range w.open {
+		f.close()
+	}
+	clear(w.open)
+}
+
+func (w *logWriter) flush() {
+	w.mu.Lock()
+	todo, done, again := w.todo, w.done, w.reopen
+	w.todo, w.done, w.reopen = nil, nil, false
+	w.mu.Unlock()
+	if again {
+		w.closeAll()
+	}
+	for _, f := range todo {
+		w.mu.Lock()
+		p := f.pending
+		f.pending = nil
+		w.mu.Unlock()
+		size := len(p.data)
+		w.write(f, p)
+		w.mu.Lock()
+		w.held -= size
+		if cap(p.data) <= spareSize && len(w.spare) < spares {
+			p.data, p.marks = p.data[:0], p.marks[:0]
+			w.spare = append(w.spare, p)
+		}
+		w.mu.Unlock()
+		w.letIn()
+	}
+	w.letIn()
+	for _, c := range done {
+		close(c)
+	}
+}
+
+// letIn tells those who wait for room.
+func (w *logWriter) letIn() {
+	w.mu.Lock()
+	room := w.room
+	w.room = nil
+	w.mu.Unlock()
+	for _, f := range room {
+		f()
+	}
+}
+
+func (w *logWriter) write(f *logFile, p *pending) {
+	lost, err := f.write(p, time.Now(), w.archive.look)
+	if f.f != nil {
+		w.open[f] = struct{}{}
+	} else {
+		delete(w.open, f)
+	}
+	f.lost.Add(uint64(lost))
+	switch {
+	case err != nil:
+		if !f.failing {
+			w.log.Error("cannot write a log file; its lines are lost until it can be written again", "file", f.path, "error", err)
+		}
+		f.failing = true
+	case f.failing:
+		f.failing = false
+		w.log.Info("the log file can be written again", "file", f.path, "lost", f.lost.Load())
+	}
+}
+
+// ReopenLogs opens the log files anew with their next line, for a rotation from outside. It returns at once.
+func (s *Supervisor) ReopenLogs() { s.writer.again() }
