@@ -38,6 +38,7 @@ type Config struct {
 	Fault    func(ref topology.Ref, inc topology.Incarnation, why string) // broke the protocol or its deadline: is to be killed
 	Worn     func(ref topology.Ref, inc topology.Incarnation, why string) // has handled as many messages as it shall; may be nil
 	Event    func(Event)                                                  // nil: events go to Log
+	Import   []byte                                                       // what the daemon before this one has exported; nil: there is nothing
 }
 
 // Event is one thing that happened on the bus, for people.
@@ -110,6 +111,14 @@ func New(cfg Config) (*Bus, error) {
 	b.notes.wake = make(chan struct{}, 1)
 	b.topology.Store(cfg.Topology)
 	b.loop = newOrchester(b)
+	if len(cfg.Import) > 0 {
+		k, err := decodeKept(cfg.Import)
+		if err != nil {
+			return nil, err
+		}
+		b.loop.restore(k)
+		b.cfg.Import = nil // it may be large
+	}
 	var err error
 	if b.key, err = tokenKey(cfg.RunDir); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ type worker struct {
 // dispatch gives the waiting hops of s to its workers, as far as credit goes.
 func (t *tracker) dispatch(now int64, s *step) {
 	s.dirty = false
-	if s.queued() == 0 || len(s.workers) == 0 || s.gated() {
+	if t.frozen || s.queued() == 0 || len(s.workers) == 0 || s.gated() {
 		return
 	}
 	full := s.full()

@@ -29,7 +29,10 @@ type orchester struct {
 	idle    []chan struct{}
 	version uint64 // of the links: how often they were changed
 	shut    bool
-	strays  uint64 // frames of peers that were refused or never welcomed
+
+	freezing *freezing                   // somebody wants nothing in hand
+	resume   map[topology.Ref]keptSource // sources of an earlier daemon, until they say HELLO
+	strays   uint64                      // frames of peers that were refused or never welcomed
 
 	strangers strangers
 }
@@ -53,7 +56,7 @@ type instance struct {
 const batch = 32
 
 func newOrchester(b *Bus) *orchester {
-	o := &orchester{bus: b, byName: map[string]*step{}, instances: map[topology.Ref]*instance{}, waiters: map[int32]*sending{}}
+	o := &orchester{bus: b, byName: map[string]*step{}, instances: map[topology.Ref]*instance{}, waiters: map[int32]*sending{}, resume: map[topology.Ref]keptSource{}}
 	steps := buildSteps(b.topology.Load())
 	for _, s := range steps {
 		o.byName[s.name] = s
@@ -142,6 +145,7 @@ func (o *orchester) endTurn() int64 {
 	clear(o.dirty)
 	o.dirty = o.dirty[:0]
 	o.checkIdle()
+	o.checkFrozen()
 	return sooner(due, sooner(o.t.next(), o.tellStrangers()))
 }
 
@@ -185,7 +189,7 @@ func (o *orchester) letIn() {
 	o.gated = keep
 	waiting := o.sends[:0]
 	for _, s := range o.sends {
-		if s.to.blocked() {
+		if o.t.frozen || s.to.blocked() {
 			waiting = append(waiting, s)
 		} else {
 			o.inject(s)

@@ -172,8 +172,11 @@ func (b *Bus) withAside(ctx context.Context, id string, do func(*orchester, *set
 	}
 	_, err = ask(ctx, b, func(o *orchester) (struct{}, error) {
 		m := o.t.aside.get(n)
-		if m == nil {
+		switch {
+		case m == nil:
 			return struct{}{}, notAside(id)
+		case o.t.frozen:
+			return struct{}{}, errFrozen("change the quarantine")
 		}
 		return struct{}{}, do(o, m)
 	})

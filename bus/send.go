@@ -108,7 +108,7 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 		s.answer(Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it is a source, and takes no messages", to)})
 	default:
 		s.m = message{codec: uint16(codec), from: outside, body: o.t.bodies.copy(payload)}
-		if s.to.blocked() {
+		if o.t.frozen || s.to.blocked() {
 			o.sends = append(o.sends, s)
 			return
 		}

@@ -164,7 +164,11 @@ func (o *orchester) hello(p *peer, r *wire.Record) error {
 // welcome opens the session of an instance.
 func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool) {
 	st := i.step
-	s := &session{peer: p, inst: i, filter: filter, seq: h.Accepted, accepted: h.Accepted, wants: math.MaxInt}
+	accepted := h.Accepted
+	if !filter {
+		accepted = max(accepted, o.resumed(i))
+	}
+	s := &session{peer: p, inst: i, filter: filter, seq: accepted, accepted: accepted, wants: math.MaxInt}
 	s.worker = worker{step: st, name: i.ref.String(), sess: s, concurrency: max(h.Concurrency, 1), messages: st.cfg.inHand, bytes: handBytes, open: true}
 	if filter && i.sat.Mode != topology.ModePipelined && i.sat.Mode != topology.ModeSink {
 		s.wants, s.messages = 1, 1
@@ -295,7 +299,7 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 		return violated("EMIT to link %d of %d", r.Port, len(s.step.routes))
 	}
 	s.seq = r.N
-	if len(s.pending) == 0 && s.step.room(r.Port) {
+	if len(s.pending) == 0 && !o.t.frozen && s.step.room(r.Port) {
 		o.t.emit(o.now, s.step, r.Port, message{codec: uint16(r.Codec), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)})
 		s.accepted = r.N
 		s.spend()
@@ -321,7 +325,7 @@ func (o *orchester) hold(s *session, r *wire.Record) error {
 // admitPending admits what there is room for and reports whether nothing is left.
 func (o *orchester) admitPending(s *session) bool {
 	k := 0
-	for k < len(s.pending) && s.step.room(s.pending[k].port) {
+	for k < len(s.pending) && !o.t.frozen && s.step.room(s.pending[k].port) {
 		e := s.pending[k]
 		s.held -= len(e.m.body.data)
 		o.t.emit(o.now, s.step, e.port, e.m)

@@ -1,0 +1,160 @@
+package bus
+
+import (
+	"context"
+	"slices"
+
+	"github.com/dsat/dsat/topology"
+)
+
+// Export writes down all that must survive an exec in place, for Config.Import of the next daemon: what waits and is held, with
+// payloads, attempts, crashes and evidence; tasks and quarantine; the counters of the ledger; how far each source was, so that
+// an EMIT which is repeated to the next daemon is answered, and not admitted again. What is not in it: who waits for the result
+// of a send (they are answered when this bus is closed), and EMITs not accepted, which their sources repeat.
+//
+// The bus must be frozen, and stay so until the exec; else the error is an *Error of KindConflict. What it takes to write the
+// whole is memory for one more copy of all payloads.
+func (b *Bus) Export(ctx context.Context) ([]byte, error) {
+	return ask(ctx, b, func(o *orchester) ([]byte, error) {
+		if !o.t.frozen || len(o.t.busy()) > 0 {
+			return nil, &Error{KindConflict, "cannot export the state of the bus: it is not frozen"}
+		}
+		o.takeIn()
+		k := o.t.keep(o.now)
+		k.Strays = o.strays
+		k.Sources = o.sources()
+		return k.encode()
+	})
+}
+
+// takeIn admits what filters have said and queues had no room for: nobody could repeat it.
+func (o *orchester) takeIn() {
+	o.gated = slices.DeleteFunc(o.gated, func(s *session) bool {
+		if !s.filter {
+			return false
+		}
+		for _, e := range s.pending {
+			o.t.emit(o.now, s.step, e.port, e.m)
+			s.accepted++
+		}
+		s.pending, s.held = nil, 0
+		o.ack(s)
+		return true
+	})
+}
+
+// sources says how far each living source is.
+func (o *orchester) sources() []keptSource {
+	var all []keptSource
+	for _, k := range o.resume {
+		all = append(all, k)
+	}
+	for _, i := range o.instances {
+		if s := i.sess; s != nil && !s.filter && s.accepted > 0 {
+			all = append(all, keptSource{i.ref.Name, i.ref.WID, uint64(i.inc), s.accepted})
+		}
+	}
+	return all
+}
+
+// restore takes over what an earlier daemon has exported.
+func (o *orchester) restore(k *kept) {
+	o.t.restore(o.now, k)
+	o.strays = k.Strays
+	for _, s := range k.Sources {
+		o.resume[topology.Ref{Name: s.Name, WID: s.WID}] = s
+	}
+}
+
+// resumed is how far this life of a source was with an earlier daemon. The source itself may not have heard of it.
+func (o *orchester) resumed(i *instance) uint64 {
+	k, known := o.resume[i.ref]
+	delete(o.resume, i.ref)
+	if known && k.Inc == uint64(i.inc) {
+		return k.Accepted
+	}
+	return 0
+}
+
+// all is every counter, in the order in which an export has them: new ones come last.
+func (c *counts) all() []*uint64 {
+	return []*uint64{&c.admitted, &c.done, &c.quarantined, &c.expired, &c.cancelled, &c.dropped, &c.redelivered, &c.failed, &c.crashed,
+		&c.refused, &c.bytesIn}
+}
+
+// keeper finds the numbers of what several hops share.
+type keeper struct {
+	t      *tracker
+	k      *kept
+	now    int64
+	bodies map[*body]int
+	tasks  map[int32]int
+}
+
+// keep copies the state of a tracker that has nothing in hand.
+func (t *tracker) keep(now int64) *kept {
+	p := &keeper{t: t, k: &kept{Past: t.past, Evicted: t.aside.evicted}, now: now, bodies: map[*body]int{}, tasks: map[int32]int{}}
+	for _, s := range t.steps {
+		p.k.Steps = append(p.k.Steps, p.step(s))
+	}
+	for _, m := range t.aside.list {
+		p.k.Aside = append(p.k.Aside, keptAside{ID: m.id, Task: m.task, Step: m.step, At: m.at, Reason: m.reason, Attempts: m.attempts,
+			Crashes: m.crashes, Codec: m.codec, Payload: m.payload, Evidence: m.evidence})
+	}
+	m := &t.ended
+	for n := range m.hops {
+		e := &m.hops[(m.h+n)%len(m.hops)]
+		p.k.Hops = append(p.k.Hops, keptEnd{ID: e.id, Task: e.task, Age: now - e.admitted, Ended: now - e.ended, Reason: e.reason,
+			Step: e.step, Attempts: e.attempts, State: e.state})
+	}
+	for n := range m.tasks {
+		e := &m.tasks[(m.t+n)%len(m.tasks)]
+		p.k.Ended = append(p.k.Ended, keptEnd{ID: e.id, Reason: e.reason, Failed: e.failed})
+	}
+	return p.k
+}
+
+func (p *keeper) step(s *step) keptStep {
+	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak, Waiting: p.queue(&s.waiting), Suspect: p.queue(&s.suspect)}
+	for _, c := range s.count.all() {
+		ks.Counts = append(ks.Counts, *c)
+	}
+	for _, r := range s.held {
+		h := p.hop(r.slot)
+		h.Due = r.due - p.now
+		ks.Held = append(ks.Held, h)
+	}
+	return ks
+}
+
+func (p *keeper) queue(q *fifo) []keptHop {
+	var list []keptHop
+	for i := q.head; i != none; i = p.t.hops.at(i).next {
+		list = append(list, p.hop(i))
+	}
+	return list
+}
+
+func (p *keeper) hop(i int32) keptHop {
+	h := p.t.hops.at(i)
+	kh := keptHop{ID: h.id, From: int(h.from), Age: p.now - h.admitted, Codec: h.codec, Hops: h.hops, Attempts: h.attempts, Fails: h.fails, Crashes: h.crashes}
+	if e := p.t.evidence[i]; e != nil {
+		kh.Evidence = e.lines
+	}
+	n, known := p.bodies[h.body]
+	if !known {
+		n = len(p.k.Bodies)
+		p.bodies[h.body] = n
+		p.k.Bodies = append(p.k.Bodies, h.body.data)
+	}
+	kh.Body = n
+	n, known = p.tasks[h.tslot]
+	if !known {
+		n = len(p.k.Tasks)
+		p.tasks[h.tslot] = n
+		task := p.t.tasks.at(h.tslot)
+		p.k.Tasks = append(p.k.Tasks, keptTask{ID: task.id, Age: p.now - task.started, Count: task.count, Failed: task.failed, Reason: task.reason})
+	}
+	kh.Task = n
+	return kh
+}

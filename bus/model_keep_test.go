@@ -1,0 +1,57 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// upgrade hands everything over to another tracker, as an exec in place does: all that is in hand is answered, the state is
+// exported, read and taken over. What can be asked of the two must be the same, and the game goes on with the new one.
+func (m *model) upgrade() {
+	if m.rnd.IntN(16) > 0 { // it costs as much as all other events of a run
+		return
+	}
+	for len(m.order) > 0 {
+		w := m.order[0]
+		mw := m.workers[w]
+		for i, n := range mw.n {
+			m.end(mw.ids[i], done)
+			m.t.done(m.now, w, n, 0)
+		}
+		mw.n, mw.ids = nil, nil
+		w.step.remove(w)
+		m.order = m.order[1:]
+		delete(m.workers, w)
+	}
+	m.t.settle(m.now)
+	m.t.frozen = true
+	k := m.t.keep(m.now)
+	data, err := k.encode()
+	if err != nil {
+		m.failf("%v", err)
+		return
+	}
+	back, err := decodeKept(data)
+	if err != nil {
+		m.failf("%v", err)
+		return
+	}
+	t := newTracker(m.t.epoch, buildSteps(m.topo), m, time.Unix(0, 0))
+	t.restore(m.now, back)
+	if diff := cmp.Diff(m.t.queues(m.now), t.queues(m.now)); diff != "" {
+		m.failf("queues: %s", diff)
+	}
+	if diff := cmp.Diff(m.t.keep(m.now), t.keep(m.now)); diff != "" {
+		m.failf("what is kept of the new one: %s", diff)
+	}
+	for _, x := range m.hops {
+		was, _ := m.t.findTask(m.now, x.task)
+		is, _ := t.findTask(m.now, x.task)
+		if diff := cmp.Diff(was, is); diff != "" {
+			m.failf("task: %s", diff)
+		}
+	}
+	t.ids, t.n = m.t.ids, m.t.n // of the same epoch here, so that the model can say what ids come next
+	m.t = t
+}

@@ -1,0 +1,130 @@
+package bus
+
+// restorer puts what was kept into a new tracker.
+type restorer struct {
+	t      *tracker
+	k      *kept
+	now    int64
+	byName map[string]*step
+	bodies []*body
+	tasks  []int32
+}
+
+// restore takes over what another tracker has kept. Nothing of it is lost: hops of steps that are not there any more are set
+// aside. Nobody waits for the tasks now.
+func (t *tracker) restore(now int64, k *kept) {
+	r := &restorer{t: t, k: k, now: now, byName: map[string]*step{}}
+	for _, s := range t.steps {
+		r.byName[s.name] = s
+	}
+	t.past.add(k.Past)
+	t.aside.evicted += k.Evicted
+	for _, m := range k.Aside {
+		t.aside.add(&setAside{id: m.ID, task: m.Task, step: m.Step, at: m.At, reason: m.Reason, attempts: m.Attempts, crashes: m.Crashes,
+			codec: m.Codec, payload: m.Payload, evidence: m.Evidence})
+	}
+	r.memory()
+	for _, b := range k.Bodies {
+		r.bodies = append(r.bodies, t.bodies.copy(b))
+	}
+	for _, kt := range k.Tasks {
+		slot := t.tasks.take(kt.ID, now-kt.Age, none) // held open until all its hops are there
+		task := t.tasks.at(slot)
+		task.count, task.failed, task.reason = kt.Count, kt.Failed, kt.Reason
+		r.tasks = append(r.tasks, slot)
+	}
+	for i := range k.Steps {
+		r.step(&k.Steps[i])
+	}
+	for _, slot := range r.tasks {
+		t.close(slot)
+	}
+	for _, b := range r.bodies {
+		t.bodies.drop(b)
+	}
+}
+
+func (r *restorer) memory() {
+	hops := r.k.Hops[max(0, len(r.k.Hops)-rememberedHops):]
+	for i := range hops {
+		e := &hops[i]
+		if e.State < done || e.State > dropped {
+			continue
+		}
+		r.t.ended.hops = append(r.t.ended.hops, endedHop{id: e.ID, task: e.Task, admitted: r.now - e.Age, ended: r.now - e.Ended, reason: e.Reason,
+			step: e.Step, attempts: e.Attempts, state: e.State})
+	}
+	tasks := r.k.Ended[max(0, len(r.k.Ended)-rememberedTasks):]
+	for i := range tasks {
+		r.t.ended.tasks = append(r.t.ended.tasks, endedTask{id: tasks[i].ID, failed: tasks[i].Failed, reason: tasks[i].Reason})
+	}
+}
+
+func (r *restorer) step(ks *keptStep) {
+	s := r.byName[ks.Name]
+	if s == nil {
+		r.stranded(ks)
+		return
+	}
+	r.counters(s, ks)
+	s.latency, s.streak = ks.Latency, ks.Streak
+	for i := range ks.Waiting {
+		s.waiting.pushBack(&r.t.hops, r.hop(s, &ks.Waiting[i], waiting))
+	}
+	for i := range ks.Suspect {
+		s.suspect.pushBack(&r.t.hops, r.hop(s, &ks.Suspect[i], waiting))
+	}
+	for i := range ks.Held {
+		slot := r.hop(s, &ks.Held[i], held)
+		h := r.t.hops.at(slot)
+		h.due = r.now + ks.Held[i].Due
+		s.held.push(h.due, slot)
+		s.holding += size(h)
+	}
+	s.dirty = true
+}
+
+func (r *restorer) counters(s *step, ks *keptStep) {
+	for i, c := range s.count.all() {
+		if i < len(ks.Counts) {
+			*c = ks.Counts[i]
+		}
+	}
+}
+
+func (r *restorer) hop(s *step, kh *keptHop, st state) int32 {
+	i, h := r.t.hops.take(s.index)
+	h.id, h.admitted, h.codec, h.hops = kh.ID, r.now-kh.Age, kh.Codec, kh.Hops
+	h.attempts, h.fails, h.crashes = kh.Attempts, kh.Fails, kh.Crashes
+	h.body = r.bodies[kh.Body]
+	h.body.refs++
+	h.tslot = r.tasks[kh.Task]
+	task := r.t.tasks.at(h.tslot)
+	h.task = task.id
+	task.open++
+	h.from = outside
+	if kh.From != outside {
+		if from := r.byName[r.k.Steps[kh.From].Name]; from != nil {
+			h.from = int16(from.index)
+		}
+	}
+	if len(kh.Evidence) > 0 {
+		r.t.testify(i, kh.Evidence...)
+	}
+	r.t.hops.setState(i, st)
+	return i
+}
+
+// stranded sets aside what a step held that is not in the topology.
+func (r *restorer) stranded(ks *keptStep) {
+	s := &step{index: outside, name: ks.Name}
+	r.counters(s, ks)
+	s.count.admitted -= uint64(len(ks.Waiting) + len(ks.Suspect) + len(ks.Held)) // strand admits them
+	r.t.past.add(s.ledger(&[dropped + 1]uint64{}))
+	for _, list := range [][]keptHop{ks.Waiting, ks.Suspect, ks.Held} {
+		for i := range list {
+			h := &list[i]
+			r.t.strand(r.now, s, r.tasks[h.Task], message{codec: h.Codec, hops: h.Hops, from: outside, body: r.bodies[h.Body]})
+		}
+	}
+}
