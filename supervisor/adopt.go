@@ -216,7 +216,7 @@ func (s *Supervisor) send(ref topology.Ref, pid int, sig syscall.Signal) error {
 func (s *Supervisor) specOf(t *topology.Satellite) string {
 	shape := *t
 	shape.Instances, shape.Autostart, shape.OnDaemonDeath = 0, false, ""
-	shape.Needs, shape.After, shape.To = nil, nil, nil
+	shape.Needs, shape.After, shape.To, shape.Schedules = nil, nil, nil, nil
 	shape.Ready, shape.Restart, shape.Stop = topology.Ready{}, topology.Restart{}, topology.Stop{}
 	shape.Recycle = topology.Recycle{}
 	shape.Queue, shape.Work = topology.Queue{}, topology.Work{}

@@ -12,6 +12,7 @@ import (
 
 // StopSources stops what speaks to the bus and is fed by no link.
 func (s *Supervisor) StopSources(ctx context.Context) error {
+	s.table.permit(false)
 	fed, now := make(map[string]bool), s.roster()
 	for _, t := range now.topology.Satellites {
 		for _, l := range t.To {
@@ -30,6 +31,7 @@ func (s *Supervisor) StopSources(ctx context.Context) error {
 // StopAll stops the rest: a satellite after all that need it, come after it, or are linked to it; those in a circle together. After
 // it nothing that we ever forked lives. When the context ends, what is left is killed, and the error names it.
 func (s *Supervisor) StopAll(ctx context.Context) error {
+	s.table.permit(false)
 	now := s.roster()
 	layers := circles(now.topology)
 	gone := make([]chan struct{}, len(layers))
@@ -68,6 +70,7 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 
 // KillAll kills everything now, and waits until it is gone.
 func (s *Supervisor) KillAll() {
+	s.table.permit(false)
 	s.hurry()
 	ctx, cancel := context.WithTimeout(context.Background(), purgeTime)
 	defer cancel()

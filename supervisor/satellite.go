@@ -65,6 +65,9 @@ func (s *Supervisor) Snapshot() []SatelliteStatus {
 		if len(list) == 0 {
 			st.Why = fmt.Sprintf("was scaled to 0: `dsatctl scale %s 1` brings it back", sat.spec.Name)
 		}
+		if len(sat.spec.Schedules) > 0 {
+			s.table.tell(&st)
+		}
 		all = append(all, st)
 	}
 	return all

@@ -56,6 +56,29 @@ type SatelliteStatus struct {
 	State     State  // the worst of its instances' states; Stopped without any
 	Why       string // the sentence of the worst instance, when it is not in its wanted state
 	Instances []InstanceStatus
+	Schedules []ScheduleStatus
+	LastRun   *RunStatus // of what has schedules; nil: none is known
+}
+
+// ScheduleStatus is one schedule of a satellite at a moment.
+type ScheduleStatus struct {
+	Name    string // "" where it was given none
+	Cron    string
+	Every   time.Duration // where it has no Cron
+	Action  string        // "start", "restart", "signal:HUP"
+	Next    time.Time     // zero: never
+	Last    time.Time     // when the newest run was due that has been seen to; zero: none
+	Owed    int           // missed runs that are made up
+	Waiting bool          // a run waits for the end of the one before
+	Note    string        // a sentence when the last run did not take place as said
+}
+
+// RunStatus is the last run of a satellite with schedules.
+type RunStatus struct {
+	Began  time.Time
+	Ended  time.Time // of the last run that is over, which may be the one before; zero: none
+	Well   bool      // that ended well
+	Result string    // "exit code 0"
 }
 
 // InstanceStatus is one instance at a moment.
@@ -68,7 +91,7 @@ type InstanceStatus struct {
 	Restarts int       // spawns nobody asked for
 	Recycles int       // times its process was replaced, because it was worn
 	Since    time.Time // of the state
-	Due      time.Time // when it goes on by itself: the next start of Backoff, the next measure of Stopping; zero: unknown
+	Due      time.Time // when it goes on by itself: the next start of Backoff, the next scheduled run, the next measure of Stopping; zero: unknown
 	Started  time.Time // of the process; zero without one
 	Why      string    // a sentence that tells why it is in this state
 	LastExit string    // "exit code 3", "killed by signal 9 (SIGKILL)", "cannot execute /x: no such file or directory"

@@ -76,6 +76,7 @@ type Supervisor struct {
 	forks   *spawnQueue
 	crew    *crew
 	errands errands
+	table   *timetable
 
 	hurry   func() // ends the patience with what an earlier daemon left
 	hurried <-chan struct{}
@@ -129,6 +130,7 @@ func New(c Config) (*Supervisor, error) {
 		pipes += 2 * t.Instances
 	}
 	s.present.Store(first)
+	s.table = newTimetable(s, c.StateDir)
 	s.depth = depthFor(pipes)
 	s.adopt()
 	return s, nil
@@ -185,13 +187,14 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	looping, end := context.WithCancel(context.Background())
 	defer end()
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){s.reaper.run, s.output.run, s.sweeper.run} {
+	for _, loop := range []func(context.Context){s.reaper.run, s.output.run, s.sweeper.run, s.table.run} {
 		loops.Go(func() { loop(looping) })
 	}
 	writing, written := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	writer.Go(func() { s.writer.run(writing) })
 	writer.Go(func() { s.graves.run(writing) })
+	writer.Go(func() { s.table.sheet.run(writing) })
 	loops.Go(func() {
 		s.clean(s.left)
 		s.forks.begin()

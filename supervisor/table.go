@@ -193,8 +193,8 @@ func (i *instance) conclude(e Exit) {
 	because := e.because() + i.lastWords(e)
 	switch v {
 	case done:
-		if i.success = e.success(i.spec.Restart); i.success {
-			i.want = Down
+		if i.success = e.success(i.spec.Restart); i.success || i.spec.Scheduled() {
+			i.want = Down // of a job, another run is its schedule's to want
 		}
 		i.enter(Exited, fmt.Sprintf("%s; its restart policy is %q", because, i.spec.Restart.Policy))
 		i.world.ended(i, i.success, e)

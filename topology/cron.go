@@ -72,3 +72,6 @@ func NewCalendar(expression, zone string) (*Calendar, error) {
 	}
 	return c, nil
 }
+
+// Fixed reports whether it names hours, so that it is about the clock on the wall. Else it goes on every hour.
+func (c *Calendar) Fixed() bool { return c.fixed }

@@ -53,6 +53,14 @@ func satelliteOf(sat supervisor.SatelliteStatus, queue *control.Queue) control.S
 		Name: sat.Name, Want: sat.Want.String(), State: sat.State.String(), Speaks: string(sat.Speaks), Why: sat.Why,
 		Queue: queue, Instances: make([]control.Instance, len(sat.Instances)),
 	}
+	for _, e := range sat.Schedules {
+		out.Schedules = append(out.Schedules, control.Schedule{
+			Name: e.Name, Cron: e.Cron, Every: e.Every.Seconds(), Action: e.Action, Next: e.Next, Last: e.Last, Owed: e.Owed, Waiting: e.Waiting, Note: e.Note,
+		})
+	}
+	if r := sat.LastRun; r != nil {
+		out.LastRun = &control.Run{Began: r.Began, Ended: r.Ended, Well: r.Well, Result: r.Result}
+	}
 	for i, in := range sat.Instances {
 		out.Instances[i] = control.Instance{
 			WID: in.Ref.WID, State: in.State.String(), PID: in.PID, Incarnation: uint64(in.Inc), Restarts: in.Restarts,

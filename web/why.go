@@ -97,6 +97,9 @@ func (q *inquiry) next(in *supervisor.InstanceStatus) string {
 	name := in.Ref.String()
 	switch in.State {
 	case supervisor.Stopped, supervisor.Exited:
+		if in.Due.After(q.now) {
+			return fmt.Sprintf("Its schedule runs it at %s, in %s; dsatctl start %s does at once.", q.at(in.Due), spell(in.Due.Sub(q.now)), name)
+		}
 		return fmt.Sprintf("Nothing starts it by itself: dsatctl start %s does.", name)
 	case supervisor.Fatal:
 		return fmt.Sprintf("It is not tried again by itself: dsatctl start %s tries anew.", name)

@@ -88,6 +88,7 @@ func (v *statusView) write(b *strings.Builder) {
 		gap(b)
 		v.satellites(b)
 	}
+	v.schedules(b)
 	v.reasons(b)
 	if l := v.status.Ledger; l != nil && !v.partial {
 		gap(b)

@@ -33,6 +33,29 @@ type Satellite struct {
 	Why       string     `json:"why,omitempty"` // one sentence when it is not in its wanted state
 	Instances []Instance `json:"instances"`
 	Queue     *Queue     `json:"queue,omitempty"`
+	Schedules []Schedule `json:"schedules,omitempty"`
+	LastRun   *Run       `json:"last_run,omitempty"` // of what has schedules
+}
+
+// Schedule is one schedule of a satellite.
+type Schedule struct {
+	Name    string    `json:"name,omitempty"`
+	Cron    string    `json:"cron,omitempty"`
+	Every   float64   `json:"every,omitempty"` // seconds, where it has no cron
+	Action  string    `json:"action"`          // start, restart, signal:HUP
+	Next    time.Time `json:"next,omitzero"`
+	Last    time.Time `json:"last,omitzero"`     // when the newest run was due
+	Owed    int       `json:"owed,omitempty"`    // missed runs that are made up
+	Waiting bool      `json:"waiting,omitempty"` // a run waits for the end of the one before
+	Note    string    `json:"note,omitempty"`    // when the last run did not take place as said
+}
+
+// Run is the last run of a satellite.
+type Run struct {
+	Began  time.Time `json:"began,omitzero"`
+	Ended  time.Time `json:"ended,omitzero"` // of the last run that is over, which may be the one before
+	Well   bool      `json:"well"`           // that ended well
+	Result string    `json:"result,omitempty"`
 }
 
 // Instance is one slot of a satellite.
