@@ -213,13 +213,19 @@ func (g *groups) stop(i *instance, why string) {
 	letters := g.advance(this)
 	if old != nil { // those that it held may be of another group by now
 		for _, row := range old.rows {
-			for _, held := range row {
-				letters = append(letters, letter{held, event{kind: evGo}})
-			}
+			letters = append(letters, release(row)...)
 		}
 	}
 	g.mu.Unlock()
 	send(letters)
+}
+
+// release lets those who are not held any more ask again.
+func release(row []*instance) (letters []letter) {
+	for _, i := range row {
+		letters = append(letters, letter{i, event{kind: evGo}})
+	}
+	return letters
 }
 
 // advance goes on with the muster as far as it can without an answer. The lock is held; the letters are for after it.
@@ -231,6 +237,9 @@ func (g *groups) advance(this *group) (letters []letter) {
 			letters = append(letters, g.tell(m)...)
 			continue
 		case m.asked && !m.rising:
+			if m.ends { // who was started by hand meanwhile may go
+				letters = append(letters, release(m.rows[m.at])...)
+			}
 			m.at--
 		case m.asked:
 			m.at++

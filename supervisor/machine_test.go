@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -275,8 +276,9 @@ func (s *stage) act(d dice, i *instance) string {
 		if last != nil {
 			i.post(event{kind: evFault, inc: last.inc, cause: "garbage"})
 		}
+		pause := time.Duration(1+d.pick([]int{3_000, 20_000}[d.pick(2)])) * time.Millisecond
 		s.mu.Unlock()
-		time.Sleep(time.Duration(1+d.pick([]int{3_000, 20_000}[d.pick(2)])) * time.Millisecond)
+		time.Sleep(pause)
 		s.mu.Lock()
 		return "time"
 	}
@@ -394,34 +396,39 @@ func (s *stage) settle(d dice, i *instance, hello bool) {
 	s.mu.Unlock()
 	i.post(event{kind: evGo})
 	for range 8 {
-		synctest.Wait()
-		s.mu.Lock()
-		for _, a := range s.lives {
-			switch {
-			case !a.forked && !a.dead:
-				if !a.cancelled.Load() {
-					a.forked, a.pid, a.started = true, 99, time.Now()
-					i.post(event{kind: evSpawned, life: a.life})
-				} else {
-					s.fork(d, a)
-				}
-			case a.forked && !a.dead && (a.killed || a.signalled || a.asked > 0):
-				a.dead = true
-				i.post(event{kind: evExit, life: a.life, exit: Exit{Signal: 15}})
-			case hello && a.forked && !a.dead:
-				i.post(event{kind: evReady, inc: a.inc})
-			}
-		}
-		s.mu.Unlock()
-		synctest.Wait()
-		s.mu.Lock()
-		s.told(d)
-		s.sweep()
-		s.mu.Unlock()
+		s.tend(d, i, hello)
 		time.Sleep(11 * time.Second) // longer than any back-off or deadline
 		synctest.Wait()
 		s.check(d, i, "settling")
 	}
+}
+
+// tend lets happen what is under way now.
+func (s *stage) tend(d dice, i *instance, hello bool) {
+	synctest.Wait()
+	s.mu.Lock()
+	for _, a := range s.lives {
+		switch {
+		case !a.forked && !a.dead:
+			if !a.cancelled.Load() {
+				a.forked, a.pid, a.started = true, 99, time.Now()
+				i.post(event{kind: evSpawned, life: a.life})
+			} else {
+				s.fork(d, a)
+			}
+		case a.forked && !a.dead && (a.killed || a.signalled || a.asked > 0):
+			a.dead = true
+			i.post(event{kind: evExit, life: a.life, exit: Exit{Signal: 15}})
+		case hello && a.forked && !a.dead:
+			i.post(event{kind: evReady, inc: a.inc})
+		}
+	}
+	s.mu.Unlock()
+	synctest.Wait()
+	s.mu.Lock()
+	s.told(d)
+	s.sweep()
+	s.mu.Unlock()
 }
 
 // oneHistory is one life of an instance from its first event to a start and a stop that must succeed.
@@ -492,16 +499,27 @@ func TestMachine(t *testing.T) {
 	})
 }
 
+// inParallel plays histories in bubbles side by side, as many as there are processors.
+func inParallel(t *testing.T, total int, play func(dice)) {
+	base := uint64(time.Now().UnixNano())
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		t.Run(fmt.Sprint(w), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				for n := w; n < total; n += workers {
+					seed := base + uint64(n)
+					play(randDice{t, seed, rand.New(rand.NewPCG(seed, 0))})
+				}
+			})
+		})
+	}
+}
+
 func TestMachineMany(t *testing.T) {
 	total := 100_000
-	if raceEnabled || testing.Short() {
+	if testing.Short() {
 		total = 5_000
 	}
-	base := uint64(time.Now().UnixNano())
-	synctest.Test(t, func(t *testing.T) {
-		for n := range total {
-			seed := base + uint64(n)
-			oneHistory(randDice{t, seed, rand.New(rand.NewPCG(seed, 0))})
-		}
-	})
+	inParallel(t, total, oneHistory)
 }

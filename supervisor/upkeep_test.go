@@ -31,7 +31,7 @@ func (s *stage) failed(_ *instance, _ Exit, because string) string {
 	defer s.mu.Unlock()
 	s.failures++
 	if s.patience > 0 && s.failures > s.patience {
-		return "the group gave up: " + because
+		return "its group gave up: " + because
 	}
 	return ""
 }
@@ -86,7 +86,7 @@ func (s *stage) checkUpkeep(i *instance, st *InstanceStatus, fail func(string, .
 	if st.State == Running && i.life.worn != "" && s.turns == 0 {
 		fail("it is worn, and nobody replaces it")
 	}
-	if byGroup := strings.HasPrefix(st.Why, "the group"); st.State == Fatal && (i.spec.Restart.Retry > 0 && !byGroup) == st.Due.IsZero() {
+	if byGroup := strings.HasPrefix(st.Why, "its group"); st.State == Fatal && (i.spec.Restart.Retry > 0 && !byGroup) == st.Due.IsZero() {
 		fail("its retry is at %s", st.Due)
 	}
 	for _, a := range s.lives {
