@@ -17,8 +17,9 @@ type worker struct {
 	cost        int   // bytes in hand
 	due         int64 // when the first running hop is late; 0: never
 	last        uint64
-	touched     bool // its running hops have changed since settle
-	left        int  // messages until it is worn; 0: it is not counted
+	heard       int64 // when it last answered a message or said PROGRESS, ns
+	touched     bool  // its running hops have changed since settle
+	left        int   // messages until it is worn; 0: it is not counted
 	spent       func()
 }
 

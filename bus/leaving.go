@@ -116,6 +116,7 @@ func (o *orchester) settleLeaving(l *leaving) {
 		o.tellEvent(i.ref.Name, i.ref, i.inc, fmt.Sprintf("%d messages it had in hand go back to the queue: %s", n, i.cause))
 	}
 	s.staged = nil
+	s.unanswered()
 	if !s.filter {
 		o.discard(s)
 	}

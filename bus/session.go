@@ -31,6 +31,7 @@ type session struct {
 	seq      uint64 // last EMIT received
 	accepted uint64 // last EMIT admitted
 	ackDue   bool
+	ping     pinging
 	wants    int           // most messages in hand the peer wants, by its last CREDIT
 	pending  []pendingEmit // received, not admitted
 	held     int           // bytes of pending
@@ -81,6 +82,7 @@ func (o *orchester) refuse(p *peer, code uint64, why string) {
 	switch {
 	case p.sess != nil:
 		p.sess.open = false
+		p.sess.unanswered()
 		o.tellFault(p.sess.inst.ref, p.sess.inst.inc, "broke the protocol: "+why)
 	case p.bound:
 		o.tellFault(p.ref, p.inc, "broke the protocol: "+why)
@@ -106,6 +108,9 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 		return violated("%v before HELLO", r.Kind)
 	}
 	if s.bye {
+		if r.Kind == wire.Pong { // the PING has crossed the BYE
+			return nil
+		}
 		return violated("%v after BYE", r.Kind)
 	}
 	if r.Epoch != o.t.epoch {
@@ -122,6 +127,7 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 	case wire.Out:
 		return o.stageOut(s, r)
 	case wire.Progress:
+		s.heard = o.now
 		o.t.progress(o.now, &s.worker, r.N)
 	case wire.Credit:
 		s.wants = int(min(r.N, math.MaxInt))
@@ -131,6 +137,7 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 	case wire.Ping:
 		o.post(p, &wire.Header{Kind: wire.Pong, N: r.N}, nil)
 	case wire.Pong:
+		s.pong(r.N)
 	case wire.Bye:
 		return o.sayBye(s)
 	default:
@@ -169,7 +176,7 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		accepted = max(accepted, o.resumed(i))
 	}
 	s := &session{peer: p, inst: i, filter: filter, seq: accepted, accepted: accepted, wants: math.MaxInt}
-	s.worker = worker{step: st, name: i.ref.String(), sess: s, concurrency: max(h.Concurrency, 1), messages: st.cfg.inHand, bytes: handBytes, open: true}
+	s.worker = worker{step: st, name: i.ref.String(), sess: s, concurrency: max(h.Concurrency, 1), messages: st.cfg.inHand, bytes: handBytes, open: true, heard: o.now}
 	if filter && i.sat.Mode != topology.ModePipelined && i.sat.Mode != topology.ModeSink {
 		s.wants, s.messages = 1, 1
 	}
@@ -352,6 +359,7 @@ func (o *orchester) sayBye(s *session) error {
 		return violated("BYE with %d messages unanswered", n)
 	}
 	s.bye, s.open = true, false
+	s.unanswered()
 	o.post(s.peer, &wire.Header{Kind: wire.Bye}, nil)
 	return nil
 }

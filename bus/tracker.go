@@ -175,6 +175,7 @@ func (t *tracker) answered(now int64, w *worker, pos int) int32 {
 	w.step.latency.observe(now - d.sent)
 	w.cost -= d.cost
 	w.alone = false
+	w.heard = now
 	w.step.dirty = true
 	w.hand.take(pos)
 	t.touch(w)

@@ -79,6 +79,28 @@ func TestRoutesReplaceThoseOfWelcome(t *testing.T) {
 	}
 }
 
+func TestALinkThatIsGoneKeepsItsPort(t *testing.T) {
+	n := workerNode(t, func(_ context.Context, m *Message, out *Output) error {
+		out.EmitTo(string(m.Payload), nil)
+		return nil
+	})
+	d := dial(t, n).welcome(defaultWelcome)
+	body := wire.AppendJSON(nil, wire.RoutesBody{Routes: []string{"", "alarm", "new"}, From: []string{"clock"}})
+	d.send(wire.Record{Header: wire.Header{Kind: wire.Routes, N: 2}, Body: body})
+	d.send(data(1, "new"))
+	rec := d.want(wire.Done)
+	var o wire.Output
+	if outs := rec.Outputs(); !outs.Next(&o) || o.Port != 2 {
+		t.Errorf("output %+v", o)
+	}
+	for _, gone := range []string{"", "csv"} {
+		d.send(data(2, gone))
+		if rec := d.want(wire.Fail); rec.Flags != 0 || !strings.Contains(string(rec.Body), "the links are alarm, new") {
+			t.Errorf("%+v %s", rec.Header, rec.Body)
+		}
+	}
+}
+
 func TestHelloAgainOnTheSameStream(t *testing.T) {
 	n := workerNode(t, func(context.Context, *Message, *Output) error { return nil })
 	d := dial(t, n).welcome(defaultWelcome)

@@ -56,7 +56,7 @@
 //	                  frame. In a session a port never comes to mean another link: new links get new ports, a link that is
 //	                  gone keeps its place under the name "". What was said under the old links is understood.
 //	13 DRAIN     D>P  emit nothing new, finish what is in hand, wait for ACCEPTED, say BYE.
-//	14 PING           n any number; either side.
+//	14 PING           n: any number; either side, from WELCOME to BYE.
 //	15 PONG           the answer, same n.
 //	16 BYE            P>D: all in hand is answered, nothing more will come. D>P: the answer to it. After it the session is over.
 //	17 ERROR     D>P  n: a code (ErrHelloAgain ...). Body: one sentence, UTF-8. After HELLO_AGAIN (1) the peer says HELLO again on
@@ -77,7 +77,10 @@
 // larger than that travels alone). A source never has more than Welcome.EmitMessages EMITs nor Welcome.EmitBytes of their bodies
 // unaccepted (again: one larger message alone). While a queue below it is full, the daemon just accepts nothing.
 // DONE and FAIL are never refused for lack of room. A worker handles in the order of delivery: its first Concurrency unanswered
-// hops count as running. Answers may come in any order. PING and PONG are for tcp; on one machine nobody needs to send them.
+// hops count as running. Answers may come in any order.
+//
+// A PING is answered at once by whoever reads, whatever handlers are busy with. The daemon sends one when somebody wants to know, and
+// no second one before the answer. That processes end it is told by the kernel, not by silence.
 package wire
 
 import (

@@ -63,6 +63,12 @@ To = collections.namedtuple("To", "step value")     # a value for one link only
 class Message(collections.namedtuple("Message", "payload codec id task source attempt hops time")):
     """payload is bytes; source the step it came from ("": outside); attempt counts from 1; time is Unix seconds."""
 
+    _unwanted = staticmethod(lambda: False)
+
+    def cancelled(self):
+        """Whether the answer will be ignored: its step was removed, or the session is lost. A long handler may look, and return."""
+        return self._unwanted()
+
     def json(self):
         return json.loads(self.payload)
 
@@ -383,14 +389,15 @@ class _Bus:
                 session, place, r = self.inbox.popleft()
             answer, staged = Record(DONE, n=r.n), []
             if r.n not in self.gone:
-                answer, staged = self.handle(handler, r)
+                answer, staged = self.handle(handler, r, lambda: r.n in self.gone or session != self.session)
             self.answers.append((session, place, answer, staged))
             self.wake()
 
-    def handle(self, handler, r):
+    def handle(self, handler, r, unwanted):
         source = self.sources[r.port] if r.port < len(self.sources) else ""
         codec = CODECS[r.codec] if r.codec < len(CODECS) else "raw"
         message = Message(r.body, codec, r.id, r.m, source, r.flags + 1, r.hops, r.time / 1e9)
+        message._unwanted = unwanted
         try:
             result = handler(message)
             if result is None:

@@ -113,6 +113,12 @@ WORKER = """
             raise dsat.Permanent("never")
         if m.text() == "two":
             return (v for v in ("a", dsat.To("alarm", {"x": m.source})))
+        if m.text() == "long":
+            import time
+            while not m.cancelled():
+                time.sleep(0.001)
+        if m.text() in ("new", "old"):
+            return dsat.To({"new": "new", "old": "csv"}[m.text()], m.source)
         if m.text() == "pid":
             import os
             return os.getpid()
@@ -193,6 +199,29 @@ class Session(unittest.TestCase):
         records = [d.read() for _ in range(4)]
         self.assertEqual([r.n for r in records], [3, 4, 5, 6])
         self.assertEqual({r.epoch for r in records}, {5})
+
+    def test_a_busy_worker_answers_pings_and_hears_of_cancel(self):
+        d = Daemon(self, WORKER)
+        d.welcome()
+        d.send(data(1, "long"), data(2, "x"), data(3, "pid"), dsat.Record(dsat.PING, n=8))
+        r = d.read()
+        self.assertEqual((r.kind, r.n), (dsat.PONG, 8))
+        d.send(dsat.Record(dsat.CANCEL, n=2), dsat.Record(dsat.CANCEL, n=1))
+        r = d.read()
+        self.assertEqual((r.kind, r.n), (dsat.DONE, 1))     # ignored, and the worker goes on
+
+    def test_routes_take_the_place_of_those_of_welcome(self):
+        d = Daemon(self, WORKER)
+        d.welcome()
+        d.send(dsat.Record(dsat.ROUTES, n=1, body=json.dumps({"routes": ["", "alarm", "new"], "from": ["", "b"]}).encode()))
+        d.send(data(1, "new", port=1), data(2, "new", port=0), data(3, "old"))
+        r = d.read()
+        self.assertEqual((r.kind, r.n, dsat.unpack_outputs(r.body)), (dsat.DONE, 1, [(2, 1, b"b")]))
+        r = d.read()
+        self.assertEqual((r.kind, r.n, dsat.unpack_outputs(r.body)), (dsat.DONE, 2, [(2, 1, b"")]))
+        r = d.read()
+        self.assertEqual((r.kind, r.flags, r.n), (dsat.FAIL, 0, 3))
+        self.assertIn(b"the links are alarm, new", r.body)
 
     def test_hello_again(self):
         d = Daemon(self, WORKER)
