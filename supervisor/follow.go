@@ -4,66 +4,80 @@ import (
 	"cmp"
 	"context"
 	"slices"
-
-	"github.com/dsat/dsat/topology"
+	"time"
 )
 
 // followDepth is how many lines a follower may be behind before it loses some.
 const followDepth = 1024
 
-// Logs returns the newest n lines of all named together, oldest first. It works for processes that are dead.
-func (s *Supervisor) Logs(refs []topology.Ref, n int) []Line {
-	var lines []Line
-	for _, ref := range refs {
-		if i := s.find(ref); i != nil {
-			lines = append(lines, i.book.newest(n, 0)...)
-		}
-	}
-	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.Seq, b.Seq) })
-	return lines[max(len(lines)-n, 0):]
-}
-
-// Follow sends the newest n lines and then every new one, over restarts too, until the context ends; then the channel is closed. A
-// slow follower loses lines, counted in the next one it gets, and holds up nobody.
-func (s *Supervisor) Follow(ctx context.Context, refs []topology.Ref, n int) <-chan Line {
-	f := &follower{lines: make(chan Line, followDepth)}
+// Follow sends what ReadLogs returns and then every new line of the named instances that the query takes, over restarts too, until the
+// context ends or its time is over; then the channel is closed. A slow follower loses lines, counted in the next one it gets, and holds up
+// nobody.
+func (s *Supervisor) Follow(ctx context.Context, q LogQuery) <-chan Line {
 	out := make(chan Line)
-	var books []*logbook
-	for _, ref := range refs {
-		if i := s.find(ref); i != nil {
-			books = append(books, i.book)
-			i.book.follow(f)
-		}
-	}
-	old := s.Logs(refs, n)
+	all := s.shelves(q.Refs)
 	started := s.crew.run(func() {
 		defer close(out)
-		defer unfollow(books, f)
-		newest := make(map[topology.Ref]uint64)
-		for _, l := range old {
-			newest[l.Ref] = l.Seq
+		for l := range s.read(ctx, &q, all) {
 			if !s.hand(ctx, out, l) {
 				return
 			}
 		}
-		for {
-			select {
-			case l := <-f.lines:
-				if l.Seq > newest[l.Ref] && !s.hand(ctx, out, l) {
-					return
-				}
-			case <-ctx.Done():
-				return
-			case <-s.stopped:
+		f := &follower{lines: make(chan Line, followDepth)}
+		missed, books := s.attach(f, all)
+		defer unfollow(books, f)
+		for _, l := range missed {
+			if q.takes(&l) && !s.hand(ctx, out, l) {
 				return
 			}
 		}
+		s.goOn(ctx, &q, f, out)
 	})
 	if !started {
-		unfollow(books, f)
 		close(out)
 	}
 	return out
+}
+
+// attach makes somebody follow all that is on the shelves, and returns what has come since they were made.
+func (s *Supervisor) attach(f *follower, all []*shelf) (missed []Line, books []*logbook) {
+	for _, h := range all {
+		if i := s.find(h.ref); i != nil {
+			books = append(books, i.book)
+			missed = append(missed, i.book.follow(f, h.seq, h.count)...)
+		}
+	}
+	slices.SortFunc(missed, func(a, b Line) int { return cmp.Compare(a.Seq, b.Seq) })
+	return missed, books
+}
+
+// goOn hands over lines as they come.
+func (s *Supervisor) goOn(ctx context.Context, q *LogQuery, f *follower, out chan<- Line) {
+	var over <-chan time.Time
+	if !q.Until.IsZero() {
+		end := time.NewTimer(time.Until(q.Until))
+		defer end.Stop()
+		over = end.C
+	}
+	lost := 0 // before lines that are not wanted
+	for {
+		select {
+		case l := <-f.lines:
+			if lost += l.Lost; !q.takes(&l) {
+				continue
+			}
+			l.Lost, lost = lost, 0
+			if !s.hand(ctx, out, l) {
+				return
+			}
+		case <-over:
+			return
+		case <-ctx.Done():
+			return
+		case <-s.stopped:
+			return
+		}
+	}
 }
 
 func (s *Supervisor) hand(ctx context.Context, out chan<- Line, l Line) bool {

@@ -32,7 +32,8 @@ type archivist struct {
 	again bool
 	busy  bool
 	wg    sync.WaitGroup
-	said  bool // that something cannot be done
+	names sync.RWMutex // held while a file gets another name: a listing meanwhile could miss both
+	said  bool         // that something cannot be done
 }
 
 func (a *archivist) begin(ctx context.Context) {
@@ -101,7 +102,7 @@ func (a *archivist) round(now time.Time) error {
 	}
 	for _, s := range all {
 		r := rules[s.base]
-		if s.live || s.gz || r == nil || r.Compress != topology.LogGzip || !strings.HasSuffix(s.name, "Z") || slices.Contains(doomed, s) {
+		if s.live || s.gz || r == nil || r.Compress != topology.LogGzip || !strings.HasSuffix(s.name, "Z") || slices.ContainsFunc(doomed, func(d segment) bool { return d.name == s.name }) {
 			continue
 		}
 		if cerr := a.compress(filepath.Join(a.dir, s.name), s.end); cerr != nil && !os.IsNotExist(cerr) {
@@ -174,13 +175,22 @@ func (a *archivist) compress(path string, end time.Time) error {
 	if err == nil {
 		err = os.Chtimes(temp, end, end)
 	}
-	if err == nil {
-		err = os.Rename(temp, path+".gz")
-	}
 	if err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
+	a.names.Lock()
+	defer a.names.Unlock()
+	if err = os.Rename(temp, path+".gz"); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
 	return os.Remove(path)
+}
+
+// list is listLogs, at a moment when every file has one name.
+func (a *archivist) list() ([]segment, error) {
+	a.names.RLock()
+	defer a.names.RUnlock()
+	return listLogs(a.dir)
 }
 
 // untilOver is a reader that ends with an error when its context ends.

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -28,7 +29,8 @@ type logbook struct {
 
 	mu        sync.Mutex
 	ring      ring
-	newestNS  int64       // time of the newest line, ns
+	count     uint64      // lines ever taken
+	newestNS  int64       // time of the newest one
 	files     [2]*logFile // of stdout and stderr, which may be the same; nil: memory only
 	followers map[*follower]struct{}
 }
@@ -102,6 +104,7 @@ func (b *logbook) append(at time.Time, o *origin, kept bool, texts [][]byte) {
 		ns = b.newestNS + 1
 	}
 	b.newestNS = ns + int64(len(texts)) - 1
+	b.count += uint64(len(texts))
 	for n, text := range texts {
 		seq := b.counter.Add(1)
 		b.ring.add(seq, ns+int64(n), o.stream, text)
@@ -134,13 +137,37 @@ func (b *logbook) last(n int, after uint64) []string {
 	return texts
 }
 
-func (b *logbook) follow(f *follower) {
+// follow sends every line from now on, and returns those after one that was the newest when the book had taken count lines.
+func (b *logbook) follow(f *follower, after, count uint64) []Line {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.followers == nil {
 		b.followers = make(map[*follower]struct{})
 	}
 	b.followers[f] = struct{}{}
+	if b.count == count {
+		return nil
+	}
+	lines := b.ring.newest(math.MaxInt, after)
+	for i := range lines {
+		lines[i].Ref = b.ref
+	}
+	if len(lines) > 0 {
+		lines[0].Lost = int(b.count-count) - len(lines)
+	}
+	return lines
+}
+
+// snapshot is all lines in memory, the number of the newest, and how many there have ever been.
+func (b *logbook) snapshot() (lines []Line, seq, count uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines = b.ring.newest(math.MaxInt, 0)
+	for i := range lines {
+		lines[i].Ref = b.ref
+		seq = lines[i].Seq
+	}
+	return lines, seq, b.count
 }
 
 func (b *logbook) unfollow(f *follower) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // counted as lost, and it is said once, and once more when it is over.
 type logFile struct {
 	path  string
+	names *sync.RWMutex // held while it gets another name
 	rules atomic.Pointer[topology.Log]
 	lost  atomic.Uint64
 
@@ -195,7 +197,7 @@ func (l *logFile) rotate(now time.Time) error {
 	name, err := "", error(nil)
 	if l.rules.Load().Keep > 0 {
 		if name, err = rotatedName(l.path, now); err == nil {
-			err = os.Rename(l.path, name)
+			err = l.rename(name)
 		}
 	} else {
 		err = os.Remove(l.path)
@@ -206,6 +208,12 @@ func (l *logFile) rotate(now time.Time) error {
 	}
 	l.close()
 	return nil
+}
+
+func (l *logFile) rename(name string) error {
+	l.names.Lock()
+	defer l.names.Unlock()
+	return os.Rename(l.path, name)
 }
 
 func (l *logFile) close() {

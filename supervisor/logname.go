@@ -35,6 +35,7 @@ type segment struct {
 	gz     bool
 	end    time.Time // no line is younger; of a live one: the time of its last change
 	size   int64
+	info   fs.FileInfo
 }
 
 func logBase(ref topology.Ref, stderr bool) string {
@@ -89,11 +90,10 @@ func listLogs(dir string) ([]segment, error) {
 		if !ok {
 			continue
 		}
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() {
+		if s.info, err = e.Info(); err != nil || !s.info.Mode().IsRegular() {
 			continue // removed meanwhile; or a link or a pipe that somebody put there
 		}
-		s.measure(info)
+		s.measure()
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b segment) int {
@@ -104,10 +104,10 @@ func listLogs(dir string) ([]segment, error) {
 	}), nil
 }
 
-func (s *segment) measure(info fs.FileInfo) {
-	s.size = info.Size()
+func (s *segment) measure() {
+	s.size = s.info.Size()
 	if s.end.IsZero() {
-		s.end = info.ModTime()
+		s.end = s.info.ModTime()
 	}
 }
 

@@ -63,7 +63,7 @@ func (w *logWriter) file(path string, rules *topology.Log) *logFile {
 	defer w.mu.Unlock()
 	f := w.files[path]
 	if f == nil {
-		f = &logFile{path: path}
+		f = &logFile{path: path, names: &w.archive.names}
 		w.files[path] = f
 	}
 	f.rules.Store(rules)

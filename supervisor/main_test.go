@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -186,6 +187,11 @@ type rig struct {
 	ended   chan error
 }
 
+// Logs is what is in memory of the newest n lines.
+func (r *rig) Logs(refs []topology.Ref, n int) []Line {
+	return slices.Collect(r.ReadLogs(r.t.Context(), LogQuery{Refs: refs, Newest: n}))
+}
+
 type option func(*Config)
 
 func withBus(b Bus) option        { return func(c *Config) { c.Bus = b } }
@@ -276,7 +282,7 @@ func (r *rig) line(ref topology.Ref, prefix string) string {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	for l := range r.Follow(ctx, []topology.Ref{ref}, 1000) {
+	for l := range r.Follow(ctx, LogQuery{Refs: []topology.Ref{ref}, Newest: 1000}) {
 		if strings.HasPrefix(l.Text, prefix) {
 			return l.Text
 		}

@@ -90,7 +90,7 @@ func hasCR(s string) bool { return strings.Contains(s, "\r") && len(s) >= maxLin
 func TestSlowFollowerLosesAndIsTold(t *testing.T) {
 	b := testBook()
 	f := &follower{lines: make(chan Line, 2)}
-	b.follow(f)
+	b.follow(f, 0, 0)
 	for n := range 5 {
 		b.append(time.Now(), &origin{stream: Stdout}, false, [][]byte{[]byte(fmt.Sprint(n))})
 	}

@@ -232,7 +232,7 @@ func TestOutput(t *testing.T) {
 		}
 		r.line(ref("said", 0), "hello")
 		ctx, cancel := context.WithCancel(context.Background())
-		slow := r.Follow(ctx, []topology.Ref{ref("flood", 0)}, 10)
+		slow := r.Follow(ctx, LogQuery{Refs: []topology.Ref{ref("flood", 0)}, Newest: 10})
 		r.line(ref("flood", 0), "line 1")
 		if err := r.Alive(context.Background()); err != nil {
 			t.Error(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,13 +13,28 @@ import (
 	"github.com/dsat/dsat/web/control"
 )
 
-const logsHelp = `Print what satellites wrote to stdout and stderr, of dead processes too. Every line begins with its
-instance unless exactly one is named (cpu:0). The text is passed through as it was written.
+const logsHelp = `Print what satellites wrote to stdout and stderr, of dead processes too, and of satellites that are no more in
+the topology as long as their files are kept. Every line begins with its instance unless exactly one is named
+(cpu:0). The text is passed through as it was written. Lines of all instances come in the order of their time,
+from memory and from files, rotated and compressed ones too.
+
+A time is 10m (so long ago), 15:04, 15:04:05, 2006-01-02, "2006-01-02 15:04", "2006-01-02 15:04:05" (all local),
+or RFC 3339. With --since or --until all lines between are printed, without them the newest 100; -n says how many
+of the newest, or all.
 
 With -f it goes on until Ctrl-C, which exits with 0, or until the daemon ends, which exits with 3.`
 
+// logOptions are the flags of logs.
+type logOptions struct {
+	follow, stamped bool
+	n               string
+	since, until    string
+	grep, stream    string
+	instance        int
+}
+
 func (t *tool) logsCommand() *cobra.Command {
-	follow, stamped, n := false, false, 0
+	var o logOptions
 	cmd := &cobra.Command{
 		Use:               "logs NAME...",
 		Short:             "Print what satellites wrote",
@@ -26,29 +42,90 @@ func (t *tool) logsCommand() *cobra.Command {
 		Args:              atLeast(1, "NAME"),
 		ValidArgsFunction: t.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if n < 0 {
-				return usageError("cannot print fewer than 0 lines: see dsatctl logs --help")
+			q, err := o.query(splitNames(args), t.now())
+			if err != nil {
+				return err
 			}
-			return t.logs(cmd.Context(), splitNames(args), n, follow, stamped)
+			return t.logs(cmd.Context(), q, o.stamped)
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with the lines to come")
-	cmd.Flags().IntVarP(&n, "lines", "n", 100, "newest lines to begin with")
-	cmd.Flags().BoolVarP(&stamped, "time", "t", false, "begin every line with its time")
+	flags := cmd.Flags()
+	flags.BoolVarP(&o.follow, "follow", "f", false, "go on with the lines to come")
+	flags.StringVarP(&o.n, "lines", "n", "", "newest lines to begin with, or all")
+	flags.BoolVarP(&o.stamped, "time", "t", false, "begin every line with its time")
+	flags.StringVarP(&o.since, "since", "S", "", "lines from this time on")
+	flags.StringVarP(&o.until, "until", "U", "", "lines up to this time")
+	flags.StringVarP(&o.grep, "grep", "g", "", "lines whose text matches this regular expression (RE2)")
+	flags.StringVar(&o.stream, "stream", "", "lines of stdout or of stderr only")
+	flags.IntVarP(&o.instance, "instance", "i", -1, "this instance only of every satellite that is named")
 	return cmd
 }
 
-func (t *tool) logs(ctx context.Context, names []string, n int, follow, stamped bool) error {
+// query is what the flags ask for.
+func (o *logOptions) query(names []string, now time.Time) (q control.LogQuery, err error) {
+	q = control.LogQuery{Names: names, N: 100, Grep: o.grep, Stream: o.stream, Follow: o.follow}
+	if o.instance >= 0 {
+		for i, name := range names {
+			if !strings.Contains(name, ":") {
+				names[i] = fmt.Sprintf("%s:%d", name, o.instance)
+			}
+		}
+	}
+	for _, limit := range []struct {
+		flag, text string
+		at         *time.Time
+	}{{"since", o.since, &q.Since}, {"until", o.until, &q.Until}} {
+		if limit.text == "" {
+			continue
+		}
+		if *limit.at, err = moment(limit.text, now); err != nil {
+			return q, usageError(fmt.Sprintf("cannot read --%s %q: see dsatctl logs --help", limit.flag, limit.text))
+		}
+		q.N = -1
+	}
+	if o.n == "all" {
+		q.N = -1
+	} else if o.n != "" {
+		if q.N, err = strconv.Atoi(o.n); err != nil || q.N < 0 {
+			return q, usageError(fmt.Sprintf("cannot print %q lines: want a number from 0, or all: see dsatctl logs --help", o.n))
+		}
+	}
+	if o.stream != "" && o.stream != "stdout" && o.stream != "stderr" {
+		return q, usageError(fmt.Sprintf("cannot print stream %q: want stdout or stderr", o.stream))
+	}
+	return q, nil
+}
+
+// moment reads a time as people write it.
+func moment(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	for _, layout := range []string{"15:04", "15:04:05"} {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			y, m, d := now.Date()
+			return time.Date(y, m, d, at.Hour(), at.Minute(), at.Second(), 0, now.Location()), nil
+		}
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02 15:04", time.DateTime} {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return at, nil
+		}
+	}
+	return time.Parse(time.RFC3339Nano, text)
+}
+
+func (t *tool) logs(ctx context.Context, q control.LogQuery, stamped bool) error {
 	client, err := t.client()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := t.limit(ctx, 0)
 	defer cancel()
-	single := len(names) == 1 && strings.Contains(names[0], ":") && !strings.ContainsAny(names[0], "*?[")
-	for line, err := range client.Logs(ctx, names, n, follow) {
+	single := len(q.Names) == 1 && strings.Contains(q.Names[0], ":") && !strings.ContainsAny(q.Names[0], "*?[")
+	for line, err := range client.Logs(ctx, q) {
 		if err != nil {
-			return followed(err, follow)
+			return followed(err, q.Follow)
 		}
 		if line.Lost > 0 {
 			t.note("%d lines of %s:%d were lost here: this reader was too slow", line.Lost, line.Name, line.WID)
@@ -56,7 +133,7 @@ func (t *tool) logs(ctx context.Context, names []string, n int, follow, stamped 
 		if !t.json {
 			t.logLine(&line, single, stamped)
 		}
-		if follow {
+		if q.Follow {
 			if err := t.out.Flush(); err != nil {
 				return err
 			}

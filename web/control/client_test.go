@@ -200,7 +200,7 @@ func TestAHangingDaemonHangsNobody(t *testing.T) {
 	wantKind(t, err, KindTimeout)
 	_, err = client.Restart(t.Context(), []string{"cpu"}, 0)
 	wantKind(t, err, KindTimeout)
-	for _, err = range client.Logs(t.Context(), []string{"cpu"}, 1, true) {
+	for _, err = range client.Logs(t.Context(), LogQuery{Names: []string{"cpu"}, N: 1, Follow: true}) {
 		wantKind(t, err, KindTimeout)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

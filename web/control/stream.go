@@ -18,14 +18,43 @@ import (
 // lineLimit bounds one line of a stream, bytes.
 const lineLimit = 16 << 20
 
-// Logs reads the newest n lines that the named instances wrote and, with follow, those to come. With follow the end of the
-// stream is an error of KindUnavailable: the daemon is gone. Breaking off the loop closes the connection.
-func (c *Client) Logs(ctx context.Context, names []string, n int, follow bool) iter.Seq2[LogLine, error] {
-	query := url.Values{"n": {strconv.Itoa(n)}}
-	if follow {
-		query.Set("follow", "1")
+// LogQuery says which lines are wanted.
+type LogQuery struct {
+	Names  []string  // satellites, instances or globs; those too that have left nothing but files
+	N      int       // the newest so many; below 0: all
+	Since  time.Time // zero: from the first
+	Until  time.Time // zero: to the last
+	Grep   string    // RE2, in the text; "": any
+	Stream string    // stdout or stderr; "": both
+	Follow bool      // and those to come
+}
+
+func (q *LogQuery) values() url.Values {
+	v := url.Values{"n": {"all"}}
+	if q.N >= 0 {
+		v.Set("n", strconv.Itoa(q.N))
 	}
-	req := get(PathLogs+url.PathEscape(strings.Join(names, ",")), query)
+	for name, at := range map[string]time.Time{"since": q.Since, "until": q.Until} {
+		if !at.IsZero() {
+			v.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	for name, text := range map[string]string{"grep": q.Grep, "stream": q.Stream} {
+		if text != "" {
+			v.Set(name, text)
+		}
+	}
+	if q.Follow {
+		v.Set("follow", "1")
+	}
+	return v
+}
+
+// Logs reads lines that the named instances wrote, in the order of their time, and, with Follow, those to come. With Follow the end of
+// the stream is an error of KindUnavailable, the daemon is gone, unless Until was over. Breaking off the loop closes the connection.
+func (c *Client) Logs(ctx context.Context, q LogQuery) iter.Seq2[LogLine, error] {
+	req := get(PathLogs+url.PathEscape(strings.Join(q.Names, ",")), q.values())
+	follow := q.Follow && q.Until.IsZero()
 	return func(yield func(LogLine, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

@@ -24,7 +24,7 @@ func TestLogs(t *testing.T) {
 	})
 	var out bytes.Buffer
 	var got []string
-	for line, err := range client.Tee(&out).Logs(t.Context(), []string{"cpu"}, 2, false) {
+	for line, err := range client.Tee(&out).Logs(t.Context(), LogQuery{Names: []string{"cpu"}, N: 2}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestFollowedLogsEndWithTheDaemon(t *testing.T) {
 	client := fake(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"text":"last"}`+"\n") })
 	lines := 0
 	var last error
-	for _, err := range client.Logs(t.Context(), []string{"cpu"}, 2, true) {
+	for _, err := range client.Logs(t.Context(), LogQuery{Names: []string{"cpu"}, N: 2, Follow: true}) {
 		if last = err; err == nil {
 			lines++
 		}
@@ -59,14 +59,14 @@ func TestInterruptedFollowing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var last error
-	for _, err := range client.Logs(ctx, []string{"cpu"}, 2, true) {
+	for _, err := range client.Logs(ctx, LogQuery{Names: []string{"cpu"}, N: 2, Follow: true}) {
 		cancel()
 		last = err
 	}
 	if !errors.Is(last, context.Canceled) {
 		t.Errorf("got %v", last)
 	}
-	for range client.Logs(t.Context(), []string{"cpu"}, 2, true) {
+	for range client.Logs(t.Context(), LogQuery{Names: []string{"cpu"}, N: 2, Follow: true}) {
 		break // must close the connection, else the server's cleanup waits for ever
 	}
 }

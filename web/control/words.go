@@ -118,8 +118,8 @@ type Event struct {
 
 // LogLine is one line of captured output.
 type LogLine struct {
-	Seq    uint64    `json:"seq"`
-	Time   time.Time `json:"time"`
+	Seq    uint64    `json:"seq"`  // grows over all instances; 0: read from a file
+	Time   time.Time `json:"time"` // no two lines of an instance have the same
 	Name   string    `json:"name"`
 	WID    int       `json:"wid"`
 	Stream string    `json:"stream"` // stdout or stderr
@@ -282,7 +282,8 @@ type ErrorAnswer struct {
 //	POST /v1/satellites/{names}/start|stop|restart  Change; ?timeout=30s (default: waits as long as the deadlines allow)
 //	POST /v1/satellites/{name}/scale?n=4            Change; ?timeout=30s
 //	POST /v1/satellites/{names}/signal?signal=HUP   Change
-//	GET  /v1/logs/{names}?n=100&follow=1            LogLine per line (application/x-ndjson); an empty line means nothing
+//	GET  /v1/logs/{names}?n=100&follow=1            LogLine per line (application/x-ndjson); an empty line means nothing;
+//	                                                &since=10m&until=TIME&grep=RE&stream=stderr; n is all where there is a time
 //	GET  /events?since=SEQ                          Event as server-sent events, id is EPOCH-SEQ: the kept ones greater than SEQ (default: all), then those
 //	                                                to come; ?follow=0 ends after the kept ones; Last-Event-ID wins over since, and when it is of another
 //	                                                epoch all kept ones come. Events are numbered without gaps, so that a reader sees what it lost

@@ -1,0 +1,181 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+)
+
+// newest is the newest lines found so far, the oldest first.
+type newest struct {
+	n     int
+	lines []Line
+}
+
+// add takes more of them; those beyond the number, or beyond the memory, are forgotten.
+func (t *newest) add(more []Line) {
+	if len(more) == 0 {
+		return
+	}
+	t.lines = append(t.lines, more...)
+	slices.SortStableFunc(t.lines, func(a, b Line) int { return a.Time.Compare(b.Time) })
+	t.lines = t.lines[t.first():]
+}
+
+func (t *newest) first() int {
+	bytes, first := 0, len(t.lines)
+	for first > 0 && len(t.lines)-first < t.n && bytes < newestBytes {
+		first--
+		bytes += len(t.lines[first].Text)
+	}
+	return first
+}
+
+// enough: lines before that time are too old to count.
+func (t *newest) enough(at time.Time) bool {
+	return len(t.lines) >= t.n && (t.n == 0 || !t.lines[0].Time.Before(at))
+}
+
+// readNewest asks memory first, and files only where memory does not reach back far enough.
+func (s *Supervisor) readNewest(ctx context.Context, q *LogQuery, all []*shelf) []Line {
+	found := &newest{n: q.Newest}
+	missing := false
+	for _, h := range all {
+		var lines []Line
+		for i := range h.ring {
+			if q.takes(&h.ring[i]) {
+				lines = append(lines, h.ring[i])
+			}
+		}
+		found.add(lines)
+	}
+	for _, h := range all {
+		missing = missing || !h.covers(q, found)
+	}
+	if !missing {
+		return found.lines
+	}
+	s.fetch(ctx, all)
+	for _, h := range all {
+		for _, files := range h.files {
+			for _, seg := range slices.Backward(files) {
+				if ctx.Err() != nil {
+					return found.lines
+				}
+				if h.covers(q, found) || !seg.live && (found.enough(seg.end) || seg.end.Before(q.Since)) {
+					break
+				}
+				if err := s.readBack(ctx, q, h, seg, found); err != nil {
+					s.unread(seg, err)
+				}
+			}
+		}
+	}
+	return found.lines
+}
+
+// covers: no file of the instance can have a line that belongs to the answer.
+func (h *shelf) covers(q *LogQuery, found *newest) bool {
+	return !h.from.IsZero() && (found.enough(h.from) || !q.Since.Before(h.from)) || found.n == 0
+}
+
+// backBlock is how much of a file is read at once, from its end.
+const backBlock = 256 << 10
+
+// readBack adds the newest lines of one file.
+func (s *Supervisor) readBack(ctx context.Context, q *LogQuery, h *shelf, seg segment, found *newest) error {
+	v, err := openVolume(s.logDir, seg)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	if v.z != nil {
+		return v.all(ctx, q, h, found)
+	}
+	for to := v.size; to > 0 && ctx.Err() == nil; {
+		from := max(to-backBlock, 0)
+		block := batch{q: q, h: h, found: found}
+		err := between(v.f, v.size, from, to, !v.live, func(raw []byte) { block.take(parseLine(raw)) })
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		if block.flush(v.end); !block.oldest.IsZero() && (found.enough(block.oldest) || block.oldest.Before(q.Since)) {
+			return nil
+		}
+		to = from
+	}
+	return nil
+}
+
+// all goes through a compressed file, which cannot be read from its end.
+func (v *volume) all(ctx context.Context, q *LogQuery, h *shelf, found *newest) error {
+	l, err := v.from(time.Time{})
+	block := batch{q: q, h: h, found: found}
+	for n := 0; err == nil; n++ {
+		var line Line
+		if line, err = l.line(); err == nil {
+			block.take(line)
+		}
+		if n%1024 == 0 && ctx.Err() != nil {
+			err = ctx.Err()
+		}
+	}
+	block.flush(v.end)
+	return err
+}
+
+// batch collects lines of a file that are wanted, and hands them over before they are too many.
+type batch struct {
+	q      *LogQuery
+	h      *shelf
+	found  *newest
+	lines  []Line
+	orphan int // lines at the beginning that have no time yet
+	bytes  int
+	last   time.Time
+	oldest time.Time
+}
+
+func (b *batch) take(l Line) {
+	if l.Time.IsZero() {
+		l.Time = b.last
+	}
+	b.last = l.Time
+	if l.Time.IsZero() {
+		b.orphan++
+	} else if b.oldest.IsZero() || l.Time.Before(b.oldest) {
+		b.oldest = l.Time
+	}
+	l.Ref = b.h.ref
+	if !l.Time.IsZero() && (!b.h.onlyInFile(&l) || !b.q.takes(&l)) {
+		return
+	}
+	b.lines = append(b.lines, l)
+	if b.bytes += len(l.Text); b.bytes > newestBytes/4 || len(b.lines) > b.found.n+4096 {
+		b.hand()
+	}
+}
+
+// flush hands over the rest. Lines before the first time in a block are as old as that, or as the file when there is none.
+func (b *batch) flush(end time.Time) {
+	at := b.oldest
+	if at.IsZero() {
+		at = end
+	}
+	for i := range b.lines {
+		if b.lines[i].Time.IsZero() {
+			b.lines[i].Time = at
+		}
+	}
+	if b.orphan > 0 {
+		b.lines = slices.DeleteFunc(b.lines, func(l Line) bool { return !b.h.onlyInFile(&l) || !b.q.takes(&l) })
+	}
+	b.hand()
+}
+
+func (b *batch) hand() {
+	b.found.add(b.lines)
+	b.lines, b.bytes = b.lines[:0], 0
+}
