@@ -69,3 +69,13 @@ func (e Exit) codeFor(then topology.Ending, well bool) int {
 
 // signalled is added by shells to the number of the signal that ended a process.
 const signalled = 128
+
+// Done: all of its instances have ended well, for good.
+func (s *SatelliteStatus) Done() bool {
+	for _, i := range s.Instances {
+		if i.State != Exited || !i.Success {
+			return false
+		}
+	}
+	return len(s.Instances) > 0
+}

@@ -46,11 +46,15 @@ func (s *Supervisor) everyone() []*instance {
 
 // Snapshot is all satellites in the order of the topology. It takes no lock of the instances.
 func (s *Supervisor) Snapshot() []SatelliteStatus {
-	satellites := s.roster().satellites
+	present := s.roster()
+	satellites := present.satellites
 	all := make([]SatelliteStatus, 0, len(satellites))
 	for _, sat := range satellites {
 		list := sat.instances()
 		st := SatelliteStatus{Name: sat.spec.Name, Speaks: sat.spec.Speaks, Instances: make([]InstanceStatus, 0, len(list))}
+		if g := present.groups[sat.spec.Name]; g != nil {
+			st.Group = g.Name
+		}
 		for n, i := range list {
 			is := *i.status.Load()
 			is.LogLost = i.book.lost()

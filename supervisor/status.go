@@ -52,6 +52,7 @@ func (w Want) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 type SatelliteStatus struct {
 	Name      string
 	Speaks    topology.Speaks
+	Group     string // that it is a member of; "": none
 	Want      Want
 	State     State  // the worst of its instances' states; Stopped without any
 	Why       string // the sentence of the worst instance, when it is not in its wanted state

@@ -51,12 +51,12 @@ type collector struct {
 	since   time.Time
 	all     []*prometheus.Desc
 
-	build, started, ready                                          *prometheus.Desc
-	state, wanted, up, restarts, startTime, cpu, rss, logLost      *prometheus.Desc
-	waiting, bytes, inFlight, held, oldest, blocked, workers, quar *prometheus.Desc
-	admitted, admittedBytes, hops, redelivered, duration           *prometheus.Desc
-	failed, crashed, refused, healthy                              *prometheus.Desc
-	busUp, balanced, tasks, strays, evicted                        *prometheus.Desc
+	build, started, ready                                               *prometheus.Desc
+	state, wanted, up, restarts, recycles, startTime, cpu, rss, logLost *prometheus.Desc
+	waiting, bytes, inFlight, held, oldest, blocked, workers, quar      *prometheus.Desc
+	admitted, admittedBytes, hops, redelivered, duration                *prometheus.Desc
+	failed, crashed, refused, healthy                                   *prometheus.Desc
+	busUp, balanced, tasks, strays, evicted                             *prometheus.Desc
 }
 
 func newCollector(r rooms, version control.Version, since time.Time) *collector {
@@ -76,6 +76,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		up:            desc("instance_up", "1 when the instance runs and is ready.", instance...),
 		healthy:       desc("instance_healthy", "1 when every check of the running instance passes; missing without checks.", instance...),
 		restarts:      desc("instance_restarts_total", "Spawns nobody asked for since dsatd started.", instance...),
+		recycles:      desc("instance_recycles_total", "Times a worn process was replaced, by age, memory or messages, since dsatd started.", instance...),
 		startTime:     desc("instance_start_time_seconds", "When the instance's process was spawned, in seconds since the Unix epoch.", instance...),
 		cpu:           desc("instance_cpu_seconds_total", "User and system time of the instance's present process, without its children.", instance...),
 		rss:           desc("instance_resident_memory_bytes", "Resident memory of the instance's present process.", instance...),
@@ -168,6 +169,7 @@ func (c *collector) instance(ch chan<- prometheus.Metric, in supervisor.Instance
 		gauge(ch, c.healthy, one(in.Health == supervisor.Healthy), labels...)
 	}
 	counter(ch, c.restarts, float64(in.Restarts), labels...)
+	counter(ch, c.recycles, float64(in.Recycles), labels...)
 	counter(ch, c.logLost, float64(in.LogLost), labels...)
 	if in.PID == 0 {
 		return

@@ -50,7 +50,7 @@ func (s *Server) currentStatus(ctx context.Context) control.Status {
 
 func satelliteOf(sat supervisor.SatelliteStatus, queue *control.Queue) control.Satellite {
 	out := control.Satellite{
-		Name: sat.Name, Want: sat.Want.String(), State: sat.State.String(), Speaks: string(sat.Speaks), Why: sat.Why,
+		Name: sat.Name, Want: sat.Want.String(), State: sat.State.String(), Speaks: string(sat.Speaks), Why: sat.Why, Group: sat.Group,
 		Queue: queue, Instances: make([]control.Instance, len(sat.Instances)),
 	}
 	for _, e := range sat.Schedules {
@@ -63,7 +63,7 @@ func satelliteOf(sat supervisor.SatelliteStatus, queue *control.Queue) control.S
 	}
 	for i, in := range sat.Instances {
 		out.Instances[i] = control.Instance{
-			WID: in.Ref.WID, State: in.State.String(), PID: in.PID, Incarnation: uint64(in.Inc), Restarts: in.Restarts,
+			WID: in.Ref.WID, State: in.State.String(), PID: in.PID, Incarnation: uint64(in.Inc), Restarts: in.Restarts, Recycles: in.Recycles,
 			Since: in.Since, Why: in.Why, LastExit: in.LastExit, Health: in.Health.String(), Unready: in.Unready,
 		}
 	}

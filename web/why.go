@@ -75,7 +75,7 @@ func (q *inquiry) instance(in *supervisor.InstanceStatus) []string {
 	if in.Restarts > 0 {
 		said = append(said, fmt.Sprintf("Since this dsatd began it was restarted %s without being asked to.", times(in.Restarts)))
 	}
-	return append(said, q.lastDeath(in.Ref)...)
+	return append(append(said, q.upkeep(in)...), q.lastDeath(in.Ref)...)
 }
 
 func (q *inquiry) present(in *supervisor.InstanceStatus) string {
@@ -102,6 +102,9 @@ func (q *inquiry) next(in *supervisor.InstanceStatus) string {
 		}
 		return fmt.Sprintf("Nothing starts it by itself: dsatctl start %s does.", name)
 	case supervisor.Fatal:
+		if in.Due.After(q.now) {
+			return fmt.Sprintf("It is tried again at %s, in %s, with its failures forgotten; dsatctl start %s tries now.", q.at(in.Due), spell(in.Due.Sub(q.now)), name)
+		}
 		return fmt.Sprintf("It is not tried again by itself: dsatctl start %s tries anew.", name)
 	case supervisor.Backoff:
 		if in.Due.After(q.now) {
@@ -132,13 +135,15 @@ func (q *inquiry) needs(name string, seen map[string]bool) []string {
 		return nil
 	}
 	before := slices.Clone(spec.After)
+	done := map[string]bool{} // what has to end well, not to run
 	for _, n := range spec.Needs {
 		before = append(before, n.Name)
+		done[n.Name] = n.Stage == topology.StageDone
 	}
 	var said []string
 	for _, b := range before {
 		sat, ok := q.satellites[b]
-		if !ok || seen[b] || sat.State == supervisor.Running {
+		if !ok || seen[b] || sat.State == supervisor.Running && !done[b] || done[b] && sat.Done() {
 			continue
 		}
 		seen[b] = true

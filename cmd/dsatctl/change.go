@@ -43,7 +43,7 @@ func (t *tool) restartCommand() *cobra.Command {
 		Short: "Replace the processes one after the other and wait until they are ready",
 		Long: `Replace the processes of satellites or instances, one after the other within a satellite, and wait until the
 new ones are ready. No message is lost: what is in hand is finished, what arrives waits.`,
-		Example:           "  dsatctl restart cpu\n  dsatctl restart cpu:1\n  dsatctl restart 'c*' --timeout 1m",
+		Example:           "  dsatctl restart cpu\n  dsatctl restart cpu:1\n  dsatctl restart 'c*' --timeout 1m\n  dsatctl restart group:backend",
 		Args:              atLeast(1, "NAME"),
 		ValidArgsFunction: t.completeNames,
 		RunE: t.change(func(ctx context.Context, c *control.Client, args []string) (*control.Change, error) {

@@ -72,7 +72,9 @@ func historyText(deaths []control.Death, verbose, paint bool) string {
 func deathRow(d *control.Death) []cell {
 	cause, color := strings.ReplaceAll(d.Cause, "\n", " "), red
 	if d.Asked {
-		cause, color = "asked; "+cause, plain
+		if cause, color = "asked; "+cause, plain; d.Motive != "" {
+			cause = strings.ReplaceAll(d.Motive, "\n", " ") + "; " + strings.TrimPrefix(cause, "asked; ")
+		}
 	} else if d.Code == 0 && d.Signal == 0 && d.PID != 0 {
 		color = plain
 	}

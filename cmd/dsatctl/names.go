@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,7 +32,7 @@ func chosen(all []control.Satellite, names []string) ([]control.Satellite, error
 	for _, s := range all {
 		whole, instances := false, []control.Instance{}
 		for n, name := range names {
-			if matches(name, s.Name) {
+			if matches(name, s.Name) || s.Group != "" && matches(name, groupPrefix+s.Group) {
 				whole, used[n] = true, true
 			}
 		}
@@ -66,10 +67,16 @@ func matches(pattern, name string) bool {
 	return err == nil && ok || pattern == name
 }
 
-// namesOf are the satellites, and the instances of those with several.
+// groupPrefix begins the name of a group, where a satellite could stand.
+const groupPrefix = "group:"
+
+// namesOf are the satellites, the instances of those with several, and the groups.
 func namesOf(all []control.Satellite) []string {
-	var names []string
+	var names, groups []string
 	for _, s := range all {
+		if name := groupPrefix + s.Group; s.Group != "" && !slices.Contains(groups, name) {
+			groups = append(groups, name)
+		}
 		names = append(names, s.Name)
 		if len(s.Instances) < 2 {
 			continue
@@ -78,7 +85,7 @@ func namesOf(all []control.Satellite) []string {
 			names = append(names, s.Name+":"+strconv.Itoa(i.WID))
 		}
 	}
-	return names
+	return append(names, groups...)
 }
 
 // completeNames offers the names that the running daemon knows; none when it does not answer at once.

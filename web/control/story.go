@@ -15,8 +15,9 @@ type Death struct {
 	Incarnation uint64    `json:"incarnation"`
 	PID         int       `json:"pid,omitempty"` // missing: it could not be spawned
 	Time        time.Time `json:"time"`
-	Asked       bool      `json:"asked"` // somebody wanted its end: a stop, a restart
-	Cause       string    `json:"cause"` // "exit code 3", "killed by signal 9 (SIGKILL)"
+	Asked       bool      `json:"asked"`            // somebody wanted its end: a stop, a restart
+	Motive      string    `json:"motive,omitempty"` // who, where dsat itself wanted it: recycling, or its group
+	Cause       string    `json:"cause"`            // "exit code 3", "killed by signal 9 (SIGKILL)"
 	Code        int       `json:"code"`
 	Signal      int       `json:"signal,omitempty"`
 	Core        bool      `json:"core,omitempty"` // a core was dumped

@@ -33,6 +33,7 @@ type Satellite struct {
 	Why       string     `json:"why,omitempty"` // one sentence when it is not in its wanted state
 	Instances []Instance `json:"instances"`
 	Queue     *Queue     `json:"queue,omitempty"`
+	Group     string     `json:"group,omitempty"` // that it is a member of
 	Schedules []Schedule `json:"schedules,omitempty"`
 	LastRun   *Run       `json:"last_run,omitempty"` // of what has schedules
 }
@@ -67,6 +68,7 @@ type Instance struct {
 	Restarts    int       `json:"restarts"` // spawns nobody asked for, since dsatd started
 	Since       time.Time `json:"since"`    // of the state
 	Why         string    `json:"why,omitempty"`
+	Recycles    int       `json:"recycles,omitempty"`  // times its process was replaced, because it was worn
 	LastExit    string    `json:"last_exit,omitempty"` // "exit code 3", "killed by signal 9 (SIGKILL)"
 	Health      string    `json:"health,omitempty"`    // checking, healthy or unhealthy of a running one that has checks
 	Unready     bool      `json:"unready,omitempty"`   // runs, and a check took its readiness away
@@ -275,7 +277,7 @@ type ErrorAnswer struct {
 	Error *Error `json:"error"`
 }
 
-// The paths of the API. NAME is a satellite, NAME:WID an instance, or a glob of either; several are joined by commas.
+// The paths of the API. NAME is a satellite, NAME:WID an instance, group:NAME the members of a group, or a glob of one; several are joined by commas.
 //
 //	GET  /v1/status                                 Status
 //	GET  /v1/version                                Version
