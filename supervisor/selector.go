@@ -16,7 +16,7 @@ type NotFound struct {
 }
 
 func (e *NotFound) Error() string {
-	return fmt.Sprintf("cannot find %q: no satellite or instance has this name", e.Name)
+	return fmt.Sprintf("cannot find %q: no satellite, instance or group has this name", e.Name)
 }
 
 // groupPrefix begins the name of a group, where a satellite could stand.
@@ -68,8 +68,9 @@ func (r *roster) match(part string) (refs []topology.Ref, found bool) {
 
 // suggest lists at most three names close to a mistyped one. For an instance that is not there it lists those that are.
 func (s *Supervisor) suggest(name string) []string {
+	present := s.roster()
 	base, _, isInstance := strings.Cut(name, ":")
-	if sat := s.roster().byName[base]; sat != nil && isInstance {
+	if sat := present.byName[base]; sat != nil && isInstance {
 		var refs []string
 		for _, i := range sat.instances() {
 			refs = append(refs, i.ref.String())
@@ -81,13 +82,22 @@ func (s *Supervisor) suggest(name string) []string {
 		far  int
 	}
 	var near []close
-	for _, sat := range s.roster().satellites {
-		d := distance(base, sat.spec.Name)
-		if strings.HasPrefix(sat.spec.Name, base) && base != "" {
+	consider := func(wrong, right, prefix string) {
+		d := distance(wrong, right)
+		if strings.HasPrefix(right, wrong) && wrong != "" {
 			d = min(d, 1)
 		}
-		if d <= max(2, len(base)/3) {
-			near = append(near, close{sat.spec.Name, d})
+		if d <= max(2, len(wrong)/3) {
+			near = append(near, close{prefix + right, d})
+		}
+	}
+	if group, isGroup := strings.CutPrefix(name, groupPrefix); isGroup {
+		for _, g := range present.topology.Groups {
+			consider(group, g.Name, groupPrefix)
+		}
+	} else {
+		for _, sat := range present.satellites {
+			consider(base, sat.spec.Name, "")
 		}
 	}
 	slices.SortStableFunc(near, func(a, b close) int { return a.far - b.far })
