@@ -219,6 +219,7 @@ func (s *Supervisor) specOf(t *topology.Satellite) string {
 	shape.Needs, shape.After, shape.To, shape.Schedules = nil, nil, nil, nil
 	shape.Ready, shape.Restart, shape.Stop = topology.Ready{}, topology.Restart{}, topology.Stop{}
 	shape.Recycle = topology.Recycle{}
+	shape.FDStore, shape.FDStorePreserve = 0, false
 	shape.Queue, shape.Work = topology.Queue{}, topology.Work{}
 	shape.Log = topology.Log{Stdout: t.Log.Stdout, Stderr: t.Log.Stderr}
 	text, err := json.Marshal(shape)
@@ -228,6 +229,11 @@ func (s *Supervisor) specOf(t *topology.Satellite) string {
 	h := sha256.New()
 	h.Write(text)
 	h.Write([]byte(s.roster().topology.Dir))
+	for _, name := range t.Sockets {
+		if k := s.roster().topology.Socket(name); k != nil {
+			h.Write([]byte(describe(k)))
+		}
+	}
 	for _, name := range t.EnvFile {
 		content, err := os.ReadFile(s.absolute(name))
 		fmt.Fprintf(h, "%q %v", content, err)

@@ -70,7 +70,7 @@ func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, h
 			return nil, fmt.Errorf("cannot hand the options to %s: %w", ref, err)
 		}
 	}
-	return setenv(env, "DSAT_OPTIONS", here.Replace(string(options))), nil
+	return setenv(env, "DSAT_OPTIONS", s.hereInJSON(t, wid).Replace(string(options))), nil
 }
 
 // about tells of this dsatd.
@@ -86,7 +86,7 @@ func (s *Supervisor) about(env []string) []string {
 func passOn(env, own, names []string) []string {
 	for _, kv := range own {
 		key, value, _ := strings.Cut(kv, "=")
-		if key == "" || strings.HasPrefix(key, "DSAT_") {
+		if key == "" || strings.HasPrefix(key, "DSAT_") || strings.HasPrefix(key, "LISTEN_") {
 			continue
 		}
 		for _, name := range names {

@@ -103,7 +103,7 @@ func (e *errand) launch() error {
 	}
 	p, err := s.surroundings(c.spec, c.ref.WID)
 	if err == nil {
-		err = p.program(c.argv, c.ref.WID)
+		err = p.program(c.argv)
 	}
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func (x *examination) look() {
 }
 
 func (x *examination) try(ctx context.Context) error {
-	c, here := x.check, replacer(x.of.of.ref.WID)
+	c, here := x.check, x.s.here(x.of.spec, x.of.of.ref.WID)
 	switch c.Kind {
 	case topology.CheckExec:
 		return x.exec(ctx)

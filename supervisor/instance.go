@@ -45,6 +45,7 @@ type instance struct {
 	timerSeq  uint64
 	due       time.Time // of the timer; zero: none
 	waiters   []waiter
+	drowse    drowse
 
 	status atomic.Pointer[InstanceStatus]
 	book   *logbook
@@ -101,6 +102,9 @@ type world interface {
 	kill(l *life)                                          // SIGKILL to all of it, also later to what is left
 	bury(l *life, e Exit)                                  // after evExit: tell everyone, read the last output, look for leftovers -> evSwept
 	changed(i *instance, from State, s *InstanceStatus)    // a state was left
+	listen(i *instance, seq uint64) (on string, err error) // to sockets that start it -> evDemand; "": there is none
+	deafen(i *instance)                                    // no more of that
+	idle(i *instance)                                      // it has been deafened for good
 	upkeep
 	run(f func()) bool
 }
@@ -121,14 +125,16 @@ const (
 	evExit
 	evSwept // nothing is left of it
 	evDrained
-	evTold  // its stop command has ended; with a cause: in vain
-	evFault // it broke the protocol
-	evSick  // a check has failed often enough
-	evWell  // a check passes, for the first time or again
-	evCede  // its group wants it down for a while
-	evWorn  // it shall be replaced
-	evRenew // now
-	evAwait // nothing happens, only the waiter is told
+	evTold   // its stop command has ended; with a cause: in vain
+	evFault  // it broke the protocol
+	evSick   // a check has failed often enough
+	evWell   // a check passes, for the first time or again
+	evCede   // its group wants it down for a while
+	evWorn   // it shall be replaced
+	evRenew  // now
+	evAwait  // nothing happens, only the waiter is told
+	evListen // be started by the first connection, where a socket does that
+	evDemand // a connection waits
 	eventKinds
 )
 
@@ -314,6 +320,9 @@ func (i *instance) publish() {
 }
 
 func (i *instance) phase() phase {
+	if i.drowse.on != "" {
+		return phaseHealthy // who needs it can connect
+	}
 	switch i.state {
 	case Running:
 		switch s := i.status.Load(); {

@@ -65,16 +65,17 @@ func listeners(port int) map[string]bool {
 		if err != nil {
 			continue // a kernel without IPv6
 		}
-		parseListeners(text, port, inodes)
+		parseBound(text, port, "0A", inodes)
 	}
 	return inodes
 }
 
-// parseListeners reads /proc/net/tcp (proc_pid_net(5)): field 2 is ADDRESS:PORT in hexadecimal, 4 the state (0A listens), 10 the inode.
-func parseListeners(text []byte, port int, inodes map[string]bool) {
+// parseBound reads /proc/net/tcp and udp (proc_pid_net(5)): field 2 is ADDRESS:PORT in hexadecimal, 4 the state (0A listens, 07 is an
+// unconnected udp socket), 10 the inode.
+func parseBound(text []byte, port int, state string, inodes map[string]bool) {
 	for line := range bytes.Lines(text) {
 		f := strings.Fields(string(line))
-		if len(f) < 10 || f[3] != "0A" {
+		if len(f) < 10 || f[3] != state {
 			continue
 		}
 		_, p, ok := strings.Cut(f[1], ":")

@@ -57,6 +57,6 @@ func FuzzListeners(f *testing.F) {
 	f.Add([]byte("  sl  local_address rem_address   st\n   0: 0100007F:2553 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		inodes := map[string]bool{}
-		parseListeners(text, 9555, inodes)
+		parseBound(text, 9555, "0A", inodes)
 	})
 }

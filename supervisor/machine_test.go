@@ -33,6 +33,8 @@ type stage struct {
 	patience int // of the group; 0: endless
 	wrong    string
 	drains   bool
+	sleeps   bool   // a socket starts it
+	ear      uint64 // the listening; 0: none
 	begun    time.Time
 	trace    []string // what was done to processes, and when since begun
 }
@@ -53,6 +55,27 @@ type actor struct {
 	buried, probed, examined    int
 	watched                     int
 }
+
+func (s *stage) listen(_ *instance, seq uint64) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.sleeps {
+		return "", nil
+	}
+	if s.ear != 0 {
+		s.wrong = "it listens twice"
+	}
+	s.ear = seq
+	return "the sea", nil
+}
+
+func (s *stage) deafen(*instance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ear = 0
+}
+
+func (s *stage) idle(*instance) {}
 
 func (s *stage) now() time.Time    { return time.Now() }
 func (s *stage) roll() float64     { return 0.5 }
@@ -210,7 +233,7 @@ func (s *stage) act(d dice, i *instance) string {
 		last = s.lives[len(s.lives)-1]
 	}
 	any := s.lives
-	switch what := d.pick(21); what {
+	switch what := d.pick(23); what {
 	case 0, 1:
 		i.post(event{kind: evStart})
 		return "start"
@@ -272,6 +295,14 @@ func (s *stage) act(d dice, i *instance) string {
 		return "check"
 	case 17, 18, 19:
 		return s.upkeepOf(what, i, last)
+	case 20:
+		i.post(event{kind: evListen})
+		return "listen"
+	case 21:
+		if s.ear != 0 {
+			i.post(event{kind: evDemand, seq: s.ear - uint64(d.pick(2))})
+		}
+		return "demand"
 	default:
 		if last != nil {
 			i.post(event{kind: evFault, inc: last.inc, cause: "garbage"})
@@ -336,6 +367,9 @@ func (s *stage) check(d dice, i *instance, what string) {
 		fail("stopped is not gone")
 	}
 	running := st.State == Running
+	if listens := s.ear != 0; listens != (i.drowse.on != "") || listens && (st.Want == Up || st.State != Stopped && st.State != Exited) {
+		fail("it listens: %v", listens)
+	}
 	for _, a := range s.lives {
 		if a.dead && a.buried != 1 || !a.dead && a.buried != 0 {
 			fail("buried %d times", a.buried)
@@ -376,7 +410,7 @@ func (s *stage) check(d dice, i *instance, what string) {
 		st.Health == Unhealthy && h.cause == "" && i.spec.Health[0].Then == topology.CheckRestart {
 		fail("state and health do not fit")
 	}
-	if ready := s.phase_ == phaseReady || s.phase_ == phaseHealthy || s.phase_ == phaseUnready; ready != running {
+	if ready := s.phase_ == phaseReady || s.phase_ == phaseHealthy || s.phase_ == phaseUnready; ready != (running || s.ear != 0) {
 		fail("the gate thinks otherwise: %d", s.phase_)
 	}
 }
@@ -433,7 +467,7 @@ func (s *stage) tend(d dice, i *instance, hello bool) {
 
 // oneHistory is one life of an instance from its first event to a start and a stop that must succeed.
 func oneHistory(d dice) {
-	s := &stage{drains: d.pick(2) == 1, patience: d.pick(4)}
+	s := &stage{drains: d.pick(2) == 1, sleeps: d.pick(3) == 0, patience: d.pick(4)}
 	i := newInstance(ref("x", 0), stageSpec(d), s)
 	for range 1 + d.pick(14) {
 		what := s.act(d, i)

@@ -90,6 +90,26 @@ func play(act, arg string) {
 			os.Exit(1)
 		}
 		_ = http.Serve(l, http.NotFoundHandler())
+	case "answer": // says who it is on each connection to its first socket; ends after so many
+		l, err := net.FileListener(os.NewFile(3, "listener"))
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		most, _ := strconv.Atoi(arg)
+		for n := 0; most == 0 || n < most; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				os.Exit(1)
+			}
+			fmt.Fprintln(c, os.Getenv("DSAT_INSTANCE"), os.Getpid())
+			c.Close()
+		}
+	case "datagram":
+		buf := make([]byte, 1000)
+		n, err := unix.Read(3, buf)
+		fmt.Println("got", string(buf[:max(n, 0)]), err)
+		pause()
 	case "cat":
 		in := bufio.NewScanner(os.Stdin)
 		for in.Scan() {

@@ -29,7 +29,7 @@ type output struct {
 	done bool
 }
 
-// ending is a pidfd: it becomes readable when its process has ended.
+// ending is a descriptor that is watched for one event: a pidfd becomes readable when its process has ended.
 type ending struct {
 	fd   int
 	tell func()
@@ -99,15 +99,8 @@ func (o *output) add(c *capture) {
 
 // watch calls tell once, from the loop, when the process behind a pidfd has ended. The descriptor has left the set by then.
 func (o *output) watch(pidfd int, tell func()) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.next++
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(uint32(o.next)), Pad: int32(uint32(o.next >> 32))}
-	if err := unix.EpollCtl(o.epoll, unix.EPOLL_CTL_ADD, pidfd, &ev); err != nil {
-		return err
-	}
-	o.ends[o.next] = &ending{pidfd, tell}
-	return nil
+	_, err := o.watchFor(pidfd, unix.EPOLLIN, tell)
+	return err
 }
 
 // run reads until the context ends. A turn reads each pipe once at most, so that a flood from one does not hold up the others.
@@ -129,9 +122,11 @@ func (o *output) run(ctx context.Context) {
 			o.mu.Lock()
 			c, e := o.open[id], o.ends[id]
 			delete(o.ends, id)
+			if e != nil { // under the lock: once it is out of ends, its owner may close it
+				_ = unix.EpollCtl(o.epoll, unix.EPOLL_CTL_DEL, e.fd, nil) // cannot fail: it is in the set
+			}
 			o.mu.Unlock()
 			if e != nil {
-				_ = unix.EpollCtl(o.epoll, unix.EPOLL_CTL_DEL, e.fd, nil) // cannot fail: it is in the set
 				e.tell()
 			}
 			if c != nil && o.read(c, readSize) {

@@ -35,6 +35,11 @@ func (h *history) started(p topology.Restart, now time.Time) {
 	}
 }
 
+// spent: there were as many starts in the window as may be.
+func (h *history) spent(p topology.Restart, now time.Time) bool {
+	return p.Limit > 0 && len(h.starts) >= p.Limit && now.Sub(h.starts[len(h.starts)-p.Limit]) < p.Window
+}
+
 // next judges an exit nobody asked for. It is pure: roll is a random number in [0, 1) that spreads the delay; now must carry a
 // monotonic reading. The returned history replaces h.
 func next(p topology.Restart, h history, e Exit, now time.Time, roll float64) (verdict, time.Duration, history) {
@@ -48,7 +53,7 @@ func next(p topology.Restart, h history, e Exit, now time.Time, roll float64) (v
 		return done, 0, h
 	}
 	h.crashes++
-	if p.Limit > 0 && len(h.starts) >= p.Limit && now.Sub(h.starts[len(h.starts)-p.Limit]) < p.Window {
+	if h.spent(p, now) {
 		return giveUp, 0, h
 	}
 	return again, delay(p.Backoff, h.crashes, roll), h

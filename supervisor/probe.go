@@ -15,7 +15,7 @@ import (
 // probe watches for readiness until it comes, the deadline passes, or it is cancelled. HELLO and log lines come by themselves, so
 // only the deadline is watched for them. Nothing of it lives on once the instance is ready.
 func (s *Supervisor) probe(l *life) (cancel func()) {
-	r := l.spec.Ready
+	r := s.readyOf(l.spec, l.of.ref.WID)
 	deadline, stop := s.readyDeadline(l, r)
 	switch r.Kind {
 	case topology.ReadyDelay:

@@ -18,9 +18,6 @@ import (
 	"github.com/dsat/dsat/topology"
 )
 
-// reportFD is where the shim says why it could not become the program. It closes with the exec, which says that it could.
-const reportFD = 3
-
 // shimReport is what it says.
 type shimReport struct {
 	Step  string // what it could not do: "set nofile to 10:20"
@@ -35,25 +32,26 @@ const (
 )
 
 // Exec is `dsatd exec TRAITS PATH ARGV...`, the shim between a fork and the program: it gives this process the traits and becomes the
-// program, with the same pid. It returns, with an exit code, only when it could not.
+// program, with the same pid. It returns, with an exit code, only when it could not; and says why through the descriptor that its
+// traits name, which closes with the exec.
 func Exec(args []string) int {
-	if _, err := unix.FcntlInt(reportFD, unix.F_GETFD, 0); err != nil || len(args) < 3 {
+	var t traits
+	if len(args) < 3 || json.Unmarshal([]byte(args[0]), &t) != nil || !isOpen(t.Report) {
 		fmt.Fprintln(os.Stderr, "dsatd exec is what dsatd executes itself as, on the way to a satellite's program; it is of no use by hand")
 		return 2
 	}
-	unix.CloseOnExec(reportFD)
-	var t traits
-	err := json.Unmarshal([]byte(args[0]), &t)
-	step := "read its own orders"
-	if err == nil {
-		// What is set here belongs to a thread, and the thread that calls exec is the one that stays. From the limits on, the
-		// runtime had better not ask for memory.
-		runtime.LockOSThread()
-		debug.SetGCPercent(-1)
-		step, err = t.assume()
+	unix.CloseOnExec(t.Report)
+	// What is set here belongs to a thread, and the thread that calls exec is the one that stays. From the limits on, the runtime had
+	// better not ask for memory.
+	runtime.LockOSThread()
+	debug.SetGCPercent(-1)
+	env := os.Environ()
+	if t.Listens {
+		env = setenv(env, "LISTEN_PID", strconv.Itoa(os.Getpid()))
 	}
+	step, err := t.assume()
 	if err == nil {
-		step, err = stepExec, syscall.Exec(args[1], args[2:], os.Environ())
+		step, err = stepExec, syscall.Exec(args[1], args[2:], env)
 	}
 	r := shimReport{Step: step, Why: err.Error()}
 	var errno syscall.Errno
@@ -62,12 +60,17 @@ func Exec(args []string) int {
 	}
 	text, err := json.Marshal(r)
 	if err == nil {
-		_, err = unix.Write(reportFD, text)
+		_, err = unix.Write(t.Report, text)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "dsatd exec: cannot %s: %s\n", r.Step, r.Why)
 	}
 	return 126
+}
+
+func isOpen(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return fd >= firstHanded && err == nil
 }
 
 // assume takes on the traits: first what root may and others may not, then the user, then what can only be given up. It returns what

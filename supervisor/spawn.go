@@ -36,10 +36,16 @@ func (s *Supervisor) fork(l *life) {
 }
 
 func (s *Supervisor) launch(l *life, extra []string) error {
+	given, err := s.give(l)
+	if err != nil {
+		return err
+	}
+	defer given.close()
 	p, err := s.plan(l.spec, l.of.ref.WID)
 	if err != nil {
 		return err
 	}
+	given.tell(p)
 	p.env = append(p.env, "DSAT_INCARNATION="+strconv.FormatUint(uint64(l.inc), 10))
 	p.env = append(p.env, extra...)
 	pl, err := s.plumb(l)
@@ -89,7 +95,9 @@ type plan struct {
 	env    []string
 	dir    string
 	who    identity
-	traits *traits // nil: nothing comes between fork and exec
+	traits *traits           // nil: nothing comes between fork and exec
+	here   *strings.Replacer // fills what is not known before
+	handed []uintptr         // descriptors beside the standard ones, from 3 on
 }
 
 func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
@@ -108,7 +116,7 @@ func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
 	case len(t.Command) == 0:
 		return nil, fmt.Errorf("cannot execute %s: it has no command", t.Name)
 	}
-	if err := p.program(t.Command, wid); err != nil {
+	if err := p.program(t.Command); err != nil {
 		return nil, err
 	}
 	if (t.Speaks == topology.SpeaksLines || t.Speaks == topology.SpeaksJSON) && !t.TTY && s.stdbuf != "" {
@@ -123,10 +131,10 @@ func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
 // dsatd itself.
 func (s *Supervisor) surroundings(t *topology.Satellite, wid int) (*plan, error) {
 	if t == nil {
-		return &plan{dir: s.roster().topology.Dir, env: s.about(slices.Clone(s.inherited))}, nil
+		return &plan{dir: s.roster().topology.Dir, env: s.about(slices.Clone(s.inherited)), here: replacer(wid)}, nil
 	}
-	here := replacer(wid)
-	p := &plan{dir: here.Replace(t.Dir), traits: traitsOf(t.Process)}
+	here := s.here(t, wid)
+	p := &plan{dir: here.Replace(t.Dir), traits: traitsOf(t.Process), here: here}
 	if p.dir == "" {
 		p.dir = s.roster().topology.Dir
 	}
@@ -142,10 +150,9 @@ func replacer(wid int) *strings.Replacer {
 }
 
 // program sets what is executed.
-func (p *plan) program(argv []string, wid int) (err error) {
-	here := replacer(wid)
+func (p *plan) program(argv []string) (err error) {
 	for _, word := range argv {
-		p.argv = append(p.argv, here.Replace(word))
+		p.argv = append(p.argv, p.here.Replace(word))
 	}
 	p.path, err = lookPath(p.argv[0], p.env)
 	return err

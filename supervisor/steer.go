@@ -23,6 +23,7 @@ func (s *Supervisor) Boot(ctx context.Context) error {
 	}
 	s.order.intend(all)
 	s.table.permit(true)
+	all = s.sleepers(all)
 	results := s.wait(ctx, all, evStart, goalUp)
 	var errs []error
 	for _, r := range results {

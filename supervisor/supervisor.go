@@ -44,6 +44,10 @@ type Config struct {
 	Self     string                     // executed for built-in plugins
 	Event    func(Event)                // told of every change of state; must not block; may be nil
 	Exit     func(code int, why string) // the topology wants the daemon to end; must not block; may be nil
+
+	// Inherited are the descriptors that another dsatd handed over, by the keys of Handover. The Supervisor takes those whose keys
+	// begin with "socket." and "store.".
+	Inherited map[string]int
 }
 
 // Supervisor keeps every instance of every satellite in its wanted state.
@@ -77,6 +81,9 @@ type Supervisor struct {
 	crew    *crew
 	errands errands
 	table   *timetable
+	sockets *sockets
+	store   *store
+	ears    ears
 
 	hurry   func() // ends the patience with what an earlier daemon left
 	hurried <-chan struct{}
@@ -124,6 +131,9 @@ func New(c Config) (*Supervisor, error) {
 	s.reaper = newReaper(s.sweeper.nudge)
 	s.sweeper.reaper = s.reaper
 	s.groups = s.newGroups()
+	s.sockets = newSockets(s.runDir, s.log)
+	s.store = newStore(s.log, s.output, s.storeLimit)
+	s.ears.all = make(map[*instance][]ear)
 	first, pipes := newRoster(c.Topology), 0
 	for _, t := range c.Topology.Satellites {
 		first.add(s.newSatellite(t))
@@ -132,6 +142,11 @@ func New(c Config) (*Supervisor, error) {
 	s.present.Store(first)
 	s.table = newTimetable(s, c.StateDir)
 	s.depth = depthFor(pipes)
+	s.store.inherit(c.Inherited)
+	if err := s.sockets.begin(c.Topology, c.Inherited, s.left); err != nil {
+		s.release()
+		return nil, err
+	}
 	s.adopt()
 	return s, nil
 }
@@ -221,6 +236,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 
 // release lets go of all descriptors.
 func (s *Supervisor) release() {
+	s.ears.end(s.output)
+	s.store.end()
+	s.sockets.end()
 	s.output.end()
 	for _, l := range s.adopted {
 		if l.survivor != nil {

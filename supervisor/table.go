@@ -13,7 +13,8 @@ import (
 // changes nothing.
 var table = [...][eventKinds]func(*instance, event){
 	Stopped: {
-		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).down, evKill: (*instance).down,
+		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).ignore, evKill: (*instance).ignore,
+		evListen: (*instance).listen, evDemand: (*instance).demand,
 	},
 	Starting: {
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
@@ -37,7 +38,7 @@ var table = [...][eventKinds]func(*instance, event){
 		evTimer: (*instance).begin, evNeed: (*instance).begin,
 	},
 	Exited: {
-		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
+		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).ignore, evKill: (*instance).ignore, evDemand: (*instance).demand,
 	},
 	Fatal: {
 		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
@@ -70,6 +71,7 @@ func (i *instance) retry(e event) {
 // begin is the way to a process.
 func (i *instance) begin(e event) {
 	i.disarm()
+	i.hush()
 	i.success, i.hopeless = false, false
 	i.enter(Starting, "is being spawned")
 	i.advance(e)
@@ -188,6 +190,9 @@ func (i *instance) judge(e event) {
 }
 
 func (i *instance) conclude(e Exit) {
+	if i.rewards(e) {
+		return
+	}
 	v, wait, h := next(i.spec.Restart, i.hist, e, i.world.now(), i.world.roll())
 	i.hist = h
 	because := e.because() + i.lastWords(e)

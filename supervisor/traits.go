@@ -28,6 +28,8 @@ type traits struct {
 	NoNewPrivs   bool                `json:",omitempty"`
 	Credential   *syscall.Credential `json:",omitempty"`
 	Dir          string
+	Listens      bool `json:",omitempty"` // it is handed sockets, and is to be told its own pid
+	Report       int  // the descriptor by which the shim says why it failed
 }
 
 // traitsOf is nil when plain fork and exec will do.
@@ -50,6 +52,7 @@ func traitsOf(p topology.Process) *traits {
 // execute forks the process of a plan, with those descriptors from 0 on. report is not nil when a shim goes before the program: it
 // then tells, by refusal, how that went.
 func (s *Supervisor) execute(p *plan, files []uintptr) (pid int, report *os.File, err error) {
+	files = append(slices.Clone(files), p.handed...)
 	attr := &syscall.ProcAttr{Dir: p.dir, Env: p.env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if p.traits == nil {
 		attr.Sys.Credential = p.who.cred
@@ -59,6 +62,7 @@ func (s *Supervisor) execute(p *plan, files []uintptr) (pid int, report *os.File
 		return pid, nil, nil
 	}
 	p.traits.Credential, p.traits.Dir, attr.Dir = p.who.cred, p.dir, ""
+	p.traits.Report = len(files)
 	text, err := json.Marshal(p.traits)
 	if err != nil {
 		return 0, nil, fmt.Errorf("cannot execute %s: %w", p.path, err)
@@ -68,7 +72,7 @@ func (s *Supervisor) execute(p *plan, files []uintptr) (pid int, report *os.File
 		return 0, nil, fmt.Errorf("cannot execute %s: %w", p.path, err)
 	}
 	report = os.NewFile(uintptr(fd[0]), "report of a shim")
-	attr.Files = append(slices.Clone(files), uintptr(fd[1]))
+	attr.Files = append(files, uintptr(fd[1]))
 	pid, err = syscall.ForkExec(s.self, append([]string{p.argv[0], "exec", string(text), p.path}, p.argv...), attr)
 	unix.Close(fd[1])
 	if err != nil {

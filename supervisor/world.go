@@ -120,6 +120,7 @@ func (s *Supervisor) swept(l *life) {
 
 func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {
 	s.table.changed(i, from, now)
+	s.resting(i, now.State)
 	if now.State == Running && now.Inc != 0 && (i.spec.Ready.Kind == topology.ReadyLog || i.spec.Ready.Kind == topology.ReadyDelay) {
 		s.record.ready(i.ref, now.Inc) // it cannot be seen again
 	}
