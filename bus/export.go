@@ -87,13 +87,14 @@ type keeper struct {
 	t      *tracker
 	k      *kept
 	now    int64
-	bodies map[*body]int
-	tasks  map[int32]int
+	bodies map[*body]int // those that more than one hop has
+	tasks  []int32       // by slot: number + 1
 }
 
 // keep copies the state of a tracker that has nothing in hand.
 func (t *tracker) keep(now int64) *kept {
-	p := &keeper{t: t, k: &kept{Past: t.past, Evicted: t.aside.evicted}, now: now, bodies: map[*body]int{}, tasks: map[int32]int{}}
+	p := &keeper{t: t, k: &kept{Past: t.past, Evicted: t.aside.evicted}, now: now, bodies: map[*body]int{}, tasks: make([]int32, len(t.tasks.pages)<<pageBits)}
+	p.k.Bodies, p.k.Tasks = make([][]byte, 0, t.hops.live), make([]keptTask, 0, t.tasks.live)
 	for _, s := range t.steps {
 		p.k.Steps = append(p.k.Steps, p.step(s))
 	}
@@ -128,7 +129,10 @@ func (p *keeper) step(s *step) keptStep {
 }
 
 func (p *keeper) queue(q *fifo) []keptHop {
-	var list []keptHop
+	if q.count == 0 {
+		return nil
+	}
+	list := make([]keptHop, 0, q.count)
 	for i := q.head; i != none; i = p.t.hops.at(i).next {
 		list = append(list, p.hop(i))
 	}
@@ -141,20 +145,28 @@ func (p *keeper) hop(i int32) keptHop {
 	if e := p.t.evidence[i]; e != nil {
 		kh.Evidence = e.lines
 	}
-	n, known := p.bodies[h.body]
-	if !known {
-		n = len(p.k.Bodies)
-		p.bodies[h.body] = n
-		p.k.Bodies = append(p.k.Bodies, h.body.data)
-	}
-	kh.Body = n
-	n, known = p.tasks[h.tslot]
-	if !known {
-		n = len(p.k.Tasks)
-		p.tasks[h.tslot] = n
-		task := p.t.tasks.at(h.tslot)
-		p.k.Tasks = append(p.k.Tasks, keptTask{ID: task.id, Age: p.now - task.started, Count: task.count, Failed: task.failed, Reason: task.reason})
-	}
-	kh.Task = n
+	kh.Body, kh.Task = p.body(h.body), p.task(h.tslot)
 	return kh
+}
+
+func (p *keeper) body(b *body) int {
+	if n, known := p.bodies[b]; known {
+		return n
+	}
+	n := len(p.k.Bodies)
+	if b.refs > 1 {
+		p.bodies[b] = n
+	}
+	p.k.Bodies = append(p.k.Bodies, b.data)
+	return n
+}
+
+func (p *keeper) task(slot int32) int {
+	if n := p.tasks[slot]; n > 0 {
+		return int(n) - 1
+	}
+	task := p.t.tasks.at(slot)
+	p.k.Tasks = append(p.k.Tasks, keptTask{ID: task.id, Age: p.now - task.started, Count: task.count, Failed: task.failed, Reason: task.reason})
+	p.tasks[slot] = int32(len(p.k.Tasks))
+	return len(p.k.Tasks) - 1
 }
