@@ -267,7 +267,7 @@ func (g *groups) tell(m *muster) (letters []letter) {
 	}
 	for _, i := range m.rows[m.at] {
 		m.open[i] = true
-		e.wait = &waiter{goal: goal, tell: func(Result) { g.answered(m, i) }}
+		e.wait = &waiter{goal: goal, by: m.name, tell: func(Result) { g.answered(m, i) }}
 		letters = append(letters, letter{i, e})
 	}
 	return letters

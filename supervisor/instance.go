@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -164,6 +165,7 @@ type waiter struct {
 	goal  goal
 	reply chan Result  // of capacity 1
 	tell  func(Result) // in place of reply; must not block
+	by    string       // the group that waits: it waits for one thing of an instance at a time, and a later one replaces it
 }
 
 func (w *waiter) answer(r Result) {
@@ -245,6 +247,9 @@ func (i *instance) step(e event) {
 		act(i, e)
 	}
 	if e.wait != nil {
+		if by := e.wait.by; by != "" {
+			i.waiters = slices.DeleteFunc(i.waiters, func(w waiter) bool { return w.by == by })
+		}
 		i.waiters = append(i.waiters, *e.wait)
 	}
 	i.publish()
