@@ -76,7 +76,7 @@ func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 	if err != nil || p.kin != e.kin || p.dead() {
 		return nil
 	}
-	l := &life{of: i, spec: i.spec, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready}
+	l := &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready}
 	if p.ppid == os.Getpid() {
 		s.reaper.take(l) // it came to us, because we are a subreaper, or after an exec in place
 	} else if l.survivor, err = hold(e.kin); err != nil {
@@ -220,6 +220,7 @@ func (s *Supervisor) specOf(t *topology.Satellite) string {
 	shape.Ready, shape.Restart, shape.Stop = topology.Ready{}, topology.Restart{}, topology.Stop{}
 	shape.Recycle = topology.Recycle{}
 	shape.FDStore, shape.FDStorePreserve = 0, false
+	shape.Watch, shape.MovedFrom = topology.Watch{}, ""
 	shape.Queue, shape.Work = topology.Queue{}, topology.Work{}
 	shape.Log = topology.Log{Stdout: t.Log.Stdout, Stderr: t.Log.Stderr}
 	text, err := json.Marshal(shape)

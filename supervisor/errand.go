@@ -77,9 +77,9 @@ func (s *Supervisor) errand(c chore) *errand {
 
 // command runs the stop command. The answer, evTold, comes in any case.
 func (s *Supervisor) command(l *life, within time.Duration) (cancel func()) {
-	t := l.of.spec
+	t := l.spec
 	l.escort = s.errand(chore{
-		ref: l.of.ref, spec: t, argv: t.Stop.Command, env: ofLife(l), within: within,
+		ref: l.of.ref, spec: t, argv: l.stop.Command, env: ofLife(l), within: within,
 		book: l.of.book, toFile: t.Log.Stdout == topology.LogCapture,
 		done: func(o outcome) {
 			if o.why != "" {

@@ -56,6 +56,7 @@ type instance struct {
 type life struct {
 	of      *instance
 	spec    *topology.Satellite // what it was spawned as; that of the instance may be another by now
+	stop    topology.Stop       // how it is ended; the owner's
 	inc     topology.Incarnation
 	pid     int       // set before evSpawned is posted
 	start   uint64    // the kernel's start time of pid, in clock ticks; 0 when it was gone before it could be read
@@ -136,6 +137,7 @@ const (
 	evAwait  // nothing happens, only the waiter is told
 	evListen // be started by the first connection, where a socket does that
 	evDemand // a connection waits
+	evSpec   // its entry in the topology is another
 	eventKinds
 )
 
@@ -149,6 +151,8 @@ type event struct {
 	cause string
 	check *topology.Check
 	wait  *waiter
+	spec  *topology.Satellite // of evSpec
+	anew  bool                // of evSpec: what runs is replaced
 }
 
 // goal is what a waiter waits for.
@@ -159,13 +163,15 @@ const (
 	goalDown                // stopped, and nothing is left of it
 	goalVoid                // nothing is left of the newest life
 	goalSettled             // as goalUp, or it has failed and will be tried again
+	goalFirm                // up at the first attempt
 )
 
 type waiter struct {
-	goal  goal
-	reply chan Result  // of capacity 1
-	tell  func(Result) // in place of reply; must not block
-	by    string       // the group that waits: it waits for one thing of an instance at a time, and a later one replaces it
+	goal     goal
+	restarts int          // so many there were when the waiting began
+	reply    chan Result  // of capacity 1
+	tell     func(Result) // in place of reply; must not block
+	by       string       // the group that waits: it waits for one thing of an instance at a time, and a later one replaces it
 }
 
 func (w *waiter) answer(r Result) {
@@ -250,7 +256,9 @@ func (i *instance) step(e event) {
 		if by := e.wait.by; by != "" {
 			i.waiters = slices.DeleteFunc(i.waiters, func(w waiter) bool { return w.by == by })
 		}
-		i.waiters = append(i.waiters, *e.wait)
+		w := *e.wait
+		w.restarts = i.restarts
+		i.waiters = append(i.waiters, w)
 	}
 	i.publish()
 	i.answer()

@@ -26,6 +26,7 @@ type logbook struct {
 	ref     topology.Ref
 	counter *atomic.Uint64 // shared by all
 	writer  *logWriter
+	dir     string // of its files; "" none
 
 	mu        sync.Mutex
 	ring      ring
@@ -37,24 +38,24 @@ type logbook struct {
 
 // newLogbook makes the book of one instance; dir is where its files are, "" none.
 func newLogbook(ref topology.Ref, t *topology.Satellite, counter *atomic.Uint64, w *logWriter, dir string) *logbook {
-	b := &logbook{ref: ref, counter: counter, writer: w}
-	b.rule(&t.Log, dir)
+	b := &logbook{ref: ref, counter: counter, writer: w, dir: dir}
+	b.rule(&t.Log)
 	return b
 }
 
 // rule puts the book under other rules. What is in the ring stays.
-func (b *logbook) rule(l *topology.Log, dir string) {
+func (b *logbook) rule(l *topology.Log) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ring.resize(l.Ring)
 	b.files = [2]*logFile{}
-	if dir == "" || !slices.Contains(l.To, topology.LogFile) {
+	if b.dir == "" || !slices.Contains(l.To, topology.LogFile) {
 		return
 	}
-	b.files[0] = b.writer.file(filepath.Join(dir, logBase(b.ref, false)), l)
+	b.files[0] = b.writer.file(filepath.Join(b.dir, logBase(b.ref, false)), l)
 	b.files[1] = b.files[0]
 	if l.Split {
-		b.files[1] = b.writer.file(filepath.Join(dir, logBase(b.ref, true)), l)
+		b.files[1] = b.writer.file(filepath.Join(b.dir, logBase(b.ref, true)), l)
 	}
 }
 

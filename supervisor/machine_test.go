@@ -233,7 +233,7 @@ func (s *stage) act(d dice, i *instance) string {
 		last = s.lives[len(s.lives)-1]
 	}
 	any := s.lives
-	switch what := d.pick(23); what {
+	switch what := d.pick(24); what {
 	case 0, 1:
 		i.post(event{kind: evStart})
 		return "start"
@@ -303,6 +303,14 @@ func (s *stage) act(d dice, i *instance) string {
 			i.post(event{kind: evDemand, seq: s.ear - uint64(d.pick(2))})
 		}
 		return "demand"
+	case 22: // its entry changes
+		spec, anew := stageSpec(d), d.pick(2) == 0
+		if !anew {
+			spec.Health = i.spec.Health
+			spec.Restart.Retry = i.spec.Restart.Retry // counts from the next failure on
+		}
+		i.post(event{kind: evSpec, spec: spec, anew: anew})
+		return fmt.Sprintf("spec, anew %t", anew)
 	default:
 		if last != nil {
 			i.post(event{kind: evFault, inc: last.inc, cause: "garbage"})
@@ -383,17 +391,17 @@ func (s *stage) check(d dice, i *instance, what string) {
 		if (a.signalled || a.killed || a.asks > 0) && !a.forked {
 			fail("signalled what does not exist")
 		}
-		if a.asks > 1 || a.asks > 0 && len(i.spec.Stop.Command) == 0 {
+		if a.asks > 1 || a.asks > 0 && len(a.stop.Command) == 0 {
 			fail("%d stop commands", a.asks)
 		}
 		if a.killed && a.asked > 0 && !a.recalled {
 			fail("the process is killed, and its stop command lives")
 		}
-		if n := len(sequence(i.spec.Stop)); len(a.signals) > n || a.late || !slices.IsSortedFunc(a.signals, i.before) {
+		if n := len(sequence(a.stop)); len(a.signals) > n || a.late || !slices.IsSortedFunc(a.signals, a.before) {
 			fail("signals %v", a.signals)
 		}
 	}
-	if l := i.life; st.State == Stopping && st.PID != 0 && !i.draining && !l.hard.Load() && len(i.spec.Stop.Command) == 0 && !s.actor(l).signalled {
+	if l := i.life; st.State == Stopping && st.PID != 0 && !i.draining && !l.hard.Load() && len(l.stop.Command) == 0 && !s.actor(l).signalled {
 		fail("nobody told it to stop")
 	}
 	if running && (st.PID == 0 || st.Want != Up) || (st.State == Stopped || st.State == Backoff || st.State == Fatal) && st.PID != 0 {
@@ -416,9 +424,9 @@ func (s *stage) check(d dice, i *instance, what string) {
 }
 
 // before orders signals as the stop does.
-func (i *instance) before(a, b syscall.Signal) int {
+func (l *life) before(a, b syscall.Signal) int {
 	place := func(sig syscall.Signal) int {
-		return slices.IndexFunc(sequence(i.spec.Stop), func(s topology.StopSignal) bool { return s.Signal == sig })
+		return slices.IndexFunc(sequence(l.stop), func(s topology.StopSignal) bool { return s.Signal == sig })
 	}
 	return place(a) - place(b)
 }

@@ -33,6 +33,7 @@ type order struct {
 
 type node struct {
 	name    string
+	leaving bool // nothing of it is started any more
 	needs   []topology.Need
 	after   []string
 	needers []*node // those that need it
@@ -71,6 +72,9 @@ func (o *order) intend(all []*instance) {
 	defer o.mu.Unlock()
 	for _, i := range all {
 		n := o.nodes[i.ref.Name]
+		if n == nil {
+			continue // was removed from the topology
+		}
 		switch n.phase[i] {
 		case phaseSpawned, phaseReady, phaseHealthy, phaseUnready, phaseDone:
 		default:
@@ -85,6 +89,10 @@ func (o *order) set(i *instance, p phase) {
 	var ask, recovered []*instance
 	o.mu.Lock()
 	n := o.nodes[i.ref.Name]
+	if n == nil { // was removed from the topology
+		o.mu.Unlock()
+		return
+	}
 	if old, known := n.phase[i]; known && old == p {
 		o.mu.Unlock()
 		return
@@ -125,6 +133,9 @@ func (o *order) ask(i *instance) (why string, hopeless bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	me := o.nodes[i.ref.Name]
+	if me == nil || me.leaving {
+		return "is removed from the topology", true
+	}
 	for _, need := range me.needs {
 		if n := o.nodes[need.Name]; n != nil && !n.reached(need.Stage) {
 			me.waiting[i] = struct{}{}
@@ -196,4 +207,35 @@ func (n *node) awaited(stage string) (why string, hopeless bool) {
 		why += ", which is stopped"
 	}
 	return why, true
+}
+
+// replan goes over to another topology. What is known of instances stays; those that wait ask again.
+func (o *order) replan(t *topology.Topology) {
+	fresh := newOrder(t).nodes
+	var ask []*instance
+	o.mu.Lock()
+	for name, n := range fresh {
+		if was := o.nodes[name]; was != nil {
+			n.phase, n.count, n.waiting = was.phase, was.count, was.waiting
+		}
+		for i := range n.waiting {
+			ask = append(ask, i)
+		}
+	}
+	o.nodes = fresh
+	o.mu.Unlock()
+	for _, i := range ask {
+		i.post(event{kind: evGo})
+	}
+}
+
+// leave keeps satellites that are to be removed from being started again.
+func (o *order) leave(names []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, name := range names {
+		if n := o.nodes[name]; n != nil {
+			n.leaving = true
+		}
+	}
 }

@@ -19,12 +19,12 @@ func (i *instance) end(why string) {
 	l.quit()
 	i.enter(Stopping, why)
 	if l.spawned && l.cause == "" {
-		l.cancel = i.world.drain(l, i.spec.Stop.Deadline)
+		l.cancel = i.world.drain(l, l.stop.Deadline)
 	}
 	if l.cancel != nil {
 		i.draining = true
 		i.why = why + ": finishes what it has in hand"
-		i.arm(i.spec.Stop.Deadline)
+		i.arm(l.stop.Deadline)
 		return
 	}
 	i.term(event{})
@@ -38,7 +38,7 @@ func (i *instance) drained(e event) {
 
 // term tells the process to stop: by its stop command, or the first signal. What is not forked yet must not be.
 func (i *instance) term(event) {
-	l, stop := i.life, i.spec.Stop
+	l, stop := i.life, i.life.stop
 	i.draining = false
 	l.quit()
 	if l.exited {
@@ -74,7 +74,7 @@ func sequence(s topology.Stop) []topology.StopSignal {
 
 // climb sends the signals that are due, and sets the timer for the next, or for the deadline.
 func (i *instance) climb() {
-	stop, past := i.spec.Stop, i.world.now().Sub(i.toldAt)
+	stop, past := i.life.stop, i.world.now().Sub(i.toldAt)
 	next := stop.Deadline
 	for _, s := range sequence(stop)[i.rung:] {
 		if s.After > past {
@@ -92,7 +92,7 @@ func (i *instance) climb() {
 
 func (i *instance) send(sig syscall.Signal) {
 	i.signalled = true
-	i.world.signal(i.life, sig, i.spec.Stop.Group)
+	i.world.signal(i.life, sig, i.life.stop.Group)
 }
 
 // say is why, unless it is stopped for a failure: then that is the reason.
@@ -110,13 +110,13 @@ func (i *instance) told(e event) {
 		return
 	}
 	if e.cause == "" {
-		i.say("was told to stop by its stop command and has %s for it", i.spec.Stop.Deadline)
+		i.say("was told to stop by its stop command and has %s for it", i.life.stop.Deadline)
 		return
 	}
 	i.say("its stop command failed: %s", e.cause)
 	if !i.signalled {
 		i.rung = max(i.rung, 1)
-		i.send(sequence(i.spec.Stop)[0].Signal)
+		i.send(sequence(i.life.stop)[0].Signal)
 		i.climb()
 	}
 }
@@ -127,10 +127,10 @@ func (i *instance) overdue(e event) {
 	case i.draining:
 		i.term(e)
 	case i.life.hard.Load(): // was killed, and perhaps not by the deadline
-	case i.world.now().Sub(i.toldAt) < i.spec.Stop.Deadline:
+	case i.world.now().Sub(i.toldAt) < i.life.stop.Deadline:
 		i.climb()
 	default:
-		i.why = fmt.Sprintf("did not stop within %s and was killed", i.spec.Stop.Deadline)
+		i.why = fmt.Sprintf("did not stop within %s and was killed", i.life.stop.Deadline)
 		i.strike()
 	}
 }

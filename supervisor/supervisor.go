@@ -79,6 +79,7 @@ type Supervisor struct {
 	lines   atomic.Uint64 // sequence of log lines
 	forks   *spawnQueue
 	crew    *crew
+	floor   atomic.Uint32 // of the spawns of new instances: above those of satellites that are gone
 	errands errands
 	table   *timetable
 	sockets *sockets
@@ -182,10 +183,12 @@ func (s *Supervisor) open() (err error) {
 // instance makes one slot, or finds the one that had the number before: incarnations go on counting.
 func (s *Supervisor) instance(sat *satellite, wid int) *instance {
 	if i := sat.all[wid]; i != nil {
+		i.post(event{kind: evSpec, spec: sat.spec}) // it may have changed since
 		return i
 	}
 	t, ref := sat.spec, topology.Ref{Name: sat.spec.Name, WID: wid}
 	i := newInstance(ref, t, s)
+	i.spawns = s.floor.Load()
 	i.book = newLogbook(ref, t, &s.lines, s.writer, s.logDir)
 	sat.all[wid] = i
 	return i

@@ -13,34 +13,41 @@ import (
 // changes nothing.
 var table = [...][eventKinds]func(*instance, event){
 	Stopped: {
+		evSpec:  (*instance).respec,
 		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).ignore, evKill: (*instance).ignore,
 		evListen: (*instance).listen, evDemand: (*instance).demand,
 	},
 	Starting: {
+		evSpec:    (*instance).respec,
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evGo: (*instance).advance, evSwept: (*instance).advance, evSpawned: (*instance).launched,
 		evReady: (*instance).ready, evUnready: (*instance).unready, evExit: (*instance).judge, evFault: (*instance).fault,
 		evCede: (*instance).cede, evWorn: (*instance).worn,
 	},
 	Running: {
+		evSpec:    (*instance).respec,
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evSick: (*instance).checked, evWell: (*instance).checked,
 		evExit: (*instance).judge, evFault: (*instance).fault,
 		evCede: (*instance).cede, evWorn: (*instance).worn, evRenew: (*instance).renew,
 	},
 	Stopping: {
+		evSpec:  (*instance).respec,
 		evStart: (*instance).back, evRestart: (*instance).back, evStop: (*instance).down, evKill: (*instance).slay,
 		evSpawned: (*instance).term, evDrained: (*instance).drained, evTold: (*instance).told, evTimer: (*instance).overdue,
 		evExit: (*instance).gone, evSwept: (*instance).gone, evFault: (*instance).fault,
 	},
 	Backoff: {
+		evSpec:  (*instance).respec,
 		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
 		evTimer: (*instance).begin, evNeed: (*instance).begin,
 	},
 	Exited: {
+		evSpec:  (*instance).respec,
 		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).ignore, evKill: (*instance).ignore, evDemand: (*instance).demand,
 	},
 	Fatal: {
+		evSpec:  (*instance).respec,
 		evStart: (*instance).up, evRestart: (*instance).up, evStop: (*instance).rest, evKill: (*instance).rest,
 		evTimer: (*instance).retry,
 	},
@@ -101,7 +108,7 @@ func (i *instance) advance(event) {
 	i.unasked, i.free = false, false
 	i.spawns++
 	i.why = "is being spawned"
-	i.life = &life{of: i, spec: i.spec, inc: i.world.incarnation(i.spawns)}
+	i.life = &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: i.world.incarnation(i.spawns)}
 	i.publish()
 	i.world.spawn(i.life)
 }
@@ -255,7 +262,7 @@ const mostWords = 160
 func (i *instance) answer() {
 	kept := i.waiters[:0]
 	for _, w := range i.waiters {
-		if err, ok := i.reached(w.goal); ok {
+		if err, ok := i.reached(w); ok {
 			s := i.status.Load()
 			w.answer(Result{Ref: i.ref, State: s.State, PID: s.PID, Err: err})
 		} else {
@@ -266,8 +273,10 @@ func (i *instance) answer() {
 	i.waiters = kept
 }
 
-func (i *instance) reached(g goal) (error, bool) {
-	switch g {
+func (i *instance) reached(w waiter) (error, bool) {
+	switch w.goal {
+	case goalFirm:
+		return i.firm(w)
 	case goalVoid:
 		return nil, i.life == nil || i.life.exited && i.life.swept
 	case goalSettled:

@@ -104,8 +104,9 @@ func (p *Plan) Moved() map[string]string {
 func (p *Plan) daemon(keys []*key) {
 	fixed := map[string]bool{"name": true, "daemon.run_dir": true, "daemon.state_dir": true}
 	live := map[string]bool{"daemon.http": true, "daemon.stop_deadline": true}
+	loose := func(key string) bool { return live[key] || strings.HasPrefix(key, "group.") }
 	for _, c := range compare(leaves(keys, p.Old, ""), leaves(keys, p.New, "")) {
-		if c.Restart = !live[c.Key]; fixed[c.Key] || c.Restart {
+		if c.Restart = !loose(c.Key); fixed[c.Key] || c.Restart {
 			p.Refused = append(p.Refused, c)
 		} else {
 			p.Daemon = append(p.Daemon, c)
@@ -129,10 +130,10 @@ func (p *Plan) keys(keys []*key, before, after *Satellite) []KeyChange {
 func live(label string) bool {
 	name, member, _ := strings.Cut(label, ".")
 	switch name {
-	case "to", "needs", "after", "instances", "autostart", "on_daemon_death", "ready", "restart", "stop", "queue", "work", "moved_from", "watch":
+	case "to", "needs", "after", "instances", "autostart", "on_daemon_death", "ready", "restart", "stop", "queue", "work", "moved_from", "watch", "schedule":
 		return true
 	case "log":
-		return member != "stdout" && member != "stderr"
+		return slices.Contains([]string{"ring", "max_size", "keep", "rotate", "max_age", "total", "compress"}, member)
 	}
 	return false
 }

@@ -9,8 +9,13 @@ func (p *Plan) Wide() *Topology {
 	moved := p.Moved()
 	for _, c := range p.Satellites {
 		switch {
-		case c.Verdict == Removed, c.Verdict == Unchanged, c.Verdict == Changed && !c.Restart:
+		case c.Verdict == Removed, c.Verdict == Unchanged:
 			out.Satellites = append(out.Satellites, p.Old.Satellite(c.Name).readdressed(moved))
+		case !c.Restart && c.Verdict == Changed:
+			// Order is by New already: what Old and New each say without a circle could be one together.
+			s := *p.Old.Satellite(c.Name).readdressed(moved)
+			s.Needs, s.After = p.New.Satellite(c.Name).Needs, p.New.Satellite(c.Name).After
+			out.Satellites = append(out.Satellites, &s)
 		default:
 			out.Satellites = append(out.Satellites, p.New.Satellite(c.Name))
 		}
