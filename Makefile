@@ -40,6 +40,7 @@ ci: build lint
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -run Forest ./supervisor -trees 10000
 	$(MAKE) --no-print-directory smoke
 
 # The main job, end to end, short: start, kill -9, restart, scrape, down.

@@ -83,6 +83,8 @@ func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 		s.log.Warn("cannot take back a process of an earlier dsatd; it is replaced", "instance", i.ref, "pid", e.pid, "error", err)
 		return nil
 	}
+	l.hunger = s.hunger
+	l.cgroup = s.cgroups.find(i.ref, e.pid)
 	l.pipes = s.reopen(l, e)
 	if s.bus != nil {
 		s.bus.Admit(i.ref, e.inc)

@@ -86,6 +86,7 @@ func (s *Supervisor) purge() {
 	ctx, cancel := context.WithTimeout(context.Background(), purgeTime)
 	defer cancel()
 	s.errands.close()
+	s.cgroups.kill()
 	s.errands.wait(ctx)
 	select {
 	case <-s.sweeper.all():

@@ -23,6 +23,8 @@ type Exit struct {
 	Uptime time.Duration  // from the spawn
 	Usage  Usage
 
+	Starved string // how the kernel's want of memory comes into a SIGKILL; "": not at all
+
 	Unknown bool // nobody could be asked how it ended: it was not our child
 }
 
@@ -42,6 +44,9 @@ func (e Exit) String() string {
 		text := fmt.Sprintf("killed by signal %d (%s)", int(e.Signal), unix.SignalName(e.Signal))
 		if e.Core {
 			text += ", core dumped"
+		}
+		if e.Starved != "" {
+			text += " " + e.Starved
 		}
 		return text
 	case e.Unknown:

@@ -73,6 +73,8 @@ type life struct {
 	filter  bool     // its standard output carries messages
 	passage *passage // from the shim to its program; nil: it needs none
 	kin     []kin    // what it had forked when its stop began
+	cgroup  *cgroup  // nil: it has none
+	hunger  *hunger
 
 	// What follows belongs to the owner.
 	spawned, hello bool

@@ -78,6 +78,7 @@ func (s *Supervisor) survivors(left []recordEntry) map[kin]string {
 		}
 		pid = p.ppid
 	}
+	grouped := s.cgroups.members()
 	found := make(map[kin]string)
 	var all []procStat
 	owner := make(map[int]string) // by pid and session
@@ -88,6 +89,11 @@ func (s *Supervisor) survivors(left []recordEntry) map[kin]string {
 		}
 		all = append(all, p)
 		name, ok := byKin[p.kin]
+		if !ok && grouped[pid] != "" {
+			if name, ok = grouped[pid], true; kept[name] != "" {
+				name = ours
+			}
+		}
 		if !ok {
 			env := envOf(pid, "DSAT_RUN", "DSAT_INSTANCE", "DSAT_INCARNATION")
 			name, ok = env[1], env[0] == s.runDir && env[1] != ""

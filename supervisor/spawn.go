@@ -48,6 +48,12 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	given.tell(p)
 	p.env = append(p.env, "DSAT_INCARNATION="+strconv.FormatUint(uint64(l.inc), 10))
 	p.env = append(p.env, extra...)
+	if l.cgroup, p.cgroup, err = s.cgroups.enter(l.of.ref, l.spec.Limits); err != nil {
+		return err
+	}
+	l.hunger = s.hunger
+	p.limited = len(l.spec.Limits.Controllers()) > 0
+	defer p.letGo()
 	pl, err := s.plumb(l)
 	if err != nil {
 		return fmt.Errorf("cannot open the pipes of %s: %w", l.of.ref, err)
@@ -98,6 +104,15 @@ type plan struct {
 	traits *traits           // nil: nothing comes between fork and exec
 	here   *strings.Replacer // fills what is not known before
 	handed []uintptr         // descriptors beside the standard ones, from 3 on
+
+	cgroup  int  // descriptor of the control group to be spawned into; 0: none
+	limited bool // and it must not be without
+}
+
+func (p *plan) letGo() {
+	if p.cgroup > 0 {
+		unix.Close(p.cgroup)
+	}
 }
 
 func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {

@@ -74,6 +74,8 @@ type Supervisor struct {
 	writer  *logWriter
 	graves  *graveyard
 	record  *record
+	cgroups *cgroups
+	hunger  *hunger
 	left    []recordEntry // what an earlier daemon left, but for
 	adopted map[topology.Ref]*life
 	lines   atomic.Uint64 // sequence of log lines
@@ -123,9 +125,12 @@ func New(c Config) (*Supervisor, error) {
 	}
 	s.stop, s.stopped = gate()
 	s.hurry, s.hurried = gate()
+	s.hunger = newHunger()
+	s.cgroups = openCgroups(c.Topology.Daemon.Cgroup, c.Topology.Name, c.RunDir, s.log)
 	if err := s.open(); err != nil {
 		return nil, err
 	}
+	s.canary()
 	s.writer = newLogWriter(s.log, s.logDir, c.Topology.Daemon.Log.Total)
 	s.graves = newGraveyard(graves, s.log)
 	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
@@ -249,6 +254,7 @@ func (s *Supervisor) release() {
 		}
 	}
 	s.record.close()
+	s.cgroups.end()
 	unix.Close(s.null)
 }
 

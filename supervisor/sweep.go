@@ -143,15 +143,16 @@ func (s *sweeper) look() bool {
 	owned, doubt := s.attribute(left)
 	owned = s.distant(owned)
 	for l := range s.waiting {
-		if len(owned[l]) == 0 {
-			if doubt {
+		alive, sure := l.cgroup.living(owned[l])
+		if len(alive) == 0 {
+			if !sure && (doubt || l.cgroup != nil) {
 				continue
 			}
 			delete(s.waiting, l)
 			s.swept(l)
 			continue
 		}
-		s.end(l, owned[l])
+		s.end(l, alive)
 	}
 	return s.purgeAll(purge, left) || len(s.waiting) > 0 || !cleared
 }
@@ -267,6 +268,9 @@ func (s *sweeper) wonder(p procStat) {
 // end asks or kills what is left of one life, with all below it.
 func (s *sweeper) end(l *life, left []procStat) {
 	hard, known := l.hard.Load(), s.waiting[l]
+	if hard && l.cgroup != nil {
+		l.cgroup.kill()
+	}
 	for _, p := range left {
 		for _, k := range append(descendants(p.pid), p.kin) {
 			if hard {

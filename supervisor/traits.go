@@ -56,7 +56,7 @@ func (s *Supervisor) execute(p *plan, files []uintptr) (pid int, report *os.File
 	attr := &syscall.ProcAttr{Dir: p.dir, Env: p.env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if p.traits == nil {
 		attr.Sys.Credential = p.who.cred
-		if pid, err = syscall.ForkExec(p.path, p.argv, attr); err != nil {
+		if pid, err = s.clone(p, p.path, p.argv, attr); err != nil {
 			return 0, nil, p.explain(err)
 		}
 		return pid, nil, nil
@@ -73,13 +73,57 @@ func (s *Supervisor) execute(p *plan, files []uintptr) (pid int, report *os.File
 	}
 	report = os.NewFile(uintptr(fd[0]), "report of a shim")
 	attr.Files = append(files, uintptr(fd[1]))
-	pid, err = syscall.ForkExec(s.self, append([]string{p.argv[0], "exec", string(text), p.path}, p.argv...), attr)
+	pid, err = s.clone(p, s.self, append([]string{p.argv[0], "exec", string(text), p.path}, p.argv...), attr)
 	unix.Close(fd[1])
 	if err != nil {
 		report.Close()
 		return 0, nil, fmt.Errorf("cannot execute dsatd itself (%s), which goes before %s: %w", s.self, p.path, err)
 	}
 	return pid, report, nil
+}
+
+// clone is fork and exec, into the control group of the plan. Where the kernel or a guard around it does not do that, it goes without,
+// unless it is to be limited.
+func (s *Supervisor) clone(p *plan, path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = p.cgroup > 0, p.cgroup
+	pid, err = syscall.ForkExec(path, argv, attr)
+	if err == nil || p.cgroup == 0 || p.limited || !slices.Contains([]error{unix.ENOSYS, unix.EINVAL, unix.EOPNOTSUPP, unix.EPERM, unix.EACCES, unix.EBUSY}, err) {
+		return pid, err
+	}
+	first := err
+	attr.Sys.UseCgroupFD = false
+	if pid, err = syscall.ForkExec(path, argv, attr); err == nil {
+		s.cgroups.fail(first)
+	}
+	return pid, err
+}
+
+// canary is spawned into a group, once, where dsatd's own group may have been killed before: Linux can take every process for one that
+// was forked during that kill. It is dsatd itself, which ends at once. Nothing else waits for children yet.
+func (s *Supervisor) canary() {
+	if s.cgroups.broken != nil || s.cgroups.top {
+		return
+	}
+	_, fd, err := s.cgroups.enter(topology.Ref{Name: ".canary"}, topology.Limits{})
+	if err != nil {
+		s.cgroups.fail(err)
+		return
+	}
+	defer unix.Close(fd)
+	null := uintptr(s.null)
+	pid, err := syscall.ForkExec(s.self, []string{"dsat:canary", "exec"}, &syscall.ProcAttr{
+		Files: []uintptr{null, null, null}, Sys: &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: fd},
+	})
+	var ws syscall.WaitStatus
+	if err == nil {
+		_, err = syscall.Wait4(pid, &ws, 0, nil)
+	}
+	switch {
+	case err != nil:
+		s.cgroups.fail(err)
+	case ws.Signaled():
+		s.cgroups.fail(fmt.Errorf("what is spawned there is killed by %s", unix.SignalName(ws.Signal())))
+	}
 }
 
 // shimPatience is how long a shim may take before it counts as the program, so that a stop can end it.

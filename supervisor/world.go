@@ -101,6 +101,9 @@ func (s *Supervisor) bury(l *life, e Exit) {
 
 // ended is told by the reaper.
 func (l *life) ended(e Exit) {
+	if e.Signal == unix.SIGKILL && !l.hard.Load() {
+		e.Starved = l.hunger.verdict(l.cgroup, l.pid)
+	}
 	if e, ok := l.passage.pass(e); ok {
 		l.tellExit(e)
 	}
@@ -114,6 +117,7 @@ func (s *Supervisor) swept(l *life) {
 	for _, c := range l.pipes {
 		s.output.close(c)
 	}
+	s.cgroups.leave(l.cgroup)
 	s.record.ended(l.of.ref, l.inc)
 	l.of.post(event{kind: evSwept, life: l})
 }

@@ -44,6 +44,9 @@ func (d *drawing) value(k *key) string {
 		}
 		return `"n-1"`
 	case boolKind:
+		if k.label == "limits.swap" {
+			return "true" // false wants memory
+		}
 		return d.pick("bool", "true", "false")
 	case wholeKind:
 		if k.name == "burst" {
@@ -64,6 +67,9 @@ func (d *drawing) value(k *key) string {
 		}
 		return d.pick("duration", `"1ms"`, `"90s"`, `"1h0m0.5s"`, `"1h"`)
 	case sizeKind:
+		if k.label == "limits.memory" {
+			return `"1GiB"`
+		}
 		if k.name == "total" {
 			return `"1TiB"` // not less than max_size
 		}

@@ -38,6 +38,8 @@ func daemonKeys() *key {
 			aka: []string{"rundir", "runtime_dir"}, field: top(func(t *Topology) any { return &t.Daemon.RunDir })},
 		{name: "state_dir", kind: pathKind{}, def: `""`, auto: "chosen by dsatd from the name", doc: "Directory of logs and of what outlives a restart of the machine.",
 			aka: []string{"statedir", "data_dir"}, field: top(func(t *Topology) any { return &t.Daemon.StateDir })},
+		{name: "cgroup", kind: cgroupKind{}, def: `"auto"`, doc: `Control groups of version 2, one for each instance: nothing it forks escapes, and limits can be enforced. "auto": below dsatd's own group when that was delegated to it (by systemd's Delegate=yes, by its owner, or because it is the topmost one, as in a container), else none; a path: below that group; "off": none.`,
+			aka: []string{"cgroups", "control_group"}, field: top(func(t *Topology) any { return &t.Daemon.Cgroup })},
 		{name: "stop_deadline", kind: durationKind{}, def: `"30s"`, doc: "How long the drain may take when everything stops, before what is left is counted and given up.",
 			aka: []string{"shutdown_timeout"}, field: top(func(t *Topology) any { return &t.Daemon.StopDeadline })},
 		daemonLogKeys(),
@@ -101,11 +103,11 @@ func satelliteKeys() []*key {
 	}
 	keys = append(keys, processKeys()...)
 	keys = append(keys, socketGrants()...)
+	keys = append(keys, limitsKeys())
 	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
 	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
 		later("hooks", "Commands that run around its starts and stops."),
-		later("limits", "Limits of its cgroup: memory, cpu, pids."),
 		later("secrets", "Values it is given by file."),
 		later("scale", "Number of instances by backlog."),
 	)

@@ -22,6 +22,7 @@ type Options struct {
 	Getenv         func(string) (string, bool)                     // for ${NAME}; nil is os.LookupEnv
 	Builtins       []string                                        // names of the built-in satellites; nil: any name is taken
 	BuiltinOptions func(name string, options map[string]any) error // checks the options of a built-in; may be nil
+	Limits         func(cgroup string, controllers []string) error // tells why limits cannot be enforced here; nil: not asked
 }
 
 // Load reads a topology from one file and its overlays (a later one wins, key by key), with what they include. The error is

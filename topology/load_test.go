@@ -26,9 +26,10 @@ func TestLoadOfThreeLines(t *testing.T) {
 	got := mustLoad(t, filepath.Join(dir, "My Probe.toml"))
 	want := &Topology{
 		Name: "my-probe", Files: []string{filepath.Join(dir, "My Probe.toml")}, Dir: dir,
-		Daemon: Daemon{StopDeadline: 30 * time.Second, Log: DaemonLog{Format: LogText}},
+		Daemon: Daemon{Cgroup: "auto", StopDeadline: 30 * time.Second, Log: DaemonLog{Format: LogText}},
 		Satellites: []*Satellite{{
-			Name: "site", Command: []string{filepath.Join(dir, "bin/site"), "-p", "80"}, Speaks: SpeaksNone, Dir: dir, Instances: 1, Autostart: true, OnDaemonDeath: Adopt,
+			Limits: Limits{Swap: true},
+			Name:   "site", Command: []string{filepath.Join(dir, "bin/site"), "-p", "80"}, Speaks: SpeaksNone, Dir: dir, Instances: 1, Autostart: true, OnDaemonDeath: Adopt,
 			Ready: Ready{Kind: ReadySpawned, Deadline: 30 * time.Second, Every: 200 * time.Millisecond},
 			Restart: Restart{
 				Policy: RestartAlways, SuccessCodes: []int{0}, Limit: 10, Window: time.Minute,

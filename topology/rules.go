@@ -42,6 +42,7 @@ func (r *rules) satellite(s *Satellite, said *setting) {
 	}
 	r.ready(s, said)
 	r.health(s, said)
+	r.limits(s, said)
 	if f := said.find("log").find("stderr"); s.Speaks.Filter() && s.Log.Stderr == LogJoined {
 		if f.inherited {
 			s.Log.Stderr = LogCapture

@@ -43,6 +43,7 @@ type Daemon struct {
 	HTTP         string        // host:port of the TCP listener; "" is the unix socket only
 	RunDir       string        // sockets and the record; "" is chosen by dsatd from Name
 	StateDir     string        // epoch and logs; "" is chosen by dsatd from Name
+	Cgroup       string        // "auto", "off" or the path of a control group to divide
 	StopDeadline time.Duration // for `down`: how long the drain may take before what is left is counted and given up
 	Log          DaemonLog
 }
@@ -61,6 +62,7 @@ type Satellite struct {
 	EnvFile       []string
 	EnvInherit    []string // names taken from dsatd's own environment; a star at the end stands for any rest
 	Process       Process
+	Limits        Limits
 	Instances     int
 	Schedules     []Schedule // nil: none
 	Autostart     bool       // false: stopped until `dsatctl start`

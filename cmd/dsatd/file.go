@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/satellites/builtin"
+	"github.com/dsat/dsat/supervisor"
 	"github.com/dsat/dsat/topology"
 	"github.com/dsat/dsat/web/control"
 )
@@ -28,7 +29,7 @@ func load(files []string) (*topology.Topology, error) {
 	}
 	return topology.Load(files, topology.Options{
 		Getenv:   os.LookupEnv,
-		Builtins: builtin.Names(),
+		Builtins: builtin.Names(), Limits: supervisor.LimitsAvailable,
 		BuiltinOptions: func(name string, options map[string]any) error {
 			if b, ok := builtin.Find(name); ok {
 				return b.Check(options)
