@@ -27,18 +27,24 @@ type logbook struct {
 	counter *atomic.Uint64 // shared by all
 	writer  *logWriter
 	dir     string // of its files; "" none
+	posts   *postOffice
 
-	mu        sync.Mutex
-	ring      ring
-	count     uint64      // lines ever taken
-	newestNS  int64       // time of the newest one
-	files     [2]*logFile // of stdout and stderr, which may be the same; nil: memory only
-	followers map[*follower]struct{}
+	mu         sync.Mutex
+	ring       ring
+	count      uint64 // lines ever taken
+	newestNS   int64  // time of the newest one
+	rules      *topology.Log
+	meter      meter
+	excess     int         // lines above the rate, not yet said
+	suppressed uint64      // all of them
+	routes     []route     // beside files
+	files      [2]*logFile // of stdout and stderr, which may be the same; nil: memory only
+	followers  map[*follower]struct{}
 }
 
 // newLogbook makes the book of one instance; dir is where its files are, "" none.
-func newLogbook(ref topology.Ref, t *topology.Satellite, counter *atomic.Uint64, w *logWriter, dir string) *logbook {
-	b := &logbook{ref: ref, counter: counter, writer: w, dir: dir}
+func newLogbook(ref topology.Ref, t *topology.Satellite, counter *atomic.Uint64, w *logWriter, posts *postOffice, dir string) *logbook {
+	b := &logbook{ref: ref, counter: counter, writer: w, posts: posts, dir: dir}
 	b.rule(&t.Log)
 	return b
 }
@@ -47,6 +53,10 @@ func newLogbook(ref topology.Ref, t *topology.Satellite, counter *atomic.Uint64,
 func (b *logbook) rule(l *topology.Log) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.rules == nil || b.rules.Rate != l.Rate || b.rules.Burst != l.Burst {
+		b.meter = newMeter(l)
+	}
+	b.rules, b.routes = l, b.posts.routes(l)
 	b.ring.resize(l.Ring)
 	b.files = [2]*logFile{}
 	if b.dir == "" || !slices.Contains(l.To, topology.LogFile) {
@@ -100,6 +110,16 @@ func (b *logbook) append(at time.Time, o *origin, kept bool, texts [][]byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if kept && b.rules.Rate.Lines > 0 {
+		if texts = texts[:b.limit(len(texts), at)]; len(texts) == 0 {
+			return
+		}
+	}
+	b.take(at, o, kept, texts)
+}
+
+// take is append without a rate. The caller holds the lock.
+func (b *logbook) take(at time.Time, o *origin, kept bool, texts [][]byte) {
 	ns := at.UnixNano()
 	if ns <= b.newestNS && ns > b.newestNS-clockBack {
 		ns = b.newestNS + 1
@@ -113,8 +133,14 @@ func (b *logbook) append(at time.Time, o *origin, kept bool, texts [][]byte) {
 			f.send(Line{Seq: seq, Time: time.Unix(0, ns+int64(n)), Ref: b.ref, Stream: o.stream, Text: string(text)})
 		}
 	}
-	if f := b.fileOf(o.stream); kept && f != nil {
+	if !kept {
+		return
+	}
+	if f := b.fileOf(o.stream); f != nil {
 		b.writer.put(f, ns, o, texts)
+	}
+	for i := range b.routes {
+		b.routes[i].post(ns, o, texts)
 	}
 }
 

@@ -38,7 +38,7 @@ func newDesk(t *testing.T, l topology.Log) *desk {
 	if l.Ring == 0 {
 		l.Ring = 4096
 	}
-	d.logbook = newLogbook(topology.Ref{Name: "cpu"}, &topology.Satellite{Log: l}, new(atomic.Uint64), w, d.dir)
+	d.logbook = newLogbook(topology.Ref{Name: "cpu"}, &topology.Satellite{Log: l}, new(atomic.Uint64), w, newPostOffice(w.log), d.dir)
 	return d
 }
 

@@ -120,14 +120,17 @@ func (w *logWriter) rouse() {
 	}
 }
 
-// crowded: so much waits for this file that its satellite should wait. f is called once, from the writer, when it need not any more.
+// crowded: so much waits for this file that its satellite should wait. f, if there is one, is called once, from the
+// writer, when it need not any more.
 func (w *logWriter) crowded(file *logFile, f func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended || file.pending == nil || len(file.pending.data) < logCrowd && w.held < logBuffer/2 {
 		return false
 	}
-	w.room = append(w.room, f)
+	if f != nil {
+		w.room = append(w.room, f)
+	}
 	return true
 }
 

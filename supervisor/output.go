@@ -97,6 +97,22 @@ func (o *output) add(c *capture) {
 	}
 }
 
+// listen goes on, or stops, reading a pipe. An end of the stream is heard in any case.
+func (o *output) listen(c *capture, on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut || c.id == 0 {
+		return
+	}
+	ev := unix.EpollEvent{Fd: int32(uint32(c.id)), Pad: int32(uint32(c.id >> 32))}
+	if on {
+		ev.Events = unix.EPOLLIN
+	}
+	_ = unix.EpollCtl(o.epoll, unix.EPOLL_CTL_MOD, c.fd, &ev) // cannot fail: it is in the set
+}
+
 // watch calls tell once, from the loop, when the process behind a pidfd has ended. The descriptor has left the set by then.
 func (o *output) watch(pidfd int, tell func()) error {
 	_, err := o.watchFor(pidfd, unix.EPOLLIN, tell)
@@ -129,8 +145,12 @@ func (o *output) run(ctx context.Context) {
 			if e != nil {
 				e.tell()
 			}
-			if c != nil && o.read(c, readSize) {
+			switch {
+			case c == nil:
+			case o.read(c, readSize):
 				o.close(c)
+			default:
+				o.rest(c)
 			}
 		}
 	}

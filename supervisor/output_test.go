@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/dsat/dsat/topology"
 )
 
 // The ring is the newest suffix of what was written, whatever the sizes.
@@ -52,7 +54,7 @@ func TestRingTakesNoMemoryBeforeTheFirstByte(t *testing.T) {
 }
 
 func testBook() *logbook {
-	return &logbook{counter: new(atomic.Uint64), ring: ring{limit: 1 << 20}}
+	return &logbook{counter: new(atomic.Uint64), rules: &topology.Log{}, ring: ring{limit: 1 << 20}}
 }
 
 // However reads cut the stream, the lines are the same.

@@ -72,6 +72,7 @@ type Supervisor struct {
 	output  *output
 	sweeper *sweeper
 	writer  *logWriter
+	posts   *postOffice
 	graves  *graveyard
 	record  *record
 	cgroups *cgroups
@@ -131,6 +132,7 @@ func New(c Config) (*Supervisor, error) {
 		return nil, err
 	}
 	s.canary()
+	s.posts = newPostOffice(s.log)
 	s.writer = newLogWriter(s.log, s.logDir, c.Topology.Daemon.Log.Total)
 	s.graves = newGraveyard(graves, s.log)
 	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
@@ -194,7 +196,7 @@ func (s *Supervisor) instance(sat *satellite, wid int) *instance {
 	t, ref := sat.spec, topology.Ref{Name: sat.spec.Name, WID: wid}
 	i := newInstance(ref, t, s)
 	i.spawns = s.floor.Load()
-	i.book = newLogbook(ref, t, &s.lines, s.writer, s.logDir)
+	i.book = newLogbook(ref, t, &s.lines, s.writer, s.posts, s.logDir)
 	sat.all[wid] = i
 	return i
 }
@@ -239,6 +241,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	s.release()
 	written()
 	writer.Wait()
+	s.posts.close()
 	return ctx.Err()
 }
 
