@@ -89,13 +89,10 @@ func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 		return err
 	}
 	before := make(map[*step]wire.RoutesBody, len(o.t.steps))
-	spoken := make(map[*step]bool)
 	for _, s := range o.t.steps {
 		before[s] = s.routing()
 	}
-	for _, i := range o.instances {
-		spoken[i.step] = spoken[i.step] || i.sess != nil
-	}
+	spoken := o.spoken()
 	for _, s := range p.gone {
 		if n := s.queued() + len(s.held) + s.inHand(); n > 0 {
 			o.tellEvent(s.name, topology.Ref{}, 0, fmt.Sprintf("removed from the topology; %d messages it held are cancelled", n))
@@ -113,6 +110,22 @@ func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 	}
 	o.turnAway()
 	return nil
+}
+
+// spoken is the steps with sessions, whose ports have to keep their meaning; those count that are dead and have still words on
+// their way.
+func (o *orchester) spoken() map[*step]bool {
+	all := make(map[*step]bool)
+	for _, i := range o.instances {
+		all[i.step] = all[i.step] || i.sess != nil
+	}
+	for _, l := range o.leaving {
+		all[l.inst.step] = true
+	}
+	for _, s := range o.gated {
+		all[s.step] = true
+	}
+	return all
 }
 
 // follow takes an instance along into the new topology. before is what its session knew.

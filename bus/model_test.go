@@ -249,8 +249,8 @@ func (m *model) event() string {
 		name   string
 		weight int
 		do     func()
-	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}}
-	k := m.rnd.IntN(26)
+	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}, {"cancel", 1, m.cancelTask}}
+	k := m.rnd.IntN(27)
 	for _, e := range events {
 		if k -= e.weight; k < 0 {
 			e.do()

@@ -36,6 +36,9 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 	t.renumber(became)
 	t.steps = p.steps
 	relink(t.steps, spoken)
+	for _, s := range t.steps {
+		s.source = s.source && len(s.from) == 0
+	}
 	for _, s := range p.gone {
 		s.detach()
 	}

@@ -198,7 +198,7 @@ func (b *Bus) Task(ctx context.Context, id string) (TaskStatus, error) {
 	return ask(ctx, b, func(o *orchester) (TaskStatus, error) {
 		st, ok := o.t.findTask(o.now, n)
 		if !ok {
-			return st, &Error{KindNotFound, fmt.Sprintf("cannot find task %s: never seen, or ended too long ago to be remembered", id)}
+			return st, notFoundTask(id)
 		}
 		return st, nil
 	})

@@ -113,6 +113,16 @@ func payloadOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return payload, nil
 }
 
+// taskCancel ends a task and answers what became of it.
+func (s *Server) taskCancel(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
+	defer cancel()
+	if _, err := s.cfg.Bus.CancelTask(ctx, r.PathValue("id")); err != nil {
+		return err
+	}
+	return s.task(w, r)
+}
+
 func (s *Server) task(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
 	defer cancel()

@@ -113,3 +113,14 @@ func TestQuarantineThroughTheAPI(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestATaskIsCancelled(t *testing.T) {
+	h := lived(t, stage)
+	got := read[control.Sent](t, h.ask("unix", "POST /v1/send/nobody", "x"))
+	if task, err := control.Dial(h.socket()).CancelTask(t.Context(), got.Task); err != nil || task.State != "failed" || task.Open != 0 || task.Hops[0].State != "cancelled" {
+		t.Errorf("%+v, %v", task, err)
+	}
+	if _, err := control.Dial(h.socket()).CancelTask(t.Context(), got.Task); err == nil || !strings.Contains(err.Error(), "has ended") {
+		t.Errorf("cancelled twice: %v", err)
+	}
+}

@@ -50,6 +50,8 @@ var outputs = []struct {
 	{"send-failed", "send csv {} --wait --timeout 2s", answers(map[string]any{"POST /v1/send/csv?wait=2s": control.Sent{
 		Task: "1-7", State: "failed", Reason: "csv: cannot read"}}), 1},
 	{"send-late", "send csv {} --wait", always(control.Sent{Task: "1-7", State: "running"}), 124},
+	{"task-cancel", "task 1-7 --cancel", answers(map[string]any{"POST /v1/tasks/1-7/cancel": control.Task{ID: "1-7", State: "failed", Hops: []control.Hop{
+		{ID: "1-8", Step: "csv", State: "cancelled", Attempts: 1, Age: 0.25, Reason: "cancelled on request"}}}}), 0},
 	{"task", "task 1-7", answers(map[string]any{"GET /v1/tasks/1-7": control.Task{ID: "1-7", State: "running", Open: 1, Hops: []control.Hop{
 		{ID: "7.7", Step: "cpu", State: "done", Instance: "cpu:1", Attempts: 2, Age: 65.2},
 		{ID: "7.11", Step: "csv", State: "held", Attempts: 1, Age: 0.25, Reason: "disk full"}},

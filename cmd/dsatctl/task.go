@@ -11,10 +11,12 @@ import (
 )
 
 func (t *tool) taskCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "task ID",
-		Short: "Print what became of a message and all that descends from it",
-		Args:  exactly("ID"),
+	var end bool
+	cmd := &cobra.Command{
+		Use:     "task ID",
+		Short:   "Print what became of a message and all that descends from it, or cancel it",
+		Example: "  dsatctl task 7.42\n  dsatctl task 7.42 --cancel",
+		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := t.client()
 			if err != nil {
@@ -22,7 +24,11 @@ func (t *tool) taskCommand() *cobra.Command {
 			}
 			ctx, cancel := t.limit(cmd.Context(), 0)
 			defer cancel()
-			task, err := client.Task(ctx, args[0])
+			ask := client.Task
+			if end {
+				ask = client.CancelTask
+			}
+			task, err := ask(ctx, args[0])
 			if err != nil || t.json {
 				return err
 			}
@@ -30,6 +36,8 @@ func (t *tool) taskCommand() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&end, "cancel", false, "end what of it waits or is in hand; what its workers answer is ignored")
+	return cmd
 }
 
 func taskText(task *control.Task, paint bool) string {

@@ -155,6 +155,11 @@ func (c *Client) Task(ctx context.Context, id string) (*Task, error) {
 	return ask[Task](ctx, c, get(PathTasks+url.PathEscape(id), nil))
 }
 
+// CancelTask ends a task: all of it that waits or is in hand. What its workers answer is ignored.
+func (c *Client) CancelTask(ctx context.Context, id string) (*Task, error) {
+	return ask[Task](ctx, c, post(PathTasks+url.PathEscape(id)+"/cancel", nil))
+}
+
 // Quarantine lists the messages set aside, of one step or, when it is empty, of all.
 func (c *Client) Quarantine(ctx context.Context, step string) ([]Quarantined, error) {
 	list, err := ask[[]Quarantined](ctx, c, get(PathQuarantine, stepQuery(step)))

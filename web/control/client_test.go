@@ -64,6 +64,7 @@ func TestClientAsksForThePathsOfTheTable(t *testing.T) {
 		{func(c *Client) error { _, err := c.Send(ctx, "csv", "json", []byte("x\x00"), minute); return err }, "POST /v1/send/csv?codec=json&wait=1m0s", "x\x00"},
 		{func(c *Client) error { _, err := c.Send(ctx, "csv", "", nil, 0); return err }, "POST /v1/send/csv", ""},
 		{func(c *Client) error { _, err := c.Task(ctx, "7"); return err }, "GET /v1/tasks/7", ""},
+		{func(c *Client) error { _, err := c.CancelTask(ctx, "7"); return err }, "POST /v1/tasks/7/cancel", ""},
 		{func(c *Client) error { _, err := c.QuarantineGet(ctx, "9"); return err }, "GET /v1/quarantine/9", ""},
 		{func(c *Client) error { _, err := c.QuarantineRetry(ctx, "all", "csv"); return err }, "POST /v1/quarantine/all/retry?step=csv", ""},
 		{func(c *Client) error { _, err := c.QuarantineDrop(ctx, "9", ""); return err }, "POST /v1/quarantine/9/drop", ""},

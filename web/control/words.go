@@ -293,6 +293,7 @@ type ErrorAnswer struct {
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
 //	GET  /v1/tasks/{id}                             Task
+//	POST /v1/tasks/{id}/cancel                      Task, as it is then
 //	GET  /v1/quarantine?step=NAME                   []Quarantined
 //	GET  /v1/quarantine/{id}                        Quarantined with payload
 //	POST /v1/quarantine/{id}/retry|drop             Changed; id may be "all", with ?step=NAME
