@@ -60,6 +60,23 @@ func (s *Supervisor) Sockets() []SocketStatus {
 	return out
 }
 
+// StoreStatus is what one instance has left for its next process.
+type StoreStatus struct {
+	Ref   topology.Ref
+	Names []string // of the descriptors, in the order in which they are handed down
+}
+
+// Stored is the descriptor store, in the order of the topology; instances that have left nothing are not in it.
+func (s *Supervisor) Stored() []StoreStatus {
+	var out []StoreStatus
+	for _, i := range s.everyone() {
+		if names := s.store.names(i.ref); len(names) > 0 {
+			out = append(out, StoreStatus{i.ref, names})
+		}
+	}
+	return out
+}
+
 // holders finds the instances of a socket.
 func (s *Supervisor) holders(st *SocketStatus) {
 	r := s.roster()

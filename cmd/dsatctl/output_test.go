@@ -59,6 +59,14 @@ var outputs = []struct {
 	{"queues", "queues", answers(map[string]any{"GET /v1/queues": []control.Queue{
 		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, InFlight: 3, OldestAge: 3725, Workers: 2, Blocked: true, Ledger: control.Ledger{Done: 9}},
 		{Step: "csv", Delivery: "tracked", Bytes: 64 << 20, Quarantine: 2}}}), 0},
+	{"sockets", "sockets", answers(map[string]any{"GET /v1/sockets": control.Sockets{
+		Sockets: []control.Socket{
+			{Name: "web", Network: "tcp", Address: "127.0.0.1:8080", State: "open", FD: 9, Satellites: []string{"shop"}, Holders: []string{"shop:0", "shop:1"}, Waiting: 3, Backlog: 4096},
+			{Name: "admin", Network: "unix", Address: "/run/\x1b[2J.sock", State: "on-demand", FD: 10, Satellites: []string{"admin"}, Listening: []string{"admin:0"}, Backlog: 5},
+			{Name: "shard", Network: "udp", Address: "127.0.0.1:9001", State: "open", FD: 11, Instance: "shard:1", Holders: []string{"shard:1"}, Waiting: 1},
+			{Name: "own", Network: "tcp", Address: ":80", State: "closed", FD: -1, Backlog: 4096}},
+		Stored: []control.Stored{{Instance: "shop:0", Names: []string{"stored", "client"}}}}}), 0},
+	{"sockets-none", "sockets", always(control.Sockets{}), 0},
 	{"queues-none", "queues", always("[]"), 0},
 	{"quarantine", "quarantine --step csv", answers(map[string]any{"GET /v1/quarantine?step=csv": []control.Quarantined{
 		{ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Crashes: 2, Size: 2048, Reason: "2 processes died on it"}}}), 0},

@@ -53,7 +53,7 @@ func (t *tool) root() *cobra.Command {
 		t.statusCommand(),
 		t.startCommand(), t.stopCommand(), t.restartCommand(), t.scaleCommand(), t.signalCommand(),
 		t.logsCommand(), t.eventsCommand(), t.whyCommand(), t.historyCommand(), t.waitCommand(),
-		t.sendCommand(), t.taskCommand(), t.queuesCommand(), t.quarantineCommand(),
+		t.sendCommand(), t.taskCommand(), t.queuesCommand(), t.socketsCommand(), t.quarantineCommand(),
 		t.downCommand(), t.versionCommand(), t.completionCommand(),
 	)
 	return root

@@ -290,6 +290,7 @@ type ErrorAnswer struct {
 //	                                                to come; ?follow=0 ends after the kept ones; Last-Event-ID wins over since, and when it is of another
 //	                                                epoch all kept ones come. Events are numbered without gaps, so that a reader sees what it lost
 //	POST /v1/down?timeout=30s                       {} at once; the daemon stops afterwards
+//	GET  /v1/sockets                                Sockets
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
 //	GET  /v1/tasks/{id}                             Task
