@@ -228,6 +228,21 @@ func release(row []*instance) (letters []letter) {
 	return letters
 }
 
+// reconsider lets all that are held ask again, after the topology has changed: perhaps their group is no more.
+func (g *groups) reconsider() {
+	g.mu.Lock()
+	var letters []letter
+	for _, this := range g.all {
+		if this.muster != nil {
+			for _, row := range this.muster.rows {
+				letters = append(letters, release(row)...)
+			}
+		}
+	}
+	g.mu.Unlock()
+	send(letters)
+}
+
 // advance goes on with the muster as far as it can without an answer. The lock is held; the letters are for after it.
 func (g *groups) advance(this *group) (letters []letter) {
 	m := this.muster
