@@ -173,6 +173,7 @@ func (a *applying) widen(ctx context.Context) error {
 func (s *Supervisor) goOver(r *roster) {
 	s.present.Store(r)
 	s.order.replan(r.topology)
+	s.groups.reconsider()
 	s.table.nudge()
 }
 

@@ -228,15 +228,21 @@ func release(row []*instance) (letters []letter) {
 	return letters
 }
 
-// reconsider lets all that are held ask again, after the topology has changed: perhaps their group is no more.
+// reconsider is for after a change of the topology: a muster of members that are of its group no more is given up, and whoever was
+// held asks again.
 func (g *groups) reconsider() {
 	g.mu.Lock()
 	var letters []letter
-	for _, this := range g.all {
-		if this.muster != nil {
-			for _, row := range this.muster.rows {
-				letters = append(letters, release(row)...)
+	for name, this := range g.all {
+		m := this.muster
+		if m == nil {
+			continue
+		}
+		for _, row := range m.rows {
+			if spec := g.of(row[0].ref.Name); spec == nil || spec.Name != name {
+				this.muster = nil
 			}
+			letters = append(letters, release(row)...)
 		}
 	}
 	g.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,8 @@ import (
 // troupe is the instances of a group, each on a stage of its own, with the real group between them.
 type troupe struct {
 	groups *groups
-	spec   *topology.Group
+	spec   atomic.Pointer[topology.Group]
+	gone   bool // the topology has changed, and there is no such group any more
 	cast   map[string][]*performer
 	all    []*performer // in start order
 
@@ -54,9 +56,10 @@ func (p *performer) ended(i *instance, well bool, e Exit) {
 
 // newTroupe has so many instances of each member; prepare may change what they are.
 func newTroupe(spec topology.Group, members map[string]int, prepare func() (*stage, *topology.Satellite)) *troupe {
-	t := &troupe{spec: &spec, cast: make(map[string][]*performer)}
+	t := &troupe{cast: make(map[string][]*performer)}
+	t.spec.Store(&spec)
 	t.groups = &groups{
-		of: func(string) *topology.Group { return t.spec },
+		of: func(string) *topology.Group { return t.spec.Load() },
 		instances: func(name string) (all []*instance) {
 			for _, p := range t.cast[name] {
 				all = append(all, p.i)
@@ -109,13 +112,13 @@ func (t *troupe) String() string {
 func (t *troupe) muster() *muster {
 	t.groups.mu.Lock()
 	defer t.groups.mu.Unlock()
-	return t.groups.get(t.spec.Name).muster
+	return t.groups.get("g").muster
 }
 
 // check is what holds after every event, for each and for all.
 func (t *troupe) check(d dice, what string) {
 	for _, p := range t.all {
-		p.stage.check(d, p.i, what)
+		p.check(d, p.i, what)
 		p.i.mu.Lock()   // what was read here comes before what its owner does next; else only simulated time orders them
 		p.i.mu.Unlock() //nolint:staticcheck // as above
 	}
@@ -125,6 +128,9 @@ func (t *troupe) check(d dice, what string) {
 	}
 	if len(m.open) == 0 {
 		d.failf("after %q: the group waits for nobody: %+v", what, m)
+	}
+	if t.gone {
+		return // nobody is held any more; what was begun ends
 	}
 	for n, row := range m.rows {
 		if down := !m.ends && n > m.at; !down {
@@ -188,6 +194,11 @@ func groupHistory(d dice) {
 		return &stage{drains: d.pick(2) == 1}, sat
 	})
 	for range 4 + d.pick(30) {
+		if d.pick(60) == 0 {
+			t.gone = true
+			t.spec.Store(nil)
+			t.groups.reconsider()
+		}
 		p := t.all[d.pick(len(t.all))]
 		what := fmt.Sprintf("%s of %s", p.act(d, p.i), p.i.ref)
 		synctest.Wait()
