@@ -91,6 +91,15 @@ func (x *examination) try(ctx context.Context) error {
 	case topology.CheckGRPC:
 		addr, service := topology.SplitService(here.Replace(c.GRPC))
 		return serves(ctx, addr, service)
+	case topology.CheckBus, topology.CheckProgress:
+		if x.s.bus == nil {
+			return errors.New("there is no bus")
+		}
+		if c.Kind == topology.CheckBus {
+			return x.ping(ctx)
+		}
+		inHand, oldest, since := x.s.bus.Progress(x.of.of.ref)
+		return stuck(inHand, oldest, since, c.Progress)
 	}
 	return fmt.Errorf("nobody knows how to look by %s", c.Kind)
 }
@@ -112,4 +121,20 @@ func (x *examination) exec(ctx context.Context) error {
 		return fmt.Errorf("%s: %s", o.why, o.words[len(o.words)-1])
 	}
 	return errors.New(o.why)
+}
+
+func (x *examination) ping(ctx context.Context) error {
+	err := x.s.bus.Ping(ctx, x.of.of.ref, x.of.inc)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("did not answer a PING within %s", x.check.Deadline)
+	}
+	return err
+}
+
+// stuck judges progress: work in hand, and none of it done for longer than that. Who has nothing to do is not stuck.
+func stuck(inHand int, oldest, since, limit time.Duration) error {
+	if inHand == 0 || min(oldest, since) < limit {
+		return nil
+	}
+	return fmt.Errorf("has %d in hand, the oldest for %s, and has answered none for %s", inHand, round(oldest), round(since))
 }

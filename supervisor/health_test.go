@@ -236,3 +236,24 @@ func lookOnce(r *rig, c *topology.Check) error {
 	x := newExamination(r.Supervisor, &life{of: &instance{ref: ref("x", 0), spec: s}}, c, ctx)
 	return x.try(ctx)
 }
+
+func TestStuck(t *testing.T) {
+	for _, c := range []struct {
+		inHand        int
+		oldest, since time.Duration
+		want          string
+	}{
+		{0, 0, time.Hour, ""},
+		{3, time.Second, time.Hour, ""},
+		{3, time.Hour, time.Second, ""},
+		{3, 90 * time.Second, 61 * time.Second, "has 3 in hand, the oldest for 1m30s, and has answered none for 1m1s"},
+	} {
+		got := ""
+		if err := stuck(c.inHand, c.oldest, c.since, time.Minute); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}

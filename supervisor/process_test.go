@@ -455,6 +455,10 @@ func (b *fakeBus) Gone(r topology.Ref, inc topology.Incarnation, cause string, l
 	b.mu.Unlock()
 }
 
+func (b *fakeBus) Ping(context.Context, topology.Ref, topology.Incarnation) error { return nil }
+
+func (b *fakeBus) Progress(topology.Ref) (int, time.Duration, time.Duration) { return 0, 0, 0 }
+
 func (b *fakeBus) Drain(ctx context.Context, r topology.Ref, inc topology.Incarnation) error {
 	b.note("drain %s %s", r, inc)
 	if b.drain != nil {

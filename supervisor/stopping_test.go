@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -116,4 +117,32 @@ func TestStopIsExplained(t *testing.T) {
 		}
 		s.crew.close()
 	})
+}
+
+// A process that stands still is made to go on, or it would not notice that it was told to stop.
+func TestStopOfAStoppedProcess(t *testing.T) {
+	s := stubborn()
+	s.Stop.Signal = unix.SIGUSR1
+	r := start(t, list(s))
+	if err := r.Boot(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	who := ref(s.Name, 0)
+	pid := r.status(who).PID
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for stopped := false; !stopped; {
+		p, err := readStat(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stopped = p.state == 'T'
+	}
+	if _, err := r.Stop(context.Background(), []topology.Ref{who}); err != nil {
+		t.Fatal(err)
+	}
+	if last := r.status(who); last.LastExit != "exit code 0" {
+		t.Errorf("%+v", last)
+	}
 }

@@ -11,13 +11,14 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/dsat/dsat/topology"
 )
 
-// Bus is what the supervisor tells whoever carries the messages. No method but Drain may block.
+// Bus is what the supervisor tells whoever carries the messages, and asks. No method but Drain and Ping may block.
 type Bus interface {
 	// Admit comes before the fork, and is followed by exactly one Gone. It returns environment ("KEY=VALUE") by which the
 	// process finds the bus.
@@ -31,6 +32,10 @@ type Bus interface {
 	Gone(ref topology.Ref, inc topology.Incarnation, cause string, last []string)
 	// Drain comes before the stop signal: no new work, and wait until what it has in hand is acknowledged.
 	Drain(ctx context.Context, ref topology.Ref, inc topology.Incarnation) error
+	// Ping returns nil when the session of the process answers before the context ends. It may wait so long.
+	Ping(ctx context.Context, ref topology.Ref, inc topology.Incarnation) error
+	// Progress is how many messages it has in hand, since when it has the oldest of them, and since when it answered none.
+	Progress(ref topology.Ref) (inHand int, oldest, sinceLastDone time.Duration)
 }
 
 // Config is what a Supervisor needs.

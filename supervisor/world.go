@@ -61,6 +61,9 @@ func messages(t *topology.Satellite) bool {
 func (s *Supervisor) signal(l *life, sig syscall.Signal, group bool) {
 	l.kin = descendants(l.pid)
 	s.reach(l, sig, group)
+	if p, err := readStat(l.pid); err == nil && p.state == 'T' {
+		s.reach(l, unix.SIGCONT, group) // one that stands still would not take note of it
+	}
 }
 
 func (s *Supervisor) kill(l *life) {
