@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -23,6 +24,12 @@ type filterCarrier struct {
 	left    chan struct{} // nobody wants anything any more
 	dropped sync.Once
 	window  window // of a source
+	rein    rein   // holds the reader
+
+	// What follows belongs to the reader, and to whoever holds it.
+	reading  *answers
+	entering bool   // payload is read, and not handed in
+	payload  []byte // of a source
 
 	mu    sync.Mutex
 	asked []uint64 // dispatches written and not answered, in order
@@ -39,19 +46,20 @@ type complaint string
 
 func (c complaint) Error() string { return string(c) }
 
-func (b *Bus) startFilter(sat *topology.Satellite, in, out *os.File) *peer {
+// startFilter begins to speak with a filter. unread is what an earlier daemon has read of its output and not taken.
+func (b *Bus) startFilter(sat *topology.Satellite, in, out *os.File, unread []byte) *peer {
 	c := &filterCarrier{bus: b, mode: sat.Mode, form: newFraming(sat), in: in, out: out, exited: make(chan struct{}), left: make(chan struct{})}
 	if c.mode == "" {
 		c.mode = topology.ModeLockstep
 	}
 	c.window.moved = make(chan struct{}, 1)
 	p := newPeer(c, b.pool)
-	b.group.Go(func() { c.run(p) })
+	b.group.Go(func() { c.run(p, unread) })
 	return p
 }
 
 // run reads to the end of the output and tells the loop after the writer has ended too.
-func (c *filterCarrier) run(p *peer) {
+func (c *filterCarrier) run(p *peer, unread []byte) {
 	stop, written := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(written)
@@ -67,7 +75,7 @@ func (c *filterCarrier) run(p *peer) {
 		case <-stop:
 		}
 	}()
-	err := c.read(p)
+	err := c.read(p, unread)
 	if c.mode == topology.ModeSink && err == nil {
 		<-c.exited // a sink may close its output at once
 	}
@@ -165,12 +173,13 @@ func (c *filterCarrier) hand(p *peer, b *wire.Builder) bool {
 }
 
 // read turns answers into records, as many in a frame as are there. nil: the output ended.
-func (c *filterCarrier) read(p *peer) error {
+func (c *filterCarrier) read(p *peer, unread []byte) error {
 	if c.out == nil {
 		<-c.exited
 		return nil
 	}
-	in := newAnswers(c.out, c.form)
+	in := newAnswers(io.MultiReader(bytes.NewReader(unread), spout{c}), c.form)
+	c.reading = in
 	var b wire.Builder
 	seq := uint64(0)
 	for {
@@ -186,9 +195,11 @@ func (c *filterCarrier) read(p *peer) error {
 		case topology.ModeSink:
 		case topology.ModeSource:
 			seq++
-			if !c.window.enter(len(payload), c.left, func() { c.hand(p, &b) }) {
+			c.entering, c.payload = true, payload
+			if !c.window.enter(len(payload), c.left, c.rein.pass, func() { c.hand(p, &b) }) {
 				return nil
 			}
+			c.entering, c.payload = false, nil
 			c.answer(&b, &wire.Header{Kind: wire.Emit, N: seq, Port: wire.AllLinks, Codec: c.form.codec()}, payload)
 		default:
 			if err := c.reply(&b, payload); err != nil {
@@ -296,8 +307,11 @@ func (w *window) accept(n uint64) {
 }
 
 // enter waits for room, after handing in what is under way, and reports whether there is any.
-func (w *window) enter(n int, left <-chan struct{}, hand func()) bool {
+func (w *window) enter(n int, left <-chan struct{}, pass func(<-chan struct{}, func()) bool, hand func()) bool {
 	for {
+		if !pass(left, hand) {
+			return false
+		}
 		w.mu.Lock()
 		if len(w.sizes) == 0 || (len(w.sizes) < filterMessages && w.bytes+n <= filterBytes) {
 			w.sizes = append(w.sizes, n)

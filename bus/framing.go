@@ -70,7 +70,7 @@ func (f framing) check(payload []byte) error {
 type answers struct {
 	form framing
 	r    *bufio.Reader
-	buf  []byte
+	buf  []byte // of a message that is longer than what was read at once: what was taken out of r, as it came
 }
 
 func newAnswers(r io.Reader, f framing) *answers {
@@ -80,10 +80,10 @@ func newAnswers(r io.Reader, f framing) *answers {
 // next returns the next message, valid until the call after it. A last line without its end is no message: its program died
 // while writing it.
 func (a *answers) next() ([]byte, error) {
+	a.buf = a.buf[:0]
 	if a.form.speaks == topology.SpeaksFrames {
 		return a.frame()
 	}
-	a.buf = a.buf[:0]
 	for {
 		part, err := a.r.ReadSlice('\n')
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
@@ -109,28 +109,48 @@ func (a *answers) trim(line []byte) []byte {
 	return line
 }
 
+// frameHead is the length before a frame.
+const frameHead = 4
+
+// frame takes a frame out of the reader as a whole, so that one that has come in part stays there.
 func (a *answers) frame() ([]byte, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(a.r, head[:]); err != nil {
-		return nil, torn(err)
+	head, err := a.r.Peek(frameHead)
+	if err != nil {
+		return nil, err
 	}
-	n := binary.BigEndian.Uint32(head[:])
+	n := binary.BigEndian.Uint32(head)
 	if n > lineMax {
 		return nil, violated("a frame of its output has %d bytes; at most %d are taken", n, lineMax)
 	}
-	if cap(a.buf) < int(n) {
-		a.buf = make([]byte, n)
+	whole := frameHead + int(n)
+	if whole <= a.r.Size() {
+		b, err := a.r.Peek(whole)
+		if err != nil {
+			return nil, err
+		}
+		_, err = a.r.Discard(whole)
+		return b[frameHead:], err
 	}
-	a.buf = a.buf[:n]
-	_, err := io.ReadFull(a.r, a.buf)
-	return a.buf, torn(err)
+	for len(a.buf) < whole {
+		if _, err := a.r.Peek(1); err != nil {
+			return nil, err
+		}
+		b, err := a.r.Peek(min(a.r.Buffered(), whole-len(a.buf)))
+		if err != nil {
+			return nil, err
+		}
+		a.buf = append(a.buf, b...)
+		if _, err := a.r.Discard(len(b)); err != nil {
+			return nil, err
+		}
+	}
+	return a.buf[frameHead:], nil
 }
 
-func torn(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return io.EOF
-	}
-	return err
+// rest is what was read and is not a whole message yet, and what came after it. Nobody may be reading.
+func (a *answers) rest() []byte {
+	b, _ := a.r.Peek(a.r.Buffered()) // what is buffered is there
+	return append(append([]byte(nil), a.buf...), b...)
 }
 
 // more reports whether another whole message is already here.

@@ -35,6 +35,8 @@ type orchester struct {
 	strays   uint64                      // frames of peers that were refused or never welcomed
 
 	strangers strangers
+	unread    map[string][]byte // what an earlier daemon has read of filters and not taken, by instance
+	holding   []*filterCarrier  // by Hold
 }
 
 // instance is the newest life of one slot that was admitted.
@@ -56,7 +58,7 @@ type instance struct {
 const batch = 32
 
 func newOrchester(b *Bus) *orchester {
-	o := &orchester{bus: b, byName: map[string]*step{}, instances: map[topology.Ref]*instance{}, waiters: map[int32]*sending{}, resume: map[topology.Ref]keptSource{}}
+	o := &orchester{bus: b, unread: b.cfg.Unread, byName: map[string]*step{}, instances: map[topology.Ref]*instance{}, waiters: map[int32]*sending{}, resume: map[topology.Ref]keptSource{}}
 	steps := buildSteps(b.topology.Load())
 	for _, s := range steps {
 		o.byName[s.name] = s
@@ -274,7 +276,8 @@ func (o *orchester) spawned(ref topology.Ref, inc topology.Incarnation, _ int, i
 		closeAll(in, out)
 		return
 	}
-	i.peer = o.bus.startFilter(i.sat, in, out)
+	i.peer = o.bus.startFilter(i.sat, in, out, o.unread[ref.String()])
+	delete(o.unread, ref.String()) // it is of this life
 	i.peer.bound, i.peer.ref, i.peer.inc = true, ref, inc
 	o.welcome(i, i.peer, &wire.HelloBody{Step: ref.Name, WID: ref.WID, Concurrency: 1, Source: i.sat.Mode == topology.ModeSource}, true)
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -67,6 +68,7 @@ func TestStories(t *testing.T) {
 			"json":       jsonField,
 			"storm":      storm,
 			"count":      count,
+			"next":       next,
 		},
 	})
 }
@@ -233,6 +235,26 @@ func pidOf(ts *testscript.TestScript, instance string) int {
 	}
 	ts.Fatalf("there is no instance %s", instance)
 	return 0
+}
+
+// building makes one binary at a time.
+var building sync.Mutex
+
+// next builds a dsatd of another version, once for all stories: next PATH VERSION
+func next(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: next PATH VERSION")
+	}
+	building.Lock()
+	defer building.Unlock()
+	made := filepath.Join(binaries, "next-"+args[1])
+	if _, err := os.Stat(made); err != nil {
+		build := exec.Command("go", "build", "-o", made, "-ldflags", "-X github.com/dsat/dsat/web/control.release="+args[1], "./dsatd")
+		if out, err := build.CombinedOutput(); err != nil {
+			ts.Fatalf("cannot build the next dsatd: %v\n%s", err, out)
+		}
+	}
+	ts.Check(os.Link(made, ts.MkAbs(args[0])))
 }
 
 // hit signals a process from outside: hit SIGNAL INSTANCE|dsatd

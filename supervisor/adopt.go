@@ -29,12 +29,13 @@ func (s *Supervisor) adopt() {
 	s.adopted = make(map[topology.Ref]*life)
 	for _, i := range s.everyone() {
 		e, ok := newest[i.ref]
-		if !ok || e.pid == 0 || !adoptable(i.spec) || e.spec != s.specOf(i.spec) {
+		if !ok || e.pid == 0 || !s.estate.has(e) && (!adoptable(i.spec) || e.spec != s.specOf(i.spec)) {
 			continue
 		}
 		if l := s.regain(i, e); l != nil {
 			s.adopted[i.ref] = l
 			i.want, i.state, i.why, i.life = Up, Starting, "is taken back from an earlier dsatd", l
+			s.estate.endow(s, l, e)
 			i.publish()
 		}
 	}
@@ -46,7 +47,7 @@ func (s *Supervisor) adopt() {
 	}
 	s.left = left
 	s.lament()
-	if len(s.adopted) > 0 {
+	if len(s.adopted) > 0 && !s.estate.given {
 		s.log.Info("took back processes that an earlier dsatd had left", "processes", len(s.adopted))
 	}
 }
@@ -73,7 +74,8 @@ func (s *Supervisor) lament() {
 // regain takes hold of one process, its output and its session; nil when it is not there any more, or cannot be held.
 func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 	p, err := readStat(e.pid)
-	if err != nil || p.kin != e.kin || p.dead() {
+	// A child of ours that has ended meanwhile waits to be collected, and tells how.
+	if err != nil || p.kin != e.kin || p.dead() && p.ppid != os.Getpid() {
 		return nil
 	}
 	l := &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready}
@@ -88,7 +90,8 @@ func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 	l.pipes = s.reopen(l, e)
 	if s.bus != nil {
 		s.bus.Admit(i.ref, e.inc)
-		s.bus.Spawned(i.ref, e.inc, e.pid, nil, nil)
+		in, out := s.estate.filter(i)
+		s.bus.Spawned(i.ref, e.inc, e.pid, in, out)
 		if e.handshake != "" {
 			s.bus.Handshake(i.ref, e.inc, e.handshake)
 		}
@@ -103,7 +106,10 @@ func (s *Supervisor) reopen(l *life, e recordEntry) []*capture {
 		if e.pipes[n] == 0 {
 			continue
 		}
-		fd, err := openPipe(e.pid, e.pipes[n])
+		fd, err := s.estate.pipe(l.of.ref, stream)
+		if err != nil {
+			fd, err = openPipe(e.pid, e.pipes[n])
+		}
 		if err != nil {
 			s.log.Warn("cannot take back the output of a process; it is lost", "instance", l.of.ref, "stream", stream, "error", err)
 			continue
@@ -173,6 +179,7 @@ func inodes(captures []*capture) (of [2]uint64) {
 
 // resume lets the loops have what was adopted.
 func (s *Supervisor) resume() {
+	s.estate.resume(s)
 	for _, l := range s.adopted {
 		for _, c := range l.pipes {
 			s.output.add(c)

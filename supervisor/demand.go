@@ -227,9 +227,9 @@ func (s *Supervisor) storeLimit(ref topology.Ref) int {
 	return 0
 }
 
-// Handover is what another dsatd can take over from this one, by exec: listening sockets and stored descriptors. They stay open here,
+// held is what another dsatd can take over from this one, by exec: listening sockets and stored descriptors. They stay open here,
 // and close with an exec unless somebody prevents that.
-func (s *Supervisor) Handover() map[string]int {
+func (s *Supervisor) held() map[string]int {
 	all := s.sockets.handover()
 	maps.Copy(all, s.store.handover())
 	return all

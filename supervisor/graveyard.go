@@ -21,6 +21,7 @@ type graveyard struct {
 	path string // "": in memory only
 	log  *slog.Logger
 	wake chan struct{}
+	sync chan chan struct{} // answered when all was written that the disk takes
 
 	mu   sync.Mutex
 	todo []Death // not written, oldest first
@@ -36,7 +37,7 @@ const (
 )
 
 func newGraveyard(path string, log *slog.Logger) *graveyard {
-	return &graveyard{path: path, log: log, wake: make(chan struct{}, 1), size: -1}
+	return &graveyard{path: path, log: log, wake: make(chan struct{}, 1), sync: make(chan chan struct{}), size: -1}
 }
 
 // add remembers a death; it never blocks.
@@ -63,9 +64,13 @@ func (g *graveyard) thin() {
 
 // run writes until the context ends, and then what is left.
 func (g *graveyard) run(ctx context.Context) {
-	if g.path == "" {
-		<-ctx.Done()
-		return
+	for g.path == "" {
+		select {
+		case answer := <-g.sync:
+			close(answer)
+		case <-ctx.Done():
+			return
+		}
 	}
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
@@ -78,6 +83,9 @@ func (g *graveyard) run(ctx context.Context) {
 			g.flush()
 			return
 		case <-g.wake:
+		case answer := <-g.sync:
+			g.flush()
+			close(answer)
 		case <-retry.C:
 		}
 	}

@@ -64,6 +64,7 @@ type life struct {
 	first   uint64    // sequence number of the log before its first line
 
 	adopted  bool      // an earlier daemon has started it
+	since    time.Time // it was ready since then, under the dsatd that handed it over; zero: it was not
 	survivor *survivor // and it is not our child; nil: it is
 
 	cancelled atomic.Bool // must not be forked any more

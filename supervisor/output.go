@@ -27,6 +27,9 @@ type output struct {
 	ends map[uint64]*ending
 	ring []chan struct{} // who rang the bell
 	done bool
+
+	gate   sync.Mutex // held by the loop while it handles what epoll told, and by whoever freezes it
+	frozen bool       // belongs to whoever freezes
 }
 
 // ending is a descriptor that is watched for one event: a pidfd becomes readable when its process has ended.
@@ -129,6 +132,7 @@ func (o *output) run(ctx context.Context) {
 		if err != nil && err != unix.EINTR {
 			return
 		}
+		o.gate.Lock()
 		for _, ev := range events[:max(n, 0)] {
 			id := uint64(uint32(ev.Fd)) | uint64(uint32(ev.Pad))<<32
 			if id == 0 {
@@ -153,6 +157,7 @@ func (o *output) run(ctx context.Context) {
 				o.rest(c)
 			}
 		}
+		o.gate.Unlock()
 	}
 }
 

@@ -23,6 +23,8 @@ type reaper struct {
 	reaped   uint64             // children reaped so far; strangers too
 	stranger func()             // an unknown child was reaped; must not block
 	sync     chan chan struct{} // answered by the loop
+	frozen   bool               // exits stay where they are
+	thawed   chan struct{}
 }
 
 // child is a process of ours. ended is told its exit once; it must not block.
@@ -31,7 +33,7 @@ type child interface{ ended(Exit) }
 func newReaper(stranger func()) *reaper {
 	return &reaper{
 		table: make(map[int]child), early: make(map[int]Exit), stranger: stranger,
-		sync: make(chan chan struct{}),
+		sync: make(chan chan struct{}), thawed: make(chan struct{}, 1),
 	}
 }
 
@@ -47,6 +49,7 @@ func (r *reaper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick:
+		case <-r.thawed:
 		case answer := <-r.sync:
 			close(answer)
 		}
@@ -58,6 +61,10 @@ func (r *reaper) reap() bool {
 	var ws syscall.WaitStatus
 	var used syscall.Rusage
 	r.mu.Lock()
+	if r.frozen {
+		r.mu.Unlock()
+		return false
+	}
 	pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, &used)
 	if err == syscall.EINTR {
 		r.mu.Unlock()

@@ -140,7 +140,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		for n, name := range s.Sockets {
 			theirs, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, 3+n))
-			ours, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", r.Handover()["socket."+name]))
+			ours, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", r.held()["socket."+name]))
 			if theirs != ours || !strings.HasPrefix(ours, "socket:") {
 				t.Errorf("%s: descriptor %d is %s, and socket %s is %s", s.Name, 3+n, theirs, name, ours)
 			}

@@ -21,6 +21,9 @@ func (s *Supervisor) Boot(ctx context.Context) error {
 			all = append(all, sat.instances()...)
 		}
 	}
+	if s.estate.given {
+		all = s.estate.starts(s)
+	}
 	s.order.intend(all)
 	s.table.permit(true)
 	all = s.sleepers(all)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,9 +52,8 @@ type Config struct {
 	Event    func(Event)                // told of every change of state; must not block; may be nil
 	Exit     func(code int, why string) // the topology wants the daemon to end; must not block; may be nil
 
-	// Inherited are the descriptors that another dsatd handed over, by the keys of Handover. The Supervisor takes those whose keys
-	// begin with "socket." and "store.".
-	Inherited map[string]int
+	Handover  []byte         // what Handover gave to the dsatd that was executed before, in this process; nil: there was none
+	Inherited map[string]int // the descriptors it left open, by the keys of Handover; those that are used are taken out
 }
 
 // Supervisor keeps every instance of every satellite in its wanted state.
@@ -84,10 +85,12 @@ type Supervisor struct {
 	hunger  *hunger
 	left    []recordEntry // what an earlier daemon left, but for
 	adopted map[topology.Ref]*life
+	estate  estate
 	lines   atomic.Uint64 // sequence of log lines
 	forks   *spawnQueue
 	crew    *crew
 	floor   atomic.Uint32 // of the spawns of new instances: above those of satellites that are gone
+	turns   turnstile
 	errands errands
 	table   *timetable
 	sockets *sockets
@@ -159,6 +162,12 @@ func New(c Config) (*Supervisor, error) {
 	if err := s.sockets.begin(c.Topology, c.Inherited, s.left); err != nil {
 		s.release()
 		return nil, err
+	}
+	maps.DeleteFunc(c.Inherited, func(key string, _ int) bool {
+		return strings.HasPrefix(key, "socket.") || strings.HasPrefix(key, "store.") // taken, or closed
+	})
+	if err := s.inherit(c.Handover, c.Inherited); err != nil {
+		s.log.Error("what the dsatd before handed over cannot be used; its processes are taken back as after a kill: " + err.Error())
 	}
 	s.adopt()
 	return s, nil

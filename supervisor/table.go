@@ -133,10 +133,13 @@ func (i *instance) ready(event) {
 	}
 	l.quit()
 	why := ""
-	if l.adopted {
+	if l.adopted && l.since.IsZero() {
 		why = "was taken back from an earlier dsatd"
 	}
 	i.enter(Running, why)
+	if !l.since.IsZero() {
+		i.since = l.since // it was so before dsatd was replaced
+	}
 	if l.worn != "" {
 		i.world.recycle(i)
 	}

@@ -20,7 +20,7 @@ const evidence = 10 // last lines of output told with a death
 
 func (s *Supervisor) now() time.Time             { return time.Now() }
 func (s *Supervisor) roll() float64              { return rand.Float64() }
-func (s *Supervisor) run(f func()) bool          { return s.crew.run(f) }
+func (s *Supervisor) run(f func()) bool          { return s.turns.run(s.crew, f) }
 func (s *Supervisor) spawn(l *life)              { s.forks.put(func() { s.fork(l) }) }
 func (s *Supervisor) phase(i *instance, p phase) { s.order.set(i, p) }
 
@@ -163,6 +163,11 @@ type spawnQueue struct {
 	todo []func()
 	open bool // forks may begin
 	busy bool // an owner is forking for itself
+
+	frozen  bool // no fork begins
+	forking int
+	still   chan struct{} // closed when no fork is under way; nil: nobody waits for that
+
 	wake chan struct{}
 	sync chan chan struct{}
 }
@@ -174,12 +179,14 @@ func newSpawnQueue() *spawnQueue {
 // put forks here and now when nobody else waits, which saves a replacement the way over the loop, or else queues.
 func (q *spawnQueue) put(fork func()) {
 	q.mu.Lock()
-	if q.open && !q.busy && len(q.todo) == 0 {
+	if q.open && !q.busy && !q.frozen && len(q.todo) == 0 {
 		q.busy = true
+		q.forking++
 		q.mu.Unlock()
 		fork()
 		q.mu.Lock()
 		q.busy = false
+		q.forked()
 		q.mu.Unlock()
 		return
 	}
@@ -200,9 +207,10 @@ func (q *spawnQueue) begin() {
 func (q *spawnQueue) take() func() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.todo) == 0 {
+	if len(q.todo) == 0 || q.frozen {
 		return nil
 	}
+	q.forking++
 	fork := q.todo[0]
 	q.todo[0] = nil
 	q.todo = q.todo[1:]
@@ -220,6 +228,9 @@ func (q *spawnQueue) run(ctx context.Context) {
 		}
 		for fork := q.take(); fork != nil && ctx.Err() == nil; fork = q.take() {
 			fork()
+			q.mu.Lock()
+			q.forked()
+			q.mu.Unlock()
 		}
 	}
 }

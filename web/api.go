@@ -48,6 +48,7 @@ func (s *Server) routes() []route {
 		{"POST /v1/quarantine/{id}/retry", accessOperate, s.quarantineChange((*bus.Bus).QuarantineRetry)},
 		{"POST /v1/quarantine/{id}/drop", accessOperate, s.quarantineChange((*bus.Bus).QuarantineDrop)},
 		{"POST /v1/down", accessOperate, s.down},
+		{"POST " + control.PathUpgrade, accessOperate, s.upgrade},
 	}
 }
 
@@ -55,9 +56,9 @@ func (s *Server) routes() []route {
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		mux.HandleFunc(r.pattern, guard(r))
+		mux.HandleFunc(r.pattern, s.guests.guard(r))
 	}
-	mux.HandleFunc("/", guard(route{need: accessRead, handle: func(w http.ResponseWriter, r *http.Request) error {
+	mux.HandleFunc("/", s.guests.guard(route{need: accessRead, handle: func(w http.ResponseWriter, r *http.Request) error {
 		return unknown(mux, w, r)
 	}}))
 	return mux
@@ -90,7 +91,7 @@ const (
 )
 
 // guard lets a request in when its caller may do what the route does.
-func guard(r route) http.HandlerFunc {
+func (g *guests) guard(r route) http.HandlerFunc {
 	origin := http.NewCrossOriginProtection()
 	return func(plain http.ResponseWriter, req *http.Request) {
 		w := &paced{ResponseWriter: plain, conn: http.NewResponseController(plain)}
@@ -113,6 +114,7 @@ func guard(r route) http.HandlerFunc {
 		if req.ContentLength != 0 {
 			_ = w.conn.SetReadDeadline(time.Now().Add(bodyPatience)) // always supported by connections
 		}
+		defer g.begin(req)()
 		if err := r.handle(w, req); err != nil {
 			refuse(w, err)
 		}

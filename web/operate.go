@@ -28,6 +28,16 @@ func (s *Server) down(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, struct{}{})
 }
 
+// upgrade answers only when it failed: else there is another dsatd, which knows nothing of this question.
+func (s *Server) upgrade(_ http.ResponseWriter, r *http.Request) error {
+	ctx, cancel, err := timeout(r)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return fail(control.KindConflict, "cannot upgrade: %v; this dsatd goes on as before", s.cfg.Upgrade(ctx, r.URL.Query().Get("binary")))
+}
+
 // timeout gives the request's context the deadline of ?timeout=.
 func timeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 	d, err := duration(r, "timeout")

@@ -29,7 +29,9 @@ type Config struct {
 	Hub        *Hub
 	Supervisor *supervisor.Supervisor
 	Bus        *bus.Bus
-	Down       func(drain time.Duration) // begins the end of the daemon, returns at once; 0 is the topology's own deadline
+	Down       func(drain time.Duration)                      // begins the end of the daemon, returns at once; 0 is the topology's own deadline
+	Upgrade    func(ctx context.Context, binary string) error // executes another dsatd in place; returns only when it could not
+	Inherited  map[string]int                                 // listeners of the dsatd that was executed before; what is used is taken out
 }
 
 // Server is every door of the daemon. Open binds them, Serve answers, Close ends both.
@@ -38,8 +40,9 @@ type Server struct {
 	hub   *Hub
 	since time.Time
 
-	unix    net.Listener
-	tcp     net.Listener
+	unix    *door
+	tcp     *door // nil: there is none
+	guests  guests
 	servers []*http.Server
 	serving sync.WaitGroup
 	closing chan struct{} // closed first, so that followers of streams leave and Shutdown ends
@@ -53,23 +56,41 @@ type Server struct {
 // Open binds the unix socket, and the TCP listener when the topology names one. Nothing is answered before Serve.
 func Open(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, hub: cfg.Hub, since: time.Now(), closing: make(chan struct{}), state: "starting"}
+	local, err := openUnix(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.unix = &door{Listener: local}
+	if addr := cfg.Topology.Daemon.HTTP; addr != "" {
+		tcp := inherited(cfg.Inherited, inheritedTCP)
+		if tcp == nil {
+			tcp, err = net.Listen("tcp", addr)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot listen for HTTP on %s: %w (choose another with --http HOST:PORT, or --http '' for the unix socket only)", addr, err), s.unix.Close())
+		}
+		s.tcp = &door{Listener: tcp}
+	}
+	return s, nil
+}
+
+// openUnix takes over the control socket, or makes it.
+func openUnix(cfg Config) (net.Listener, error) {
+	if l := inherited(cfg.Inherited, inheritedUnix); l != nil {
+		return l, nil
+	}
 	socket := filepath.Join(cfg.RunDir, control.SocketName)
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("cannot remove the old control socket: %w", err)
 	}
-	var err error
-	if s.unix, err = net.Listen("unix", socket); err != nil {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
 		return nil, fmt.Errorf("cannot open the control socket: %w", err)
 	}
 	if err := os.Chmod(socket, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot protect the control socket: %w", err), s.unix.Close())
+		return nil, errors.Join(fmt.Errorf("cannot protect the control socket: %w", err), l.Close())
 	}
-	if addr := cfg.Topology.Daemon.HTTP; addr != "" {
-		if s.tcp, err = net.Listen("tcp", addr); err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot listen for HTTP on %s: %w (choose another with --http HOST:PORT, or --http '' for the unix socket only)", addr, err), s.unix.Close())
-		}
-	}
-	return s, nil
+	return l, nil
 }
 
 // Serve answers on every door until Close.
@@ -81,10 +102,11 @@ func (s *Server) Serve() {
 	}
 }
 
-func (s *Server) serve(l net.Listener, door func(context.Context, net.Conn) context.Context, mux http.Handler) {
+func (s *Server) serve(l net.Listener, who func(context.Context, net.Conn) context.Context, mux http.Handler) {
 	server := &http.Server{
 		Handler:           mux,
-		ConnContext:       door,
+		ConnContext:       who,
+		ConnState:         s.guests.state,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -54,7 +54,7 @@ func (t *tool) root() *cobra.Command {
 		t.startCommand(), t.stopCommand(), t.restartCommand(), t.scaleCommand(), t.signalCommand(),
 		t.logsCommand(), t.eventsCommand(), t.whyCommand(), t.historyCommand(), t.waitCommand(),
 		t.sendCommand(), t.taskCommand(), t.queuesCommand(), t.socketsCommand(), t.quarantineCommand(),
-		t.downCommand(), t.versionCommand(), t.completionCommand(),
+		t.upgradeCommand(), t.downCommand(), t.versionCommand(), t.completionCommand(),
 	)
 	return root
 }

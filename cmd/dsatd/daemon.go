@@ -39,6 +39,12 @@ type daemon struct {
 
 	manager *manager
 	own     ownLog
+	lock    *runLock
+
+	binary    string     // this dsatd's own
+	files     []string   // it was started with
+	flags     startFlags // likewise
+	upgrading chan struct{}
 
 	signals  chan os.Signal
 	dumping  chan struct{}  // holds a token while a dump is written
@@ -46,25 +52,29 @@ type daemon struct {
 }
 
 // build makes the parts; nothing runs yet. On an error what was made is closed again.
-func build(topo *topology.Topology, epoch uint32, log *slog.Logger, m *manager) (*daemon, error) {
+func build(topo *topology.Topology, f startFlags, h *handover, epoch uint32, log *slog.Logger) (*daemon, error) {
 	d := &daemon{
-		topo: topo, epoch: epoch, log: log, manager: m, own: ownLogOf(os.Stderr),
+		topo: topo, epoch: epoch, log: log, own: ownLogOf(os.Stderr), flags: f, files: f.files, upgrading: make(chan struct{}, 1),
 		hub: web.NewHub(epoch), asked: make(chan struct{}), signals: make(chan os.Signal, 4), dumping: make(chan struct{}, 1),
 	}
 	var err error
-	d.bus, err = bus.New(bus.Config{
+	if d.binary, err = os.Executable(); err != nil {
+		return nil, fmt.Errorf("cannot tell where this dsatd is: %w", err)
+	}
+	carried := bus.Config{
 		Topology: topo, RunDir: topo.Daemon.RunDir, Epoch: epoch, Log: log, Event: d.busEvent,
 		// The supervisor is made after the bus; nobody says HELLO before it has spawned somebody.
 		Hello: func(ref topology.Ref, inc topology.Incarnation) { d.sup.Hello(ref, inc) },
 		Worn:  func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Worn(ref, inc, why) },
 		Fault: func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Fault(ref, inc, why) },
-	})
-	if err != nil {
+	}
+	if d.bus, err = h.openBus(carried, log); err != nil {
 		return nil, err
 	}
 	d.sup, err = supervisor.New(supervisor.Config{
 		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch, Log: log,
 		Bus: d.bus, Self: "/proc/self/exe", Event: d.processEvent, Exit: d.askWith,
+		Handover: h.processes(), Inherited: h.descriptors(),
 	})
 	if err != nil {
 		d.bus.Close()
@@ -73,12 +83,14 @@ func build(topo *topology.Topology, epoch uint32, log *slog.Logger, m *manager) 
 	d.web, err = web.Open(web.Config{
 		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch,
 		Version: versions(), Log: log, Hub: d.hub, Supervisor: d.sup, Bus: d.bus, Down: d.ask,
+		Upgrade: d.upgrade, Inherited: h.descriptors(),
 	})
 	if err != nil {
 		d.sup.Close()
 		d.bus.Close()
 		return nil, err
 	}
+	h.closeRest(log)
 	return d, nil
 }
 

@@ -111,6 +111,6 @@ func complain(err error) {
 
 func printVersion([]string) int {
 	v := versions()
-	fmt.Printf("dsatd %s (%s, libzmq %s)\n", v.Version, v.Go, v.ZeroMQ)
+	fmt.Printf("dsatd %s (%s, libzmq %s, handover %d)\n", v.Version, v.Go, v.ZeroMQ, handoverFormat)
 	return exitOK
 }

@@ -10,11 +10,12 @@ import (
 )
 
 // handled are the signals dsatd takes; `dsatd help` and docs/operations.md tell what they mean.
-var handled = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGQUIT}
+var handled = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT}
 
 const signalHelp = `signals: TERM, INT  stop all in good order; a second one kills all at once
          HUP        reload the topology
          USR1       open the log files anew, and write how all is to dump.txt in the state directory
+         USR2       become the program that is at this dsatd's path now, with all processes (dsatctl upgrade)
          QUIT       write what every goroutine does to stacks.txt in the state directory, and go on
 `
 
@@ -32,6 +33,12 @@ func (d *daemon) heed(sig os.Signal) bool {
 			d.log.Warn("cannot open dsatd's own log anew: " + err.Error())
 		}
 		d.write(dumpName, d.dump)
+	case syscall.SIGUSR2:
+		go func() { // it waits for what is in hand; it ends with this dsatd or with its own deadlines
+			if err := d.upgrade(context.Background(), ""); err != nil {
+				d.log.Error("cannot upgrade; this dsatd goes on: " + err.Error())
+			}
+		}()
 	case syscall.SIGQUIT:
 		d.write(stacksName, stacks)
 	default:

@@ -20,6 +20,7 @@ type startFlags struct {
 	httpSet  bool
 	detach   bool
 	verbose  bool
+	files    []string // as absolute paths
 }
 
 func start(args []string) int {
@@ -45,8 +46,12 @@ func start(args []string) int {
 		complain(err)
 		return exitConfig
 	}
-	if f.detach && !detached() {
+	if _, upgraded := os.LookupEnv(handoverEnv); f.detach && !detached() && !upgraded {
 		return detach(topo, args)
+	}
+	if f.files, err = absolute(files, topo); err != nil {
+		complain(err)
+		return exitFailed
 	}
 	return runDaemon(topo, f)
 }
@@ -73,6 +78,22 @@ func (f startFlags) apply(topo *topology.Topology) (*topology.Topology, error) {
 	return &out, nil
 }
 
+// absolute is the files as they can be found from anywhere; without any, the one that was found.
+func absolute(files []string, topo *topology.Topology) ([]string, error) {
+	if len(files) == 0 {
+		return topo.Files[:1], nil
+	}
+	var all []string
+	for _, f := range files {
+		abs, err := filepath.Abs(f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, abs)
+	}
+	return all, nil
+}
+
 func first(values ...string) string {
 	for _, v := range values {
 		if v != "" {
@@ -95,7 +116,8 @@ func runDaemon(topo *topology.Topology, f startFlags) int {
 		return exitUsage
 	}
 	defer m.close()
-	lock, err := lockRunDir(topo.Daemon.RunDir)
+	h := receiveHandover(log)
+	lock, err := h.lockRunDir(topo.Daemon.RunDir)
 	if err != nil {
 		complain(err)
 		if errors.Is(err, errBusy) {
@@ -104,16 +126,17 @@ func runDaemon(topo *topology.Topology, f startFlags) int {
 		return exitFailed
 	}
 	defer lock.release()
-	epoch, err := raiseEpoch(topo.Daemon.StateDir)
+	epoch, err := h.epoch(topo.Daemon.StateDir)
 	if err != nil {
 		complain(err)
 		return exitFailed
 	}
-	d, err := build(topo, epoch, log, m)
+	d, err := build(topo, f, h, epoch, log)
 	if err != nil {
 		complain(err)
 		return exitFailed
 	}
+	d.manager, d.lock = m, lock
 	code := d.run()
 	if code == exitOK {
 		fmt.Fprintln(os.Stderr, "dsatd: ended as asked")

@@ -126,6 +126,21 @@ func (c *Client) Down(ctx context.Context, timeout time.Duration) error {
 	return c.do(ctx, post(PathDown, waiting("timeout", timeout)), nil)
 }
 
+// Upgrade asks the daemon to execute another one in its place: the file at an absolute path, or what is at its own path now. It
+// returns nil when the daemon answered no more, which is what one does that was replaced: ask Status who is there now. The timeout is
+// how long what is in hand may take to be answered; 0 leaves that to the daemon.
+func (c *Client) Upgrade(ctx context.Context, binary string, timeout time.Duration) error {
+	query := waiting("timeout", timeout)
+	if binary != "" {
+		query.Set("binary", binary)
+	}
+	err := c.exchange(ctx, post(PathUpgrade, query), nil)
+	if failure := (*Error)(nil); errors.As(err, &failure) && failure.cut {
+		return nil
+	}
+	return err
+}
+
 // Queues asks what waits for each step.
 func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	queues, err := ask[[]Queue](ctx, c, get(PathQueues, nil))
@@ -353,7 +368,7 @@ func (c *Client) transport(ctx context.Context, err error) error {
 		return &Error{Kind: KindTimeout, Message: fmt.Sprintf(
 			"cannot get an answer from %s in time: the daemon is busy, stopped or hangs", c.socket)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return &Error{Kind: KindUnavailable, Message: fmt.Sprintf(
+		return &Error{Kind: KindUnavailable, cut: true, Message: fmt.Sprintf(
 			"cannot read on from the daemon at %s: it closed the connection: it has ended or is ending", c.socket)}
 	}
 	return &Error{Kind: KindUnavailable, Message: fmt.Sprintf("cannot talk to the daemon at %s: %v", c.socket, err)}

@@ -229,6 +229,7 @@ type Error struct {
 	Kind    Kind     `json:"kind"`
 	Message string   `json:"message"`           // a sentence for people: "cannot X: why"
 	Suggest []string `json:"suggest,omitempty"` // names close to one that was not found
+	cut     bool     // the connection ended before the answer
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -290,6 +291,7 @@ type ErrorAnswer struct {
 //	                                                to come; ?follow=0 ends after the kept ones; Last-Event-ID wins over since, and when it is of another
 //	                                                epoch all kept ones come. Events are numbered without gaps, so that a reader sees what it lost
 //	POST /v1/down?timeout=30s                       {} at once; the daemon stops afterwards
+//	POST /v1/upgrade?binary=/PATH&timeout=30s       an Error when it could not be; else the connection ends, and the next daemon answers
 //	GET  /v1/sockets                                Sockets
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
@@ -306,6 +308,7 @@ const (
 	PathLogs       = "/v1/logs/"
 	PathEvents     = "/events"
 	PathDown       = "/v1/down"
+	PathUpgrade    = "/v1/upgrade"
 	PathQueues     = "/v1/queues"
 	PathSend       = "/v1/send/"
 	PathTasks      = "/v1/tasks/"
