@@ -40,6 +40,7 @@ type handedInstance struct {
 	Crashes  int
 	LastExit string
 	Success  bool
+	Listens  bool      // it sleeps at its sockets
 	Due      time.Time // of its next start
 	Out, Err *handedStream
 	Ring     []handedLine
@@ -82,7 +83,7 @@ func (i *instance) hand(fds map[string]int) handedInstance {
 	defer i.mu.Unlock()
 	h := handedInstance{
 		Ref: i.ref.String(), Want: uint8(i.want), State: uint8(i.state), Since: i.since, Why: i.why, Spawns: i.spawns, Restarts: i.restarts,
-		Unasked: i.unasked, Starts: i.hist.starts, Crashes: i.hist.crashes, LastExit: i.lastExit, Success: i.success, Due: i.due,
+		Unasked: i.unasked, Starts: i.hist.starts, Crashes: i.hist.crashes, LastExit: i.lastExit, Success: i.success, Listens: i.drowse.on != "", Due: i.due,
 	}
 	for _, l := range i.book.newest(int(^uint(0)>>1), 0) {
 		h.Ring = append(h.Ring, handedLine{l.Seq, l.Time.UnixNano(), l.Stream == Stderr, []byte(l.Text)})
@@ -187,7 +188,13 @@ func (h *handedInstance) give(i *instance) {
 		i.book.newestNS = l.NS
 	}
 	switch state := State(h.State); state {
-	case Stopped, Exited, Fatal, Backoff:
+	case Exited:
+		if h.Listens { // it lies down again
+			i.why = h.Why
+			break
+		}
+		fallthrough
+	case Stopped, Fatal, Backoff:
 		i.state, i.since, i.why = state, h.Since, h.Why
 	default:
 		i.why = "is started by the dsatd that took over"
@@ -285,7 +292,7 @@ func (e *estate) starts(s *Supervisor) []*instance {
 			}
 			continue
 		}
-		if state := State(h.State); Want(h.Want) == Up && (state == Starting || state == Running) {
+		if state := State(h.State); h.Listens || Want(h.Want) == Up && (state == Starting || state == Running) {
 			all = append(all, i)
 		}
 	}
