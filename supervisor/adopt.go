@@ -225,7 +225,7 @@ func (s *Supervisor) send(ref topology.Ref, pid int, sig syscall.Signal) error {
 func (s *Supervisor) specOf(t *topology.Satellite) string {
 	shape := *t
 	shape.Instances, shape.Autostart, shape.OnDaemonDeath = 0, false, ""
-	shape.Needs, shape.After, shape.To, shape.Schedules = nil, nil, nil, nil
+	shape.Needs, shape.After, shape.To, shape.Schedules, shape.Hooks = nil, nil, nil, nil, topology.Hooks{}
 	shape.Ready, shape.Restart, shape.Stop = topology.Ready{}, topology.Restart{}, topology.Stop{}
 	shape.Recycle = topology.Recycle{}
 	shape.FDStore, shape.FDStorePreserve = 0, false

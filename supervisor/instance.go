@@ -39,6 +39,8 @@ type instance struct {
 	toldAt    time.Time // when its stop began, after the drain
 	rung      int       // of the signals of the stop that were sent, or replaced by the command
 	signalled bool      // since toldAt
+	opened    bool      // before_start has had its word since the last start
+	greeted   bool      // so has after_start
 	hist      history
 	lastExit  string
 	success   bool
@@ -67,8 +69,11 @@ type life struct {
 	since    time.Time // it was ready since then, under the dsatd that handed it over; zero: it was not
 	survivor *survivor // and it is not our child; nil: it is
 
-	cancelled atomic.Bool // must not be forked any more
-	hard      atomic.Bool // what it leaves behind is killed, not asked
+	opening   bool                   // the first since a start: before_start is for it
+	guard     atomic.Pointer[errand] // the hook that comes before its fork
+	ending    Exit                   // set by bury
+	cancelled atomic.Bool            // must not be forked any more
+	hard      atomic.Bool            // what it leaves behind is killed, not asked
 
 	pipes   []*capture
 	filter  bool     // its standard output carries messages
@@ -79,6 +84,8 @@ type life struct {
 
 	// What follows belongs to the owner.
 	spawned, hello bool
+	refused        bool // judged, because a hook said no
+	greeting       bool // its after_start hook was begun
 	exited, swept  bool
 	judged         bool // ended by us for a failure: judge its exit although we asked for it
 	cause          string
@@ -98,6 +105,8 @@ type world interface {
 	incarnation(spawn uint32) topology.Incarnation         //
 	ask(i *instance) (why string, hopeless bool)           // the gate of needs and after; evGo says: ask again
 	phase(i *instance, p phase)                            //
+	abandon(l *life)                                       // cancelled, with what comes before its fork
+	greet(l *life, kind topology.HookKind) (cancel func()) // a hook -> evHooked; nil: has none
 	spawn(l *life)                                         // -> evSpawned, or evExit with Err
 	probe(l *life) (cancel func())                         // -> evReady or, after the deadline, evUnready
 	examine(l *life) (cancel func())                       // its checks -> evSick, evWell
@@ -137,6 +146,7 @@ const (
 	evCede   // its group wants it down for a while
 	evWorn   // it shall be replaced
 	evRenew  // now
+	evHooked // a hook is over; with a cause: it says no
 	evAwait  // nothing happens, only the waiter is told
 	evListen // be started by the first connection, where a socket does that
 	evDemand // a connection waits
@@ -152,6 +162,7 @@ type event struct {
 	seq   uint64               // of the timer
 	exit  Exit
 	cause string
+	hook  topology.HookKind
 	check *topology.Check
 	wait  *waiter
 	spec  *topology.Satellite // of evSpec

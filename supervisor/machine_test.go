@@ -35,6 +35,7 @@ type stage struct {
 	drains   bool
 	sleeps   bool   // a socket starts it
 	ear      uint64 // the listening; 0: none
+	hooks    bool   // its processes have hooks
 	begun    time.Time
 	trace    []string // what was done to processes, and when since begun
 }
@@ -48,8 +49,9 @@ type actor struct {
 	*life
 	forked, dead, clean         bool
 	signalled, killed, draining bool
-	asked, asks                 int  // stop commands under way, and begun
-	recalled                    bool // a stop command was told to end
+	asked, asks                 int                        // stop commands under way, and begun
+	recalled                    bool                       // a stop command was told to end
+	greets                      map[topology.HookKind]bool // hooks under way
 	signals                     []syscall.Signal
 	late                        bool // a signal came after the kill
 	buried, probed, examined    int
@@ -127,6 +129,46 @@ func (s *stage) examine(l *life) func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		a.examined--
+	}
+}
+
+func (s *stage) abandon(l *life) { l.cancelled.Store(true) }
+
+func (s *stage) greet(l *life, kind topology.HookKind) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hooks {
+		return nil
+	}
+	a := s.actor(l)
+	if a.greets == nil {
+		a.greets = map[topology.HookKind]bool{}
+	}
+	if a.greets[kind] || !a.forked {
+		s.wrong = fmt.Sprintf("hook %s runs twice, or for nobody", kind)
+	}
+	a.greets[kind] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(a.greets, kind)
+	}
+}
+
+// hooked: hooks have their word; those whose process is gone, too.
+func (s *stage) hooked(no func() bool) {
+	for _, a := range s.lives {
+		for _, kind := range []topology.HookKind{topology.AfterSpawn, topology.AfterStart} {
+			if !a.greets[kind] {
+				continue
+			}
+			cause := ""
+			if no() {
+				cause = "no"
+			}
+			delete(a.greets, kind)
+			a.of.post(event{kind: evHooked, life: a.life, hook: kind, cause: cause})
+		}
 	}
 }
 
@@ -233,7 +275,7 @@ func (s *stage) act(d dice, i *instance) string {
 		last = s.lives[len(s.lives)-1]
 	}
 	any := s.lives
-	switch what := d.pick(24); what {
+	switch what := d.pick(25); what {
 	case 0, 1:
 		i.post(event{kind: evStart})
 		return "start"
@@ -293,6 +335,9 @@ func (s *stage) act(d dice, i *instance) string {
 			i.post(event{kind: []eventKind{evSick, evWell}[d.pick(2)], life: last.life, check: i.spec.Health[0], cause: "ill"})
 		}
 		return "check"
+	case 23:
+		s.hooked(func() bool { return d.pick(3) == 0 })
+		return "hooked"
 	case 17, 18, 19:
 		return s.upkeepOf(what, i, last)
 	case 20:
@@ -385,6 +430,9 @@ func (s *stage) check(d dice, i *instance, what string) {
 		if a.probed > 0 && (a.dead || st.State != Starting) {
 			fail("a probe goes on")
 		}
+		if a.greets[topology.AfterStart] && (a.dead || st.State != Starting) {
+			fail("a start is not over, and its hook is, or the other way round")
+		}
 		if a.examined != 0 && (a.examined != 1 || a.dead || !running) {
 			fail("its checks go on")
 		}
@@ -468,6 +516,7 @@ func (s *stage) tend(d dice, i *instance, hello bool) {
 	s.mu.Unlock()
 	synctest.Wait()
 	s.mu.Lock()
+	s.hooked(func() bool { return false })
 	s.told(d)
 	s.sweep()
 	s.mu.Unlock()
@@ -475,7 +524,7 @@ func (s *stage) tend(d dice, i *instance, hello bool) {
 
 // oneHistory is one life of an instance from its first event to a start and a stop that must succeed.
 func oneHistory(d dice) {
-	s := &stage{drains: d.pick(2) == 1, sleeps: d.pick(3) == 0, patience: d.pick(4)}
+	s := &stage{drains: d.pick(2) == 1, hooks: d.pick(2) == 1, sleeps: d.pick(3) == 0, patience: d.pick(4)}
 	i := newInstance(ref("x", 0), stageSpec(d), s)
 	for range 1 + d.pick(14) {
 		what := s.act(d, i)

@@ -198,7 +198,7 @@ func (s *Supervisor) Signal(refs []topology.Ref, sig syscall.Signal) ([]Result, 
 	out := make([]Result, 0, len(all))
 	for _, i := range all {
 		r := i.result(nil)
-		if err := s.send(i.ref, r.PID, sig); err != nil {
+		if err := s.byHand(i, r.PID, sig); err != nil {
 			r.Err = fmt.Errorf("cannot signal %s: %w", i.ref, err)
 		}
 		out = append(out, r)

@@ -45,7 +45,7 @@ func (i *instance) term(event) {
 		return
 	}
 	if !l.spawned {
-		l.cancelled.Store(true)
+		i.world.abandon(l)
 		return
 	}
 	if l.hard.Load() || stop.Deadline <= 0 {
@@ -156,7 +156,7 @@ func (i *instance) slay(e event) {
 	i.disarm()
 	i.enter(Stopping, "is being killed")
 	if !l.spawned {
-		l.cancelled.Store(true)
+		i.world.abandon(l)
 		return
 	}
 	i.strike()
@@ -196,6 +196,8 @@ func (i *instance) gone(e event) {
 	switch {
 	case i.want == Down:
 		i.part()
+	case l.judged && l.refused:
+		i.fail(l.cause, Exit{Cause: l.cause})
 	case l.judged:
 		i.conclude(Exit{Cause: l.cause})
 	default:

@@ -22,13 +22,14 @@ var table = [...][eventKinds]func(*instance, event){
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evGo: (*instance).advance, evSwept: (*instance).advance, evSpawned: (*instance).launched,
 		evReady: (*instance).ready, evUnready: (*instance).unready, evExit: (*instance).judge, evFault: (*instance).fault,
-		evCede: (*instance).cede, evWorn: (*instance).worn,
+		evHooked: (*instance).hooked,
+		evCede:   (*instance).cede, evWorn: (*instance).worn,
 	},
 	Running: {
 		evSpec:    (*instance).respec,
 		evRestart: (*instance).anew, evStop: (*instance).halt, evKill: (*instance).slay,
 		evSick: (*instance).checked, evWell: (*instance).checked,
-		evExit: (*instance).judge, evFault: (*instance).fault,
+		evExit: (*instance).judge, evFault: (*instance).fault, evHooked: (*instance).hooked,
 		evCede: (*instance).cede, evWorn: (*instance).worn, evRenew: (*instance).renew,
 	},
 	Stopping: {
@@ -56,12 +57,14 @@ var table = [...][eventKinds]func(*instance, event){
 // up is a start by hand: what happened before is forgotten.
 func (i *instance) up(e event) {
 	i.want, i.hist, i.unasked, i.free = Up, history{}, false, false
+	i.opened, i.greeted = false, false
 	i.begin(e)
 }
 
 // back makes it return after the stop that is going on, whatever that stop was for.
 func (i *instance) back(event) {
 	i.want, i.hist, i.unasked, i.free = Up, history{}, false, false
+	i.opened, i.greeted = false, false
 	if i.life != nil {
 		i.life.judged = false
 	}
@@ -108,7 +111,7 @@ func (i *instance) advance(event) {
 	i.unasked, i.free = false, false
 	i.spawns++
 	i.why = "is being spawned"
-	i.life = &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: i.world.incarnation(i.spawns)}
+	i.life = &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: i.world.incarnation(i.spawns), opening: !i.opened}
 	i.publish()
 	i.world.spawn(i.life)
 }
@@ -117,6 +120,11 @@ func (i *instance) advance(event) {
 func (i *instance) launched(e event) {
 	l := i.life
 	l.unwatch = i.world.watch(l)
+	if i.opened = true; l.adopted {
+		i.greeted = true
+	} else {
+		i.world.greet(l, topology.AfterSpawn)
+	}
 	switch {
 	case l.spec.Ready.Kind == topology.ReadySpawned || l.hello:
 		i.ready(e)
@@ -128,10 +136,18 @@ func (i *instance) launched(e event) {
 
 func (i *instance) ready(event) {
 	l := i.life
-	if !l.spawned || l.exited || l.cause != "" {
+	if !l.spawned || l.exited || l.cause != "" || l.greeting && !i.greeted {
 		return
 	}
 	l.quit()
+	if !i.greeted {
+		if l.cancel = i.world.greet(l, topology.AfterStart); l.cancel != nil {
+			l.greeting = true
+			i.why = "is ready, and its after_start hook runs"
+			return
+		}
+		i.greeted = true
+	}
 	why := ""
 	if l.adopted && l.since.IsZero() {
 		why = "was taken back from an earlier dsatd"
@@ -157,6 +173,21 @@ func (i *instance) unready(e event) {
 	l.cause, l.judged = e.cause, true
 	i.enter(Stopping, e.cause)
 	i.term(e)
+}
+
+// hooked: a hook of its process has had its word. After a no it is stopped, and not started again by itself.
+func (i *instance) hooked(e event) {
+	l := i.life
+	switch {
+	case e.cause != "" && l.spawned && !l.exited && l.cause == "":
+		l.quit()
+		l.refused = true
+		e.cause = (&refusal{e.hook, e.cause}).Error()
+		i.unready(e)
+	case e.cause == "" && e.hook == topology.AfterStart && i.state == Starting:
+		i.greeted = true
+		i.ready(e)
+	}
 }
 
 // fault: killed and judged as failed.
@@ -200,6 +231,10 @@ func (i *instance) judge(e event) {
 }
 
 func (i *instance) conclude(e Exit) {
+	if no := e.refused(); no != nil && no.final() {
+		i.fail(no.Error(), e)
+		return
+	}
 	if i.rewards(e) {
 		return
 	}

@@ -21,7 +21,6 @@ const evidence = 10 // last lines of output told with a death
 func (s *Supervisor) now() time.Time             { return time.Now() }
 func (s *Supervisor) roll() float64              { return rand.Float64() }
 func (s *Supervisor) run(f func()) bool          { return s.turns.run(s.crew, f) }
-func (s *Supervisor) spawn(l *life)              { s.forks.put(func() { s.fork(l) }) }
 func (s *Supervisor) phase(i *instance, p phase) { s.order.set(i, p) }
 
 func (s *Supervisor) ask(i *instance) (string, bool) {
@@ -35,8 +34,8 @@ func (s *Supervisor) incarnation(spawn uint32) topology.Incarnation {
 	return topology.NewIncarnation(s.epoch, spawn)
 }
 
-// drain lets what speaks to the bus finish what it has in hand.
-func (s *Supervisor) drain(l *life, within time.Duration) (cancel func()) {
+// drainBus lets what speaks to the bus finish what it has in hand.
+func (s *Supervisor) drainBus(l *life, within time.Duration) (cancel func()) {
 	if s.bus == nil || within <= 0 || !messages(l.spec) {
 		return nil
 	}
@@ -58,8 +57,8 @@ func messages(t *topology.Satellite) bool {
 	return t.Plugin != "" || t.Speaks != topology.SpeaksNone && t.Speaks != ""
 }
 
-func (s *Supervisor) signal(l *life, sig syscall.Signal, group bool) {
-	l.kin = descendants(l.pid)
+// tell sends a signal now.
+func (s *Supervisor) tell(l *life, sig syscall.Signal, group bool) {
 	s.reach(l, sig, group)
 	if p, err := readStat(l.pid); err == nil && p.state == 'T' {
 		s.reach(l, unix.SIGCONT, group) // one that stands still would not take note of it
@@ -81,20 +80,24 @@ func (s *Supervisor) bury(l *life, e Exit) {
 		s.output.drain(c)
 	}
 	forked, cancelled := e.Err == nil, errors.Is(e.Err, errCancelled)
+	l.ending = e
 	if !cancelled {
 		s.mourn(l, e)
 	}
-	if s.bus != nil && !cancelled {
+	if s.bus != nil && !cancelled && e.refused() == nil {
 		s.bus.Gone(l.of.ref, l.inc, e.because(), l.of.book.last(evidence, l.first))
 	}
 	switch {
 	case forked && l.escort != nil:
-		l.escort.then(func() { s.sweeper.later(l) })
+		l.escort.then(func() { s.farewell(l, []topology.HookKind{topology.BeforeReap}, func() { s.sweeper.later(l) }) })
+		return
+	case forked && l.spec.Hooks[topology.BeforeReap] != nil:
+		s.hook(l, topology.BeforeReap, l.atEnd(), func(string) { s.sweeper.later(l) })
 		return
 	case forked:
 		s.sweeper.check(l)
 		return
-	case !cancelled:
+	case !cancelled && e.refused() == nil:
 		s.record.ended(l.of.ref, l.inc)
 	}
 	for _, c := range l.pipes { // of a shim, which has left nothing behind
@@ -122,7 +125,7 @@ func (s *Supervisor) swept(l *life) {
 	}
 	s.cgroups.leave(l.cgroup)
 	s.record.ended(l.of.ref, l.inc)
-	l.of.post(event{kind: evSwept, life: l})
+	s.farewell(l, l.lastHooks(), func() { l.of.post(event{kind: evSwept, life: l}) })
 }
 
 func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {

@@ -19,7 +19,6 @@ func language() *key {
 		groupKeys(),
 		later("bus", "Further doors of the bus: [bus.v1] for DSAT 0.6 satellites, TCP listeners with keys."),
 		later("secrets", "Values that are handed over by file, not by environment."),
-		later("hooks", "Commands that run when the topology starts and stops."),
 	}}
 	return root.settle("")
 }
@@ -47,7 +46,7 @@ func daemonKeys() *key {
 		later("token", "File with the token that a listener beyond loopback asks for."),
 		later("tls", "Certificate and key of a listener beyond loopback."),
 		later("group", "Group that may use the unix socket."),
-		later("hooks", "Commands that run when the daemon starts and stops."),
+		daemonHookKeys(),
 	}}
 }
 
@@ -104,10 +103,9 @@ func satelliteKeys() []*key {
 	keys = append(keys, processKeys()...)
 	keys = append(keys, socketGrants()...)
 	keys = append(keys, limitsKeys())
-	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), logKeys(), queueKeys(), workKeys())
+	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), logKeys(), queueKeys(), workKeys())
 	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
-		later("hooks", "Commands that run around its starts and stops."),
 		later("secrets", "Values it is given by file."),
 		later("scale", "Number of instances by backlog."),
 	)

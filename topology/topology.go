@@ -45,6 +45,7 @@ type Daemon struct {
 	StateDir     string        // epoch and logs; "" is chosen by dsatd from Name
 	Cgroup       string        // "auto", "off" or the path of a control group to divide
 	StopDeadline time.Duration // for `down`: how long the drain may take before what is left is counted and given up
+	Hooks        DaemonHooks
 	Log          DaemonLog
 }
 
@@ -65,7 +66,8 @@ type Satellite struct {
 	Limits        Limits
 	Instances     int
 	Schedules     []Schedule // nil: none
-	Autostart     bool       // false: stopped until `dsatctl start`
+	Hooks         Hooks
+	Autostart     bool // false: stopped until `dsatctl start`
 	OnDaemonDeath Survival
 
 	Sockets         []string // granted, in the order of their descriptors, from 3 on

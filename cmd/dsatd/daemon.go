@@ -130,7 +130,7 @@ func (d *daemon) run() int {
 
 	booting, endBoot := context.WithCancel(loops)
 	booted := make(chan error, 1)
-	d.finished.Go(func() { booted <- d.sup.Boot(booting) })
+	d.finished.Go(func() { booted <- d.boot(booting) })
 	d.wait(booted)
 	endBoot()
 	code := d.code
@@ -205,6 +205,7 @@ func (d *daemon) ready(err error) {
 	d.web.SetState("running")
 	tellDetacher(err)
 	d.manager.ready(d.sentence())
+	d.celebrate(err)
 }
 
 // sameSignal is how close two signals are one wish: timeout(1) and a terminal under make send the same one twice, to the
@@ -221,6 +222,7 @@ func (d *daemon) end() (forced bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		_ = d.hook(ctx, "stop") // it is in the log, and ends nothing but itself
 		d.drain(ctx)
 		if err := d.sup.StopAll(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("cannot stop all in good order: " + err.Error())
