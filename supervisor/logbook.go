@@ -203,15 +203,14 @@ func (b *logbook) unfollow(f *follower) {
 	delete(b.followers, f)
 }
 
-// lost is how many lines did not reach the files.
-func (b *logbook) lost() uint64 {
+// lost is how many lines did not reach the files, and how many were above the rate.
+func (b *logbook) lost() (n, suppressed uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var n uint64
 	for i, f := range b.files {
 		if f != nil && (i == 0 || f != b.files[0]) {
 			n += f.lost.Load()
 		}
 	}
-	return n
+	return n, b.suppressed
 }

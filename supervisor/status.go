@@ -100,6 +100,8 @@ type InstanceStatus struct {
 	Health   Health    // Running only
 	Unready  bool      // Running only: a check took its readiness away
 	LogLost  uint64    // lines of output that were not written to its file, because the disk was full or too slow
+
+	LogSuppressed uint64 // lines above its rate
 }
 
 // Event is one change of state.

@@ -63,7 +63,7 @@ func syslogKeys() *key {
 
 func daemonLogKeys() *key {
 	return &key{name: "log", kind: tableKind{}, doc: "The log files of all satellites together, and dsatd's own log.", aka: []string{"logging", "logs"}, keys: []*key{
-		{name: "file", kind: pathKind{}, def: `""`, doc: "dsatd's own log; empty: its stderr. Opened again by `SIGUSR1`, and when it was moved away.", aka: []string{"path", "logfile", "output"},
+		{name: "file", kind: pathKind{}, def: `""`, doc: "dsatd's own log; empty: its stderr, or dsatd.log in the state directory under `dsatd start -d`. Opened anew by `SIGUSR1`, for a rotation from outside.", aka: []string{"path", "logfile", "output"},
 			field: top(func(t *Topology) any { return &t.Daemon.Log.File })},
 		{name: "format", kind: enumKind{}, def: `"text"`, choices: []choice{{value: "text", doc: "for people"}, {value: "json", doc: "an object a line: time, level, msg and what belongs to it"}},
 			doc: "How a line of dsatd's own log looks.", field: top(func(t *Topology) any { return &t.Daemon.Log.Format })},

@@ -18,6 +18,7 @@ import (
 // rooms is what a scrape reads: snapshots only, so that it never waits longer than a loop that works may need.
 type rooms struct {
 	satellites func() []supervisor.SatelliteStatus
+	forwards   func() []supervisor.Forwarding
 	bus        func() (bus.Stats, error)
 	ready      func() bool
 }
@@ -30,6 +31,7 @@ func (s *Server) metrics() func(http.ResponseWriter, *http.Request) error {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newCollector(rooms{
 			satellites: s.cfg.Supervisor.Snapshot,
+			forwards:   s.cfg.Supervisor.Forwardings,
 			bus:        func() (bus.Stats, error) { return s.stats(context.Background()) },
 			ready:      func() bool { return s.readiness().Ready },
 		}, s.cfg.Version, s.since),
@@ -53,6 +55,7 @@ type collector struct {
 
 	build, started, ready                                               *prometheus.Desc
 	state, wanted, up, restarts, recycles, startTime, cpu, rss, logLost *prometheus.Desc
+	logSuppressed, forwarded, forwardLost                               *prometheus.Desc
 	waiting, bytes, inFlight, held, oldest, blocked, workers, quar      *prometheus.Desc
 	admitted, admittedBytes, hops, redelivered, duration                *prometheus.Desc
 	failed, crashed, refused, healthy                                   *prometheus.Desc
@@ -81,6 +84,9 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		cpu:           desc("instance_cpu_seconds_total", "User and system time of the instance's present process, without its children.", instance...),
 		rss:           desc("instance_resident_memory_bytes", "Resident memory of the instance's present process.", instance...),
 		logLost:       desc("instance_log_lost_lines_total", "Lines of output not written to the log file because the disk was full or too slow.", instance...),
+		logSuppressed: desc("instance_log_suppressed_lines_total", "Lines of output dropped because they were above log.rate.", instance...),
+		forwarded:     desc("log_forwarded_lines_total", "Lines sent to syslog and journald.", "to"),
+		forwardLost:   desc("log_forward_lost_lines_total", "Lines not sent to syslog or journald, because it was away or too slow.", "to"),
 		waiting:       desc("queue_messages", "Messages waiting for the step.", step...),
 		bytes:         desc("queue_bytes", "Bytes of payload waiting for the step.", step...),
 		inFlight:      desc("queue_in_flight_messages", "Messages dispatched to the step's instances and not yet answered.", step...),
@@ -123,6 +129,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for _, in := range sat.Instances {
 			c.instance(ch, in)
 		}
+	}
+	for _, f := range c.rooms.forwards() {
+		counter(ch, c.forwarded, float64(f.Sent), f.To)
+		counter(ch, c.forwardLost, float64(f.Lost), f.To)
 	}
 	stats, err := c.rooms.bus()
 	gauge(ch, c.busUp, one(err == nil))
@@ -171,6 +181,7 @@ func (c *collector) instance(ch chan<- prometheus.Metric, in supervisor.Instance
 	counter(ch, c.restarts, float64(in.Restarts), labels...)
 	counter(ch, c.recycles, float64(in.Recycles), labels...)
 	counter(ch, c.logLost, float64(in.LogLost), labels...)
+	counter(ch, c.logSuppressed, float64(in.LogSuppressed), labels...)
 	if in.PID == 0 {
 		return
 	}

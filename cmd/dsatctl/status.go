@@ -189,6 +189,14 @@ func (v *statusView) reasons(b *strings.Builder) {
 		fmt.Fprintf(b, "%s: %s\n", colored(printable(who), color, v.paint), printable(why))
 	}
 	for _, s := range v.status.Satellites {
+		for _, i := range s.Instances {
+			if i.LogLost > 0 {
+				say(s.Name+":"+strconv.Itoa(i.WID), grouped(int(i.LogLost))+" lines of its output are not in its log file: the disk was full or too slow", yellow)
+			}
+			if i.LogDropped > 0 {
+				say(s.Name+":"+strconv.Itoa(i.WID), grouped(int(i.LogDropped))+" lines of its output were dropped above log.rate", yellow)
+			}
+		}
 		told := false
 		for _, i := range s.Instances {
 			if i.Why == "" || i.State == wantedState(s.Want) {

@@ -25,14 +25,18 @@ const detachPatience = time.Minute
 
 func detached() bool { return os.Getenv(detachEnv) != "" }
 
-// detach starts the daemon in the background and waits until it says how its start ended. Its own words go to dsatd.log in
-// the state directory. No reaper runs in this process, so it may fork by itself.
+// detach starts the daemon in the background and waits until it says how its start ended. Its own words go to
+// daemon.log.file, or to dsatd.log in the state directory. No reaper runs in this process, so it may fork by itself.
 func detach(topo *topology.Topology, args []string) int {
 	if err := os.MkdirAll(topo.Daemon.StateDir, 0o700); err != nil {
 		complain(fmt.Errorf("cannot make the state directory: %w (choose another with --state-dir)", err))
 		return exitFailed
 	}
-	logPath := filepath.Join(topo.Daemon.StateDir, ownLogName)
+	logPath := first(topo.Daemon.Log.File, filepath.Join(topo.Daemon.StateDir, ownLogName))
+	if err := os.MkdirAll(filepath.Dir(logPath), 0o750); err != nil {
+		complain(fmt.Errorf("cannot make the directory of the daemon's log: %w", err))
+		return exitFailed
+	}
 	logFile, err := os.OpenFile(logPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		complain(fmt.Errorf("cannot open the daemon's log: %w", err))

@@ -109,7 +109,7 @@ func runDaemon(topo *topology.Topology, f startFlags) int {
 	if f.verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(newConsole(os.Stderr, level))
+	log := slog.New(ownWords(topo.Daemon.Log, level))
 	m, err := findManager(log)
 	if err != nil {
 		complain(err)
@@ -128,6 +128,10 @@ func runDaemon(topo *topology.Topology, f startFlags) int {
 	defer lock.release()
 	epoch, err := h.epoch(topo.Daemon.StateDir)
 	if err != nil {
+		complain(err)
+		return exitFailed
+	}
+	if err := moveOwnLog(topo.Daemon.Log.File); err != nil {
 		complain(err)
 		return exitFailed
 	}

@@ -68,10 +68,12 @@ type Instance struct {
 	Restarts    int       `json:"restarts"` // spawns nobody asked for, since dsatd started
 	Since       time.Time `json:"since"`    // of the state
 	Why         string    `json:"why,omitempty"`
-	Recycles    int       `json:"recycles,omitempty"`  // times its process was replaced, because it was worn
-	LastExit    string    `json:"last_exit,omitempty"` // "exit code 3", "killed by signal 9 (SIGKILL)"
-	Health      string    `json:"health,omitempty"`    // checking, healthy or unhealthy of a running one that has checks
-	Unready     bool      `json:"unready,omitempty"`   // runs, and a check took its readiness away
+	Recycles    int       `json:"recycles,omitempty"`    // times its process was replaced, because it was worn
+	LogLost     uint64    `json:"log_lost,omitempty"`    // lines not written to its log file: the disk was full or too slow
+	LogDropped  uint64    `json:"log_dropped,omitempty"` // lines above log.rate
+	LastExit    string    `json:"last_exit,omitempty"`   // "exit code 3", "killed by signal 9 (SIGKILL)"
+	Health      string    `json:"health,omitempty"`      // checking, healthy or unhealthy of a running one that has checks
+	Unready     bool      `json:"unready,omitempty"`     // runs, and a check took its readiness away
 }
 
 // Queue is what waits for one step and what its workers hold. Ages are seconds.
