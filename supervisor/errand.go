@@ -163,6 +163,13 @@ func (e *errand) kill() {
 	_ = e.s.reaper.signal(e, pid, unix.SIGKILL, true) // not there yet, or gone already
 }
 
+// session is its pid; 0: it was never forked.
+func (e *errand) session() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pid
+}
+
 // ended is told by the reaper.
 func (e *errand) ended(x Exit) {
 	if x, ok := e.passage.pass(x); ok {
