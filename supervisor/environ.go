@@ -33,7 +33,9 @@ func inherited() []string {
 func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, here *strings.Replacer) ([]string, error) {
 	env := slices.Clone(s.inherited)
 	if len(t.EnvInherit) > 0 {
-		env = passOn(env, os.Environ(), t.EnvInherit)
+		hidden := secretNames(s.roster().topology)
+		own := slices.DeleteFunc(os.Environ(), func(kv string) bool { name, _, _ := strings.Cut(kv, "="); return hidden[name] })
+		env = passOn(env, own, t.EnvInherit)
 	}
 	if who.name != "" {
 		env = setenv(setenv(setenv(env, "HOME", who.home), "USER", who.name), "LOGNAME", who.name)

@@ -48,6 +48,11 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	given.tell(p)
 	p.env = append(p.env, "DSAT_INCARNATION="+strconv.FormatUint(uint64(l.inc), 10))
 	p.env = append(p.env, extra...)
+	secrets, err := s.entrust(l, p.who)
+	if err != nil {
+		return err
+	}
+	p.env = append(p.env, secrets...)
 	if l.cgroup, p.cgroup, err = s.cgroups.enter(l.of.ref, l.spec.Limits); err != nil {
 		return err
 	}

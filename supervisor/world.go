@@ -80,6 +80,9 @@ func (s *Supervisor) bury(l *life, e Exit) {
 		s.output.drain(c)
 	}
 	forked, cancelled := e.Err == nil, errors.Is(e.Err, errCancelled)
+	if !forked {
+		s.forgetSecrets(l)
+	}
 	l.ending = e
 	if !cancelled {
 		s.mourn(l, e)
@@ -124,6 +127,7 @@ func (s *Supervisor) swept(l *life) {
 		s.output.close(c)
 	}
 	s.cgroups.leave(l.cgroup)
+	s.forgetSecrets(l)
 	s.record.ended(l.of.ref, l.inc)
 	s.farewell(l, l.lastHooks(), func() { l.of.post(event{kind: evSwept, life: l}) })
 }

@@ -79,6 +79,8 @@ func (d *drawing) value(k *key) string {
 	case scheduleKind: // a schedule that starts it would forbid a policy of restarts
 		return d.pick("schedule", `{ cron = "30 2 * * FRI#L", zone = "Europe/Vienna", action = "restart" }`, `{ every = "1h", jitter = "1m", action = "signal:SIGHUP" }`,
 			`{ a = { every = "1s", overlap = "queue", missed = "all", action = "restart" }, b-2 = { cron = "0 0 * * *", overlap = "kill", missed = "once", action = "signal:HUP" } }`)
+	case variableKind:
+		return `"DB_PASSWORD"`
 	case hookKind:
 		return d.pick("hook", `"./h ${instance}"`, `["h", "$$x"]`, `{ command = "h" }`, `{ command = ["h"], deadline = "1s", ignore_failure = true }`)
 	case umaskKind:

@@ -103,10 +103,9 @@ func satelliteKeys() []*key {
 	keys = append(keys, processKeys()...)
 	keys = append(keys, socketGrants()...)
 	keys = append(keys, limitsKeys())
-	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), logKeys(), queueKeys(), workKeys())
+	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretKeys(), logKeys(), queueKeys(), workKeys())
 	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
-		later("secrets", "Values it is given by file."),
 		later("scale", "Number of instances by backlog."),
 	)
 }

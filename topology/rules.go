@@ -62,6 +62,7 @@ func (r *rules) satellite(s *Satellite, said *setting) {
 		r.add(orElse(said.find("restart").find("backoff"), said).pos, "", "restart.backoff.initial (%s) is longer than max (%s)", durationText(b.Initial), durationText(b.Max))
 	}
 	r.scheduled(s, said)
+	r.secrets(s, said)
 	r.stop(s, said.find("stop"))
 	r.process(s, said)
 	r.options(s, said)

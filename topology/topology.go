@@ -67,6 +67,7 @@ type Satellite struct {
 	Instances     int
 	Schedules     []Schedule // nil: none
 	Hooks         Hooks
+	Secrets       []*Secret
 	Autostart     bool // false: stopped until `dsatctl start`
 	OnDaemonDeath Survival
 
