@@ -260,3 +260,65 @@ func TestGroupMachineMany(t *testing.T) {
 	}
 	inParallel(t, total, groupHistory)
 }
+
+// On real processes: down in reverse, one row after the other, then up in order.
+func TestGroupFallsInReverseAndRisesInOrder(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	names := []string{"a", "b", "c"}
+	var sats []*topology.Satellite
+	for _, name := range names {
+		sats = append(sats, satelliteOf(name, "pause", ""))
+	}
+	r := start(t, sats, func(c *Config) {
+		c.Topology.Groups = []*topology.Group{{Name: "g", Members: names, Strategy: topology.OneForAll}}
+		told := c.Event
+		c.Event = func(e Event) {
+			mu.Lock()
+			seen = append(seen, e.Ref.Name+" "+e.To.String())
+			mu.Unlock()
+			told(e)
+		}
+	})
+	if err := r.Boot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	seen = nil
+	mu.Unlock()
+	before := r.status(ref("c", 0)).Inc
+	kill9(t, r.status(ref("b", 0)).PID)
+	r.until(ref("c", 0), "up again", func(st InstanceStatus) bool { return st.State == Running && st.Inc > before })
+	mu.Lock()
+	defer mu.Unlock()
+	at := -1
+	for _, want := range []string{"c stopping", "c starting", "a stopping", "a starting", "a running", "b running", "c running"} {
+		next := slices.Index(seen[at+1:], want)
+		if next < 0 {
+			t.Fatalf("no %q after %d in %q", want, at, seen)
+		}
+		at += 1 + next
+	}
+}
+
+// A failure for good takes the others with it where the topology says so; who is started by hand comes back.
+func TestStopGroup(t *testing.T) {
+	bad, mate := satelliteOf("bad", "exit", "4"), satelliteOf("mate", "pause", "")
+	bad.Restart.Limit, bad.Restart.Then = 1, topology.Ending{Kind: topology.EndStop}
+	bad.Needs = []topology.Need{{Name: "mate", Stage: topology.StageReady}}
+	r := start(t, []*topology.Satellite{bad, mate}, func(c *Config) {
+		c.Topology.Groups = []*topology.Group{{Name: "g", Members: []string{"mate", "bad"}, Strategy: topology.OneForOne}}
+	})
+	_ = r.Boot(t.Context()) // up for a moment, or not
+	st := r.until(ref("mate", 0), "stopped", func(st InstanceStatus) bool { return st.State == Stopped })
+	if want := "was stopped with its group: bad:0 failed for good: exit code 4"; st.Why != want {
+		t.Errorf("%q, want %q", st.Why, want)
+	}
+	if st := r.status(ref("bad", 0)); st.State != Fatal {
+		t.Errorf("%+v", st)
+	}
+	results, err := r.Start(t.Context(), []topology.Ref{ref("mate", 0)})
+	if err != nil || results[0].State != Running {
+		t.Error(results, err)
+	}
+}

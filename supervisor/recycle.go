@@ -20,6 +20,14 @@ type upkeep interface {
 	ended(i *instance, well bool, e Exit)                       // for good
 }
 
+// look watches the newest life by the bounds of now.
+func (i *instance) look() {
+	if l := i.life; l.unwatch != nil {
+		l.unwatch()
+	}
+	i.life.unwatch = i.world.watch(i.life)
+}
+
 // worn: it has done its part, and is replaced at the next occasion.
 func (i *instance) worn(e event) {
 	l := i.life
@@ -118,7 +126,7 @@ const (
 
 // watch begins it; nil when there is nothing to watch.
 func (s *Supervisor) watch(l *life) (cancel func()) {
-	r := l.spec.Recycle
+	r := l.of.spec.Recycle
 	if r.Age <= 0 && r.Memory <= 0 {
 		return nil
 	}
@@ -130,21 +138,20 @@ func (s *Supervisor) watch(l *life) (cancel func()) {
 		})
 	}
 	if r.Memory > 0 {
-		s.weigh(w, l)
+		s.weigh(w, l, r)
 	}
 	return w.end
 }
 
 // weigh looks at the memory again and again, until it is too much.
-func (s *Supervisor) weigh(w *wear, l *life) {
-	r := l.spec.Recycle
+func (s *Supervisor) weigh(w *wear, l *life, r topology.Recycle) {
 	w.after(wearMemory, r.Every, func() {
 		s.crew.run(func() {
 			if used := memoryOf(l.pid); used >= r.Memory {
 				l.of.post(event{kind: evWorn, life: l, cause: fmt.Sprintf("it takes %s of memory, and shall take less than %s", mebibytes(used), mebibytes(r.Memory))})
 				return
 			}
-			s.weigh(w, l)
+			s.weigh(w, l, r)
 		})
 	})
 }

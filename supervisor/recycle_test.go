@@ -87,3 +87,20 @@ func TestRecycleLeavesOneUp(t *testing.T) {
 		t.Error("who was stopped by hand keeps others from being replaced")
 	}
 }
+
+// Bounds that are given later hold for what runs already.
+func TestRecycleByNewBounds(t *testing.T) {
+	r := start(t, []*topology.Satellite{satelliteOf("old", "pause", "")})
+	if err := r.Boot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	i := r.find(ref("old", 0))
+	spec := *r.roster().byName["old"].spec
+	spec.Recycle = topology.Recycle{Memory: 1, Every: 5 * time.Millisecond}
+	i.post(event{kind: evSpec, spec: &spec})
+	r.until(i.ref, "replaced twice", func(st InstanceStatus) bool { return st.Recycles > 1 && st.State == Running })
+	deaths, err := r.Deaths([]topology.Ref{i.ref})
+	if err != nil || len(deaths) == 0 || !strings.Contains(deaths[0].Motive, "MiB of memory") {
+		t.Error(deaths, err)
+	}
+}

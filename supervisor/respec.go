@@ -14,6 +14,9 @@ func (i *instance) respec(e event) {
 	alive := l != nil && !l.exited
 	if alive && !e.anew && i.state != Stopping {
 		l.stop = e.spec.Stop // a stop under way keeps to the sequence it has begun
+		if l.spawned && before.Recycle != e.spec.Recycle {
+			i.look()
+		}
 	}
 	switch {
 	case i.state == Starting && (e.anew || alive && before.Ready != e.spec.Ready):

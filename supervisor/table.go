@@ -119,7 +119,7 @@ func (i *instance) advance(event) {
 // launched: there is a process.
 func (i *instance) launched(e event) {
 	l := i.life
-	l.unwatch = i.world.watch(l)
+	i.look()
 	if i.opened = true; l.adopted {
 		i.greeted = true
 	} else {

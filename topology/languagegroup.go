@@ -45,7 +45,7 @@ func endingKeys() []*key {
 
 func recycleKeys() *key {
 	return &key{name: "recycle", kind: tableKind{}, aka: []string{"recycling", "renew"},
-		doc: "When a process that works is replaced by a new one: it finishes what it has in hand first, one instance of the satellite at a time. It is no failure: no back-off, and not counted by restart.limit.", keys: []*key{
+		doc: "When a process that works is replaced by a new one: it finishes what it has in hand first, one instance of the satellite at a time. It is no failure: no back-off, and not counted by restart.limit. Of a changed file age and memory hold at once, messages for the next process.", keys: []*key{
 			{name: "age", kind: durationKind{}, def: `"0s"`, aka: []string{"max_age", "lifetime", "max_lifetime", "runtime_max", "runtimemaxsec"}, doc: "It has run for so long; 0s: never.",
 				field: sat(func(s *Satellite) any { return &s.Recycle.Age })},
 			{name: "memory", kind: sizeKind{}, def: `"0B"`, max: 1 << 50, aka: []string{"max_memory", "max_memory_restart", "memory_limit"},
