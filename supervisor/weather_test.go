@@ -44,6 +44,12 @@ func (w *weather) recycle(*instance)                           {}
 func (w *weather) ended(*instance, bool, Exit)                 {}
 func (w *weather) failed(i *instance, e Exit, b string) string { return w.groups.failed(i, e, b) }
 
+func (w *weather) abandon(*life)                            {}
+func (w *weather) greet(*life, topology.HookKind) func()    { return nil }
+func (w *weather) listen(*instance, uint64) (string, error) { return "", nil }
+func (w *weather) deafen(*instance)                         {}
+func (w *weather) idle(*instance)                           {}
+
 func (w *weather) ask(i *instance) (string, bool) {
 	if why := w.groups.holds(i); why != "" {
 		return why, false
