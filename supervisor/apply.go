@@ -49,6 +49,7 @@ func (s *Supervisor) Apply(ctx context.Context, p *topology.Plan, opt ApplyOptio
 			a.wanted[i.ref] = i.status.Load().Want == Up
 		}
 	}
+	defer func() { s.sockets.retain(s.roster().topology) }()
 	err := a.forward(ctx)
 	switch {
 	case err == nil:
@@ -228,6 +229,7 @@ func (a *applying) raiseOne(ctx context.Context, c topology.Change) error {
 	a.note("%s is started", c.Name)
 	all := sat.instances()
 	a.s.order.intend(all)
+	all = a.s.sleepers(all)
 	for _, i := range all {
 		i.post(event{kind: evStart})
 	}

@@ -192,6 +192,27 @@ func bindUnix(k *topology.Socket, path string) (int, error) {
 	return fd, nil
 }
 
+// retune gives an open socket what can change while it is open.
+func retune(fd int, k *topology.Socket, wid int) error {
+	on := func(yes bool) int {
+		if yes {
+			return 1
+		}
+		return 0
+	}
+	tcp := k.Network() == topology.NetworkTCP
+	err := setOptions(fd, append(bufferOptions(k),
+		sockOption{"keep_alive", unix.SOL_SOCKET, unix.SO_KEEPALIVE, on(k.KeepAlive), tcp},
+		sockOption{"no_delay", unix.IPPROTO_TCP, unix.TCP_NODELAY, on(k.NoDelay), tcp}))
+	if err == nil && k.Streams() {
+		err = unix.Listen(fd, k.Backlog)
+	}
+	if path := filePath(k, wid); err == nil && path != "" {
+		err = entrust(k, path)
+	}
+	return err
+}
+
 // entrust gives a socket's file its owner and rights.
 func entrust(k *topology.Socket, path string) error {
 	if k.User != "" || k.Group != "" {

@@ -36,7 +36,8 @@ func (i *instance) doze(s State, after string) bool {
 	on, err := i.world.listen(i, i.drowse.seq)
 	switch {
 	case err != nil:
-		i.enter(Fatal, fmt.Sprintf("%scannot listen for its first connection: %v", after, err))
+		i.want, i.success = Up, false
+		i.fail(fmt.Sprintf("%scannot listen for its first connection: %v", after, err), Exit{})
 		return true
 	case on == "":
 		return false

@@ -19,6 +19,9 @@ func (i *instance) respec(e event) {
 		}
 	}
 	switch {
+	case i.drowse.on != "": // it sleeps on, perhaps at another socket
+		i.hush()
+		i.doze(i.state, "")
 	case i.state == Starting && (e.anew || alive && before.Ready != e.spec.Ready):
 		i.anew(e)
 	case i.state == Starting && !alive:

@@ -1,10 +1,10 @@
 package supervisor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -24,7 +24,7 @@ type sockets struct {
 	runDir string
 
 	mu   sync.Mutex
-	open map[string]*listening // by key
+	open map[string]*listening // by place
 }
 
 // listening is one open socket.
@@ -34,6 +34,7 @@ type listening struct {
 	fd      int
 	address string // with the port that the kernel chose, where it was to choose
 	file    fileID // of a unix socket's path
+	waiting int    // in what all returns: connections that nobody has accepted
 }
 
 // fileID means one file, whatever has its name later.
@@ -50,6 +51,9 @@ func keyOf(k *topology.Socket, ref topology.Ref) string {
 	}
 	return "socket." + k.Name + "." + ref.String()
 }
+
+// place is where a socket is found among those that are open: while a topology changes, one name can have two addresses.
+func place(k *topology.Socket, ref topology.Ref) string { return keyOf(k, ref) + " " + k.Listen }
 
 // begin opens what the satellites of a topology will need, so that a port that is taken is known before anything runs. What an earlier
 // dsatd handed over is used, and what it has left in its processes is taken back. left are those processes.
@@ -114,14 +118,14 @@ func (s *sockets) keep(k *topology.Socket, ref topology.Ref, fd int) *listening 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open[keyOf(k, ref)] = l
+	s.open[place(k, ref)] = l
 	return l
 }
 
 // ensure opens a socket unless it is open.
 func (s *sockets) ensure(k *topology.Socket, ref topology.Ref) (*listening, error) {
 	s.mu.Lock()
-	l := s.open[keyOf(k, ref)]
+	l := s.open[place(k, ref)]
 	s.mu.Unlock()
 	if l != nil {
 		return l, nil
@@ -186,7 +190,7 @@ func (s *sockets) words(t *topology.Topology, sat *topology.Satellite, wid int) 
 		}
 		address := k.Address(wid)
 		s.mu.Lock()
-		if l := s.open[keyOf(k, topology.Ref{Name: sat.Name, WID: wid})]; l != nil {
+		if l := s.open[place(k, topology.Ref{Name: sat.Name, WID: wid})]; l != nil {
 			address = l.address
 		}
 		s.mu.Unlock()
@@ -204,7 +208,8 @@ func (s *sockets) rest(ref topology.Ref) {
 	s.drop(func(l *listening) bool { return l.of == ref })
 }
 
-// retain closes what no satellite of a topology is granted any more, or what is another socket now. Those that had it are stopped.
+// retain is called when the topology has become another: what no satellite is granted any more, or what listens elsewhere now, is
+// closed; what has changed otherwise is changed where it is.
 func (s *sockets) retain(t *topology.Topology) {
 	granted := make(map[string]bool)
 	for _, sat := range t.Satellites {
@@ -214,12 +219,20 @@ func (s *sockets) retain(t *topology.Topology) {
 	}
 	s.drop(func(l *listening) bool {
 		k := t.Socket(l.spec.Name)
-		return k == nil || !granted[k.Name] || !sameSocket(k, l.spec)
+		return k == nil || !granted[k.Name] || k.Listen != l.spec.Listen
 	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.open {
+		k := t.Socket(l.spec.Name)
+		if describe(k) != describe(l.spec) || k.Backlog != l.spec.Backlog {
+			if err := retune(l.fd, k, l.of.WID); err != nil {
+				s.log.Error("cannot change an open socket; it stays as it was", "socket", k.Name, "error", err)
+			}
+		}
+		l.spec = k
+	}
 }
-
-// sameSocket compares what a process can notice.
-func sameSocket(a, b *topology.Socket) bool { return describe(a) == describe(b) }
 
 // describe is a socket in one word, for comparing; what concerns dsatd alone is left out.
 func describe(k *topology.Socket) string {
@@ -254,17 +267,24 @@ func (s *sockets) handover() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make(map[string]int, len(s.open))
-	for key, l := range s.open {
-		out[key] = l.fd
+	for _, l := range s.open {
+		out[keyOf(l.spec, l.of)] = l.fd
 	}
 	return out
 }
 
-// all is what is open, by name and instance.
-func (s *sockets) all() []*listening {
+// all is what is open at a moment, by name and instance.
+func (s *sockets) all() []listening {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Values(s.open), func(a, b *listening) int {
-		return strings.Compare(a.spec.Name+" "+a.of.String(), b.spec.Name+" "+b.of.String())
+	var out []listening
+	for _, l := range s.open {
+		now := *l
+		now.waiting = waiting(l)
+		out = append(out, now)
+	}
+	slices.SortFunc(out, func(a, b listening) int {
+		return cmp.Or(strings.Compare(a.spec.Name, b.spec.Name), strings.Compare(a.of.Name, b.of.Name), cmp.Compare(a.of.WID, b.of.WID))
 	})
+	return out
 }

@@ -48,7 +48,7 @@ func (s *Supervisor) Sockets() []SocketStatus {
 			found = true
 			st := blank
 			st.Of, st.Address, st.FD, st.Open = l.of, l.address, l.fd, true
-			st.Waiting = s.sockets.waiting(l)
+			st.Waiting = l.waiting
 			s.holders(&st)
 			out = append(out, st)
 		}
@@ -104,12 +104,7 @@ func (e *ears) awake(i *instance) bool {
 }
 
 // waiting asks the kernel how many connections were not accepted yet.
-func (s *sockets) waiting(l *listening) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l.fd < 0 {
-		return 0
-	}
+func waiting(l *listening) int {
 	if l.spec.Network() == topology.NetworkTCP {
 		if info, err := unix.GetsockoptTCPInfo(l.fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			return int(info.Unacked) // of a listening socket this is the length of its queue

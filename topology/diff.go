@@ -104,7 +104,9 @@ func (p *Plan) Moved() map[string]string {
 func (p *Plan) daemon(keys []*key) {
 	fixed := map[string]bool{"name": true, "daemon.run_dir": true, "daemon.state_dir": true}
 	live := map[string]bool{"daemon.http": true, "daemon.stop_deadline": true}
-	loose := func(key string) bool { return live[key] || strings.HasPrefix(key, "group.") }
+	loose := func(key string) bool {
+		return live[key] || strings.HasPrefix(key, "group.") || strings.HasPrefix(key, "socket.") && !firmSocket(p, key)
+	}
 	for _, c := range compare(leaves(keys, p.Old, ""), leaves(keys, p.New, "")) {
 		if c.Restart = !loose(c.Key); fixed[c.Key] || c.Restart {
 			p.Refused = append(p.Refused, c)
@@ -120,6 +122,7 @@ func (p *Plan) keys(keys []*key, before, after *Satellite) []KeyChange {
 	for i := range out {
 		out[i].Restart = !live(out[i].Key)
 	}
+	out = append(out, p.elsewhere(after)...)
 	if p.Old.Dir != p.New.Dir {
 		out = append(out, KeyChange{Key: "directory of the topology", Old: quote(p.Old.Dir, true), New: quote(p.New.Dir, true), Restart: true})
 	}
@@ -130,7 +133,7 @@ func (p *Plan) keys(keys []*key, before, after *Satellite) []KeyChange {
 func live(label string) bool {
 	name, member, _ := strings.Cut(label, ".")
 	switch name {
-	case "to", "needs", "after", "instances", "autostart", "on_daemon_death", "ready", "restart", "recycle", "stop", "queue", "work", "moved_from", "watch", "schedule":
+	case "to", "needs", "after", "instances", "autostart", "on_daemon_death", "ready", "restart", "recycle", "stop", "queue", "work", "moved_from", "watch", "fd_store", "fd_store_preserve", "schedule":
 		return true
 	case "log":
 		return slices.Contains([]string{"ring", "max_size", "keep", "rotate", "max_age", "total", "compress"}, member)

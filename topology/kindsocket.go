@@ -8,7 +8,7 @@ import (
 )
 
 // addressKind is what a socket listens on, in one form: "tcp://HOST:PORT" with an address of numbers, "unix:///ABSOLUTE".
-type addressKind struct{ textKind }
+type addressKind struct{}
 
 // maxUnixPath is what the kernel has room for, without the NUL that ends it.
 const maxUnixPath = 107
