@@ -14,6 +14,9 @@ type roster struct {
 // roster is the present one.
 func (s *Supervisor) roster() *roster { return s.present.Load() }
 
+// Topology is the present one: in the middle of a change the one that is gone through.
+func (s *Supervisor) Topology() *topology.Topology { return s.roster().topology }
+
 func newRoster(t *topology.Topology) *roster {
 	r := &roster{topology: t, byName: make(map[string]*satellite, len(t.Satellites)), groups: make(map[string]*topology.Group)}
 	for _, g := range t.Groups {

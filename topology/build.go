@@ -15,6 +15,9 @@ func (l *loader) build(merged *setting) (*Topology, map[string]*setting) {
 	t.Dir = filepath.Dir(l.sources[0].path)
 	l.apply(l.root.keys, merged, t)
 	if t.Name == "" {
+		t.Name = l.opt.Name
+	}
+	if t.Name == "" {
 		t.Name = stem(l.sources[0].path)
 	}
 	defaults := merged.find("defaults")

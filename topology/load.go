@@ -19,6 +19,7 @@ const (
 
 // Options is what Load needs to know of the world.
 type Options struct {
+	Name           string                                          // of a topology whose files say none; "": the first file's stem
 	Getenv         func(string) (string, bool)                     // for ${NAME}; nil is os.LookupEnv
 	Builtins       []string                                        // names of the built-in satellites; nil: any name is taken
 	BuiltinOptions func(name string, options map[string]any) error // checks the options of a built-in; may be nil

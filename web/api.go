@@ -47,6 +47,10 @@ func (s *Server) routes() []route {
 		{"POST /v1/satellites/{names}/signal", accessOperate, s.signal},
 		{"POST /v1/quarantine/{id}/retry", accessOperate, s.quarantineChange((*bus.Bus).QuarantineRetry)},
 		{"POST /v1/quarantine/{id}/drop", accessOperate, s.quarantineChange((*bus.Bus).QuarantineDrop)},
+		{"POST /v1/plan", accessOperate, s.plan},
+		{"POST /v1/apply", accessOperate, s.apply},
+		{"GET /v1/config/{names}", accessOperate, s.config},
+		{"GET /v1/runtime", accessOperate, s.runtime},
 		{"POST /v1/down", accessOperate, s.down},
 		{"POST " + control.PathUpgrade, accessOperate, s.upgrade},
 	}

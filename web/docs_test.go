@@ -42,7 +42,7 @@ func TestKindsOfErrorsAreDocumented(t *testing.T) {
 	}
 	want := map[string]string{}
 	for status, kind := range map[string]control.Kind{
-		"400": control.KindInvalid, "403": control.KindDenied, "404": control.KindNotFound, "409": control.KindConflict,
+		"400": control.KindInvalid, "422": control.KindTopology, "403": control.KindDenied, "404": control.KindNotFound, "409": control.KindConflict,
 		"504": control.KindTimeout, "503": control.KindUnavailable, "500": control.KindFailed,
 	} {
 		want[string(kind)] = status

@@ -166,7 +166,7 @@ func (s *Server) quarantineList(w http.ResponseWriter, r *http.Request) error {
 // aside is what is in quarantine, of the step in ?step= or of all.
 func (s *Server) aside(r *http.Request) ([]bus.Quarantined, error) {
 	step := r.URL.Query().Get("step")
-	if step != "" && s.cfg.Topology.Satellite(step) == nil {
+	if step != "" && s.cfg.Supervisor.Topology().Satellite(step) == nil {
 		return nil, fail(control.KindNotFound, "cannot find step %q: no such satellite", step)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)

@@ -20,7 +20,7 @@ import (
 
 // Config is what a Server needs to answer.
 type Config struct {
-	Topology   *topology.Topology
+	Topology   *topology.Topology // of the start: its listener, its directories
 	RunDir     string
 	StateDir   string
 	Epoch      uint32
@@ -29,6 +29,7 @@ type Config struct {
 	Hub        *Hub
 	Supervisor *supervisor.Supervisor
 	Bus        *bus.Bus
+	Change     Changer
 	Down       func(drain time.Duration)                      // begins the end of the daemon, returns at once; 0 is the topology's own deadline
 	Upgrade    func(ctx context.Context, binary string) error // executes another dsatd in place; returns only when it could not
 	Inherited  map[string]int                                 // listeners of the dsatd that was executed before; what is used is taken out

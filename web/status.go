@@ -24,7 +24,7 @@ func (s *Server) stats(ctx context.Context) (bus.Stats, error) {
 // currentStatus joins what the rooms know, from their snapshots. Without an answer of the bus it tells the rest.
 func (s *Server) currentStatus(ctx context.Context) control.Status {
 	st := control.Status{
-		Name: s.cfg.Topology.Name, Version: s.cfg.Version.Version, PID: os.Getpid(), Epoch: uint64(s.cfg.Epoch),
+		Name: s.cfg.Supervisor.Topology().Name, Version: s.cfg.Version.Version, PID: os.Getpid(), Epoch: uint64(s.cfg.Epoch),
 		Since: s.since, RunDir: s.cfg.RunDir, StateDir: s.cfg.StateDir, HTTP: s.HTTP(),
 		State: s.State(), Ready: s.readiness().Ready, Satellites: []control.Satellite{},
 	}

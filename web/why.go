@@ -32,7 +32,7 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q := &inquiry{topology: s.cfg.Topology, satellites: map[string]supervisor.SatelliteStatus{}, queues: map[string]control.Queue{}, deaths: deaths, now: time.Now()}
+	q := &inquiry{topology: s.cfg.Supervisor.Topology(), satellites: map[string]supervisor.SatelliteStatus{}, queues: map[string]control.Queue{}, deaths: deaths, now: time.Now()}
 	for _, sat := range s.cfg.Supervisor.Snapshot() {
 		q.satellites[sat.Name] = sat
 	}

@@ -16,6 +16,7 @@ const (
 	exitUnavailable = 3
 	exitNotFound    = 4
 	exitDenied      = 5
+	exitConfig      = 78
 	exitTimeout     = 124
 	exitInterrupted = 130
 )
@@ -27,6 +28,7 @@ const exitHelp = `Exit codes:
   3    no daemon runs, or it is stopping
   4    no such satellite, instance, step, task or message
   5    denied
+  78   the topology is wrong
   124  not finished in time; what was begun goes on
   130  interrupted; what was begun goes on`
 
@@ -60,6 +62,8 @@ func exitCode(err error) int {
 		return exitUnavailable
 	case control.KindNotFound:
 		return exitNotFound
+	case control.KindTopology:
+		return exitConfig
 	case control.KindDenied:
 		return exitDenied
 	case control.KindTimeout:

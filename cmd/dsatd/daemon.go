@@ -21,7 +21,6 @@ import (
 
 // daemon is the parts and the order in which they live. main owns it; run is its whole life.
 type daemon struct {
-	topo  *topology.Topology
 	epoch uint32
 	log   *slog.Logger
 
@@ -29,6 +28,8 @@ type daemon struct {
 	sup *supervisor.Supervisor
 	bus *bus.Bus
 	web *web.Server
+
+	change *changer
 
 	asked   chan struct{} // closed when somebody asked for the end
 	askOnce sync.Once
@@ -41,9 +42,8 @@ type daemon struct {
 	own     ownLog
 	lock    *runLock
 
-	binary    string     // this dsatd's own
-	files     []string   // it was started with
-	flags     startFlags // likewise
+	binary    string   // this dsatd's own
+	files     []string // it was started with
 	upgrading chan struct{}
 
 	signals  chan os.Signal
@@ -52,11 +52,13 @@ type daemon struct {
 }
 
 // build makes the parts; nothing runs yet. On an error what was made is closed again.
-func build(topo *topology.Topology, f startFlags, h *handover, epoch uint32, log *slog.Logger) (*daemon, error) {
+func build(from source, loaded *topology.Loaded, h *handover, epoch uint32, log *slog.Logger) (*daemon, error) {
+	topo := loaded.Topology
 	d := &daemon{
-		topo: topo, epoch: epoch, log: log, own: ownLogOf(os.Stderr), flags: f, files: f.files, upgrading: make(chan struct{}, 1),
+		epoch: epoch, log: log, own: ownLogOf(os.Stderr), files: from.files, upgrading: make(chan struct{}, 1),
 		hub: web.NewHub(epoch), asked: make(chan struct{}), signals: make(chan os.Signal, 4), dumping: make(chan struct{}, 1),
 	}
+	d.change = newChanger(d, from, loaded)
 	var err error
 	if d.binary, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("cannot tell where this dsatd is: %w", err)
@@ -82,7 +84,7 @@ func build(topo *topology.Topology, f startFlags, h *handover, epoch uint32, log
 	}
 	d.web, err = web.Open(web.Config{
 		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch,
-		Version: versions(), Log: log, Hub: d.hub, Supervisor: d.sup, Bus: d.bus, Down: d.ask,
+		Version: versions(), Log: log, Hub: d.hub, Supervisor: d.sup, Bus: d.bus, Down: d.ask, Change: d.change,
 		Upgrade: d.upgrade, Inherited: h.descriptors(),
 	})
 	if err != nil {
@@ -98,7 +100,7 @@ func build(topo *topology.Topology, f startFlags, h *handover, epoch uint32, log
 func (d *daemon) ask(drain time.Duration) {
 	d.askOnce.Do(func() {
 		if d.drainDeadline = drain; drain == 0 {
-			d.drainDeadline = d.topo.Daemon.StopDeadline
+			d.drainDeadline = d.sup.Topology().Daemon.StopDeadline
 		}
 		close(d.asked)
 	})
@@ -107,7 +109,7 @@ func (d *daemon) ask(drain time.Duration) {
 // askWith begins the end of the daemon on behalf of the topology: it will exit with this code.
 func (d *daemon) askWith(code int, why string) {
 	d.askOnce.Do(func() {
-		d.drainDeadline, d.code, d.why = d.topo.Daemon.StopDeadline, code, why
+		d.drainDeadline, d.code, d.why = d.sup.Topology().Daemon.StopDeadline, code, why
 		close(d.asked)
 	})
 }
@@ -133,6 +135,7 @@ func (d *daemon) run() int {
 	d.finished.Go(func() { booted <- d.boot(booting) })
 	d.wait(booted)
 	endBoot()
+	d.change.close()
 	code := d.code
 	if forced := d.end(); forced {
 		code = exitForced
@@ -141,6 +144,9 @@ func (d *daemon) run() int {
 	d.sup.Close()
 	d.bus.Close()
 	d.finished.Wait()
+	if err := saveRuntime(d.sup.Topology().Daemon.RunDir, topology.Overlay{}); err != nil {
+		d.log.Warn("cannot forget what was changed at run time: " + err.Error())
+	}
 	return code
 }
 
@@ -155,11 +161,11 @@ func (d *daemon) serve(name string, loop func(context.Context) error, ctx contex
 
 // announce says where everything is.
 func (d *daemon) announce() {
-	d.log.Info(fmt.Sprintf("dsatd %s runs %s", versions().Version, d.topo.Name), "pid", os.Getpid(), "epoch", d.epoch, "run_dir", d.topo.Daemon.RunDir)
+	d.log.Info(fmt.Sprintf("dsatd %s runs %s", versions().Version, d.sup.Topology().Name), "pid", os.Getpid(), "epoch", d.epoch, "run_dir", d.sup.Topology().Daemon.RunDir)
 	if addr := d.web.HTTP(); addr != "" {
 		d.log.Info("status page: http://" + addr + "/   metrics: http://" + addr + "/metrics")
 	}
-	for _, note := range d.topo.Notes {
+	for _, note := range d.sup.Topology().Notes {
 		d.log.Info("note: " + note)
 	}
 }

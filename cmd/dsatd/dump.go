@@ -35,7 +35,7 @@ func (d *daemon) write(name string, text func() string) {
 	}
 	go func() {
 		defer func() { <-d.dumping }()
-		path := filepath.Join(d.topo.Daemon.StateDir, name)
+		path := filepath.Join(d.sup.Topology().Daemon.StateDir, name)
 		if err := replaceFile(path, text()); err != nil {
 			d.log.Error("cannot write " + name + ": " + err.Error())
 			return
@@ -49,7 +49,7 @@ func (d *daemon) dump() string {
 	var b strings.Builder
 	v := versions()
 	fmt.Fprintf(&b, "dsatd %s, pid %d, epoch %d, %s\n%s\n", v.Version, os.Getpid(), d.epoch, time.Now().Format(time.RFC3339), d.sentence())
-	fmt.Fprintf(&b, "files %s\nrun directory %s\nstate directory %s\n", strings.Join(d.topo.Files, " "), d.topo.Daemon.RunDir, d.topo.Daemon.StateDir)
+	fmt.Fprintf(&b, "files %s\nrun directory %s\nstate directory %s\n", strings.Join(d.sup.Topology().Files, " "), d.sup.Topology().Daemon.RunDir, d.sup.Topology().Daemon.StateDir)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	fmt.Fprintf(&b, "memory %d KiB of heap, %d KiB from the system, %d goroutines\n\n", m.HeapAlloc>>10, m.Sys>>10, runtime.NumGoroutine())

@@ -14,20 +14,34 @@ import (
 	"github.com/dsat/dsat/web/control"
 )
 
-// load reads the topology, telling topology what is built in.
+// load reads the topology.
 func load(files []string) (*topology.Topology, error) {
-	if len(files) == 0 {
-		dir, err := os.Getwd()
-		if err != nil {
-			return nil, err
-		}
-		file, err := topology.Find(dir)
-		if err != nil {
-			return nil, err
-		}
-		files = []string{file}
+	files, err := findFiles(files)
+	if err != nil {
+		return nil, err
 	}
-	return topology.Load(files, topology.Options{
+	return topology.Load(files, loadOptions())
+}
+
+// findFiles is the files that were named, or the one that is found.
+func findFiles(files []string) ([]string, error) {
+	if len(files) > 0 {
+		return files, nil
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	file, err := topology.Find(dir)
+	if err != nil {
+		return nil, err
+	}
+	return []string{file}, nil
+}
+
+// loadOptions tells topology what is built in.
+func loadOptions() topology.Options {
+	return topology.Options{
 		Getenv:   os.LookupEnv,
 		Builtins: builtin.Names(), Limits: supervisor.LimitsAvailable,
 		BuiltinOptions: func(name string, options map[string]any) error {
@@ -36,7 +50,7 @@ func load(files []string) (*topology.Topology, error) {
 			}
 			return nil
 		},
-	})
+	}
 }
 
 func check(args []string) int {

@@ -18,7 +18,7 @@ func (d *daemon) boot(ctx context.Context) error {
 
 // hook runs one of dsatd's own.
 func (d *daemon) hook(ctx context.Context, name string, env ...string) error {
-	all := d.topo.Daemon.Hooks
+	all := d.sup.Topology().Daemon.Hooks
 	h := all.Start
 	switch name {
 	case "ready":
@@ -31,7 +31,7 @@ func (d *daemon) hook(ctx context.Context, name string, env ...string) error {
 
 // celebrate runs the hook of a topology that is up, or as far up as it gets.
 func (d *daemon) celebrate(err error) {
-	if errors.Is(err, context.Canceled) || d.topo.Daemon.Hooks.Ready == nil {
+	if errors.Is(err, context.Canceled) || d.sup.Topology().Daemon.Hooks.Ready == nil {
 		return
 	}
 	cause := ""

@@ -13,7 +13,7 @@ import (
 var handled = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT}
 
 const signalHelp = `signals: TERM, INT  stop all in good order; a second one kills all at once
-         HUP        reload the topology
+         HUP        apply the topology's files again
          USR1       open the log files anew, and write how all is to dump.txt in the state directory
          USR2       become the program that is at this dsatd's path now, with all processes (dsatctl upgrade)
          QUIT       write what every goroutine does to stacks.txt in the state directory, and go on
@@ -26,7 +26,7 @@ func ends(sig os.Signal) bool { return sig == syscall.SIGTERM || sig == syscall.
 func (d *daemon) heed(sig os.Signal) bool {
 	switch sig {
 	case syscall.SIGHUP:
-		d.reload()
+		d.change.reload()
 	case syscall.SIGUSR1:
 		d.sup.ReopenLogs()
 		if err := d.own.reopen(); err != nil {
@@ -45,13 +45,6 @@ func (d *daemon) heed(sig os.Signal) bool {
 		return false
 	}
 	return true
-}
-
-// reload is SIGHUP. A manager waits for both of its words, whatever becomes of the change.
-func (d *daemon) reload() {
-	d.manager.reloading()
-	d.log.Warn("SIGHUP: reload is not in this version; restart to change the topology")
-	d.manager.ready(d.sentence())
 }
 
 // inform begins to tell the service manager how dsatd is; the function it returns ends that.
@@ -93,7 +86,7 @@ func (d *daemon) sentence() string {
 			}
 		}
 	}
-	text := fmt.Sprintf("%s is %s, %d processes are ready", d.topo.Name, d.web.State(), processes)
+	text := fmt.Sprintf("%s is %s, %d processes are ready", d.sup.Topology().Name, d.web.State(), processes)
 	switch missing := d.sup.Ready(); {
 	case len(missing) == 1:
 		text += "; " + missing[0]

@@ -20,7 +20,6 @@ type startFlags struct {
 	httpSet  bool
 	detach   bool
 	verbose  bool
-	files    []string // as absolute paths
 }
 
 func start(args []string) int {
@@ -36,24 +35,49 @@ func start(args []string) int {
 		return code
 	}
 	fs.Visit(func(fl *flag.Flag) { f.httpSet = f.httpSet || fl.Name == "http" })
-	topo, err := load(files)
+	files, err := findFiles(files)
 	if err != nil {
 		complain(err)
 		return exitConfig
 	}
-	topo, err = f.apply(topo)
+	from, loaded, err := begin(files, f)
 	if err != nil {
 		complain(err)
 		return exitConfig
 	}
 	if _, upgraded := os.LookupEnv(handoverEnv); f.detach && !detached() && !upgraded {
-		return detach(topo, args)
+		return detach(loaded.Topology, args)
 	}
-	if f.files, err = absolute(files, topo); err != nil {
-		complain(err)
-		return exitFailed
+	return runDaemon(from, loaded)
+}
+
+// begin reads what the daemon starts with: the files, and what was changed at run time under one that was killed. When those do
+// not go together any more, the files are what counts.
+func begin(files []string, f startFlags) (source, *topology.Loaded, error) {
+	from := source{files: files, flags: f}
+	loaded, err := from.read()
+	if err != nil {
+		return from, nil, err
 	}
-	return runDaemon(topo, f)
+	from.name = loaded.Name
+	for i := range from.files {
+		if from.files[i], err = filepath.Abs(from.files[i]); err != nil {
+			return from, nil, err
+		}
+	}
+	over, err := loadRuntime(loaded.Daemon.RunDir)
+	if err == nil && !over.Empty() {
+		with := from
+		with.over = over
+		var again *topology.Loaded
+		if again, err = with.read(); err == nil {
+			return with, again, nil
+		}
+	}
+	if err != nil {
+		complain(fmt.Errorf("cannot take over what was changed at run time under the dsatd before; it is dropped: %w", err))
+	}
+	return from, loaded, nil
 }
 
 // apply settles the directories and the listener: flag, then environment (for the run directory), then topology, then the
@@ -78,22 +102,6 @@ func (f startFlags) apply(topo *topology.Topology) (*topology.Topology, error) {
 	return &out, nil
 }
 
-// absolute is the files as they can be found from anywhere; without any, the one that was found.
-func absolute(files []string, topo *topology.Topology) ([]string, error) {
-	if len(files) == 0 {
-		return topo.Files[:1], nil
-	}
-	var all []string
-	for _, f := range files {
-		abs, err := filepath.Abs(f)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, abs)
-	}
-	return all, nil
-}
-
 func first(values ...string) string {
 	for _, v := range values {
 		if v != "" {
@@ -104,9 +112,9 @@ func first(values ...string) string {
 }
 
 // runDaemon holds the run directory for as long as the daemon lives.
-func runDaemon(topo *topology.Topology, f startFlags) int {
-	level := slog.LevelInfo
-	if f.verbose {
+func runDaemon(from source, loaded *topology.Loaded) int {
+	topo, level := loaded.Topology, slog.LevelInfo
+	if from.flags.verbose {
 		level = slog.LevelDebug
 	}
 	log := slog.New(ownWords(topo.Daemon.Log, level))
@@ -135,7 +143,7 @@ func runDaemon(topo *topology.Topology, f startFlags) int {
 		complain(err)
 		return exitFailed
 	}
-	d, err := build(topo, f, h, epoch, log)
+	d, err := build(from, loaded, h, epoch, log)
 	if err != nil {
 		complain(err)
 		return exitFailed

@@ -36,6 +36,11 @@ func (d *daemon) upgrade(ctx context.Context, binary string) error {
 	default:
 		return errors.New("another upgrade is under way")
 	}
+	release, err := d.change.hold()
+	if err != nil {
+		return err
+	}
+	defer release()
 	if state := d.web.State(); state != "running" {
 		return fmt.Errorf("dsatd is %s", state)
 	}
@@ -46,7 +51,7 @@ func (d *daemon) upgrade(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	epoch, err := raiseEpoch(d.topo.Daemon.StateDir)
+	epoch, err := raiseEpoch(d.sup.Topology().Daemon.StateDir)
 	if err != nil {
 		return err
 	}
@@ -100,14 +105,13 @@ func (d *daemon) examine(ctx context.Context, binary string) (fs.FileInfo, error
 
 // sameFiles tells whether the files still say what runs: an upgrade is not the moment to change the topology too.
 func (d *daemon) sameFiles() error {
-	now, err := load(d.files)
-	if err == nil {
-		now, err = d.flags.apply(now)
-	}
+	from, _ := d.change.present()
+	from.files = d.files // those that the next dsatd is started with
+	now, err := from.read()
 	if err != nil {
 		return fmt.Errorf("the topology's files are not what runs: %w", err)
 	}
-	if !bytes.Equal(now.Effective(), d.topo.Effective()) {
+	if !bytes.Equal(now.Effective(), d.sup.Topology().Effective()) {
 		return errors.New("the topology's files have been changed since they were loaded: apply the change or take it back first")
 	}
 	return nil

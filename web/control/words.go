@@ -218,6 +218,7 @@ type Kind string
 // The closed set of Kind and the HTTP status and dsatctl exit code each is told by.
 const (
 	KindInvalid     Kind = "invalid"     // 400, exit 2: the request makes no sense
+	KindTopology    Kind = "topology"    // 422, exit 78: the topology is wrong; the message has every problem, with its place
 	KindDenied      Kind = "denied"      // 403, exit 5
 	KindNotFound    Kind = "not_found"   // 404, exit 4
 	KindConflict    Kind = "conflict"    // 409, exit 1
@@ -241,6 +242,8 @@ func (k Kind) Status() int {
 	switch k {
 	case KindInvalid:
 		return http.StatusBadRequest
+	case KindTopology:
+		return http.StatusUnprocessableEntity
 	case KindDenied:
 		return http.StatusForbidden
 	case KindNotFound:
@@ -262,6 +265,8 @@ func KindOf(status int) Kind {
 		return KindDenied
 	case http.StatusNotFound, http.StatusGone:
 		return KindNotFound
+	case http.StatusUnprocessableEntity:
+		return KindTopology
 	case http.StatusConflict:
 		return KindConflict
 	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
@@ -302,6 +307,10 @@ type ErrorAnswer struct {
 //	GET  /v1/quarantine?step=NAME                   []Quarantined
 //	GET  /v1/quarantine/{id}                        Quarantined with payload
 //	POST /v1/quarantine/{id}/retry|drop             Changed; id may be "all", with ?step=NAME
+//	POST /v1/plan                                   Plan; body ChangeRequest
+//	POST /v1/apply                                  Applied, once it is done or undone; body ChangeRequest
+//	GET  /v1/config/{names}                         []Setting
+//	GET  /v1/runtime                                Runtime
 //	GET  /livez /readyz?verbose /metrics /
 const (
 	PathStatus     = "/v1/status"
