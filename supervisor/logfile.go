@@ -71,10 +71,7 @@ func (l *logFile) some(p []byte, at, now time.Time, rotated func()) (int, error)
 	rules := l.rules.Load()
 	fits := l.fit(p, rules.MaxSize)
 	if l.size > 0 && (fits == 0 || due(rules.Rotate, l.first, at, time.Local)) && !now.Before(l.patient) {
-		if err := l.rotate(now); err != nil {
-			return 0, err
-		}
-		if l.f == nil {
+		if l.rotate(now); l.f == nil {
 			rotated()
 			return 0, l.open()
 		}
@@ -181,7 +178,7 @@ func (l *logFile) open() error {
 // endLine ends a line that a crash or a full disk has torn.
 func (l *logFile) endLine() error {
 	var last [1]byte
-	if _, err := l.f.ReadAt(last[:], l.size-1); err != nil || last[0] == '\n' {
+	if n, _ := l.f.ReadAt(last[:], l.size-1); n == 0 || last[0] == '\n' {
 		return nil // what cannot be read can perhaps be written
 	}
 	n, err := l.f.Write([]byte{'\n'})
@@ -193,9 +190,10 @@ func (l *logFile) endLine() error {
 }
 
 // rotate moves the file away and leaves it closed. When that cannot be done, it is written on for a while.
-func (l *logFile) rotate(now time.Time) error {
-	name, err := "", error(nil)
+func (l *logFile) rotate(now time.Time) {
+	var err error
 	if l.rules.Load().Keep > 0 {
+		var name string
 		if name, err = rotatedName(l.path, now); err == nil {
 			err = l.rename(name)
 		}
@@ -204,10 +202,9 @@ func (l *logFile) rotate(now time.Time) error {
 	}
 	if err != nil && !os.IsNotExist(err) {
 		l.patient = now.Add(time.Minute)
-		return nil
+		return
 	}
 	l.close()
-	return nil
 }
 
 func (l *logFile) rename(name string) error {
