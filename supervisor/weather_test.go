@@ -149,7 +149,12 @@ func TestStormOfAnHour(t *testing.T) {
 			t.Errorf("after 5 minutes %d bytes are in use, after %d minutes %d", early, minutes, late)
 		}
 		for _, i := range all {
-			if n := w.spawns[i.ref]; n < 10*minutes {
+			i.mu.Lock()   // orders this with what its owner did and will do; else only simulated time does
+			i.mu.Unlock() //nolint:staticcheck // as above
+			w.mu.Lock()
+			spawns := w.spawns[i.ref]
+			w.mu.Unlock()
+			if n := spawns; n < 10*minutes {
 				t.Errorf("%s was started %d times in %d minutes: %+v", i.ref, n, minutes, *i.status.Load())
 			}
 			if n := len(i.hist.starts); n > i.spec.Restart.Limit {
@@ -162,6 +167,8 @@ func TestStormOfAnHour(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for _, i := range all {
 			if st := i.status.Load(); st.State != Stopped || w.alive[i.ref] != 0 {
 				t.Errorf("%s does not stop: %+v", i.ref, *st)
