@@ -50,8 +50,11 @@ func (s *Supervisor) beside(i *instance, spec *topology.Satellite, kind topology
 	}
 	return s.errand(chore{
 		ref: i.ref, spec: spec, argv: h.Command, within: h.Deadline, book: i.book, toFile: spec.Log.Stdout == topology.LogCapture,
-		env:  append(env, "DSAT_HOOK="+kind.String(), "DSAT_STATE="+i.status.Load().State.String()),
-		done: func(o outcome) { then(s.verdict(i.ref.String(), kind.String(), h, o)) },
+		env: append(env, "DSAT_HOOK="+kind.String(), "DSAT_STATE="+i.status.Load().State.String()),
+		// The reaper may tell of the end under its own lock, and what follows a hook signals and forks.
+		done: func(o outcome) {
+			s.crew.run(func() { then(s.verdict(i.ref.String(), kind.String(), h, o)) })
+		},
 	})
 }
 
