@@ -78,7 +78,7 @@ func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 	if err != nil || p.kin != e.kin || p.dead() && p.ppid != os.Getpid() {
 		return nil
 	}
-	l := &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready}
+	l := &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready, word: word{watchdog: i.spec.Notify.Watchdog}}
 	if p.ppid == os.Getpid() {
 		s.reaper.take(l) // it came to us, because we are a subreaper, or after an exec in place
 	} else if l.survivor, err = hold(e.kin); err != nil {
@@ -165,7 +165,7 @@ func openPipe(pid int, inode uint64) (int, error) {
 func inodes(captures []*capture) (of [2]uint64) {
 	for _, c := range captures {
 		var st unix.Stat_t
-		if unix.Fstat(c.fd, &st) != nil {
+		if c.book == nil || unix.Fstat(c.fd, &st) != nil {
 			continue
 		}
 		if c.stream == Stdout {
@@ -184,6 +184,7 @@ func (s *Supervisor) resume() {
 		for _, c := range l.pipes {
 			s.output.add(c)
 		}
+		s.reopenInlet(l)
 		l.tellSpawned()
 		if l.survivor == nil {
 			continue
@@ -226,8 +227,9 @@ func (s *Supervisor) specOf(t *topology.Satellite) string {
 	shape := *t
 	shape.Instances, shape.Autostart, shape.OnDaemonDeath = 0, false, ""
 	shape.Needs, shape.After, shape.To, shape.Schedules, shape.Hooks = nil, nil, nil, nil, topology.Hooks{}
-	shape.Ready, shape.Restart, shape.Stop = topology.Ready{}, topology.Restart{}, topology.Stop{}
+	shape.Ready, shape.Restart, shape.Stop = topology.Ready{FD: t.Ready.FD}, topology.Restart{}, topology.Stop{}
 	shape.Recycle = topology.Recycle{}
+	shape.Notify.Access = ""
 	shape.FDStore, shape.FDStorePreserve = 0, false
 	shape.Watch, shape.MovedFrom = topology.Watch{}, ""
 	shape.Queue, shape.Work = topology.Queue{}, topology.Work{}

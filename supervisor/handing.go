@@ -72,7 +72,7 @@ func (s *Supervisor) fillings(t *topology.Satellite, wid int) []string {
 // readyOf is how an instance of that number shows that it is ready.
 func (s *Supervisor) readyOf(t *topology.Satellite, wid int) topology.Ready {
 	r, here := t.Ready, s.here(t, wid)
-	r.TCP, r.Get = here.Replace(r.TCP), here.Replace(r.Get)
+	r.TCP, r.Get, r.Unix, r.Path = here.Replace(r.TCP), here.Replace(r.Get), here.Replace(r.Unix), here.Replace(r.Path)
 	return r
 }
 

@@ -81,6 +81,7 @@ type life struct {
 	kin     []kin    // what it had forked when its stop began
 	cgroup  *cgroup  // nil: it has none
 	hunger  *hunger
+	inlet   *inlet // its NOTIFY_SOCKET; nil: it has none
 
 	// What follows belongs to the owner.
 	spawned, hello bool
@@ -90,6 +91,8 @@ type life struct {
 	judged         bool // ended by us for a failure: judge its exit although we asked for it
 	cause          string
 	found          findings
+	word           word    // what it has told through NOTIFY_SOCKET
+	exit           Exit    // once it has exited
 	cancel         func()  // ends what goes on for it: the probe, or the drain
 	recall         func()  // ends its stop command; nil: there is none
 	unwatch        func()  // ends the look at its age and memory; nil: nothing looks
@@ -139,18 +142,20 @@ const (
 	evExit
 	evSwept // nothing is left of it
 	evDrained
-	evTold   // its stop command has ended; with a cause: in vain
-	evFault  // it broke the protocol
-	evSick   // a check has failed often enough
-	evWell   // a check passes, for the first time or again
-	evCede   // its group wants it down for a while
-	evWorn   // it shall be replaced
-	evRenew  // now
-	evHooked // a hook is over; with a cause: it says no
-	evAwait  // nothing happens, only the waiter is told
-	evListen // be started by the first connection, where a socket does that
-	evDemand // a connection waits
-	evSpec   // its entry in the topology is another
+	evTold    // its stop command has ended; with a cause: in vain
+	evFault   // it broke the protocol
+	evSick    // a check has failed often enough
+	evWell    // a check passes, for the first time or again
+	evCede    // its group wants it down for a while
+	evWorn    // it shall be replaced
+	evRenew   // now
+	evHooked  // a hook is over; with a cause: it says no
+	evAwait   // nothing happens, only the waiter is told
+	evListen  // be started by the first connection, where a socket does that
+	evDemand  // a connection waits
+	evSpec    // its entry in the topology is another
+	evNotify  // it has told something through NOTIFY_SOCKET
+	evStarved // WATCHDOG=1 did not come in time
 	eventKinds
 )
 
@@ -302,6 +307,8 @@ func (i *instance) exited(l *life, e Exit) {
 	if i.state != Stopping || l.judged {
 		l.hard.Store(true)
 	}
+	l.exit = e
+	l.unguard()
 	i.world.bury(l, e)
 }
 
@@ -336,6 +343,7 @@ func (i *instance) publish() {
 		if l.spawned && !l.exited {
 			s.PID, s.Started = l.pid, l.started
 		}
+		s.Said, s.Reloading = l.word.status, l.word.reloading && i.state == Running
 		if i.state == Running {
 			s.Health, s.Unready = l.found.health(len(i.spec.Health)), l.found.unready()
 		}

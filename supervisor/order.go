@@ -29,6 +29,8 @@ const (
 type order struct {
 	mu    sync.Mutex
 	nodes map[string]*node
+
+	places places // of those that are starting
 }
 
 type node struct {
@@ -44,7 +46,7 @@ type node struct {
 }
 
 func newOrder(t *topology.Topology) *order {
-	o := &order{nodes: make(map[string]*node, len(t.Satellites))}
+	o := &order{nodes: make(map[string]*node, len(t.Satellites)), places: places{most: t.Daemon.StartConcurrency}}
 	for _, s := range t.Satellites {
 		o.nodes[s.Name] = &node{
 			name: s.Name, needs: s.Needs, after: s.After,
@@ -102,6 +104,9 @@ func (o *order) set(i *instance, p phase) {
 	if p != phasePending && p != phaseBlocked {
 		delete(n.waiting, i)
 	}
+	if p != phasePending && p != phaseSpawned {
+		ask = o.places.leave(i)
+	}
 	for _, list := range [2][]*node{n.needers, n.others} {
 		for _, d := range list {
 			for w := range d.waiting {
@@ -131,7 +136,22 @@ func (o *order) set(i *instance, p phase) {
 // sentence, and hopeless says that nothing will change by itself.
 func (o *order) ask(i *instance) (why string, hopeless bool) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	why, hopeless = o.held(i)
+	var called []*instance
+	if why == "" {
+		why = o.places.take(i)
+	} else {
+		called = o.places.leave(i)
+	}
+	o.mu.Unlock()
+	for _, w := range called {
+		w.post(event{kind: evGo})
+	}
+	return why, hopeless
+}
+
+// held is what holds it up of others.
+func (o *order) held(i *instance) (why string, hopeless bool) {
 	me := o.nodes[i.ref.Name]
 	if me == nil || me.leaving {
 		return "is removed from the topology", true
@@ -223,6 +243,7 @@ func (o *order) replan(t *topology.Topology) {
 		}
 	}
 	o.nodes = fresh
+	ask = append(ask, o.places.resize(t.Daemon.StartConcurrency)...)
 	o.mu.Unlock()
 	for _, i := range ask {
 		i.post(event{kind: evGo})

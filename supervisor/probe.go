@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"os"
+	"regexp"
 	"sync"
 	"time"
 
@@ -21,7 +21,7 @@ func (s *Supervisor) probe(l *life) (cancel func()) {
 	case topology.ReadyDelay:
 		t := time.AfterFunc(r.Delay, func() { l.of.post(event{kind: evReady, life: l}) })
 		return func() { stop(); t.Stop() }
-	case topology.ReadyTCP, topology.ReadyGet:
+	case topology.ReadyTCP, topology.ReadyGet, topology.ReadyUnix, topology.ReadyPath, topology.ReadyExec:
 		ctx, end := context.WithCancel(context.Background())
 		s.crew.run(func() { s.attempts(ctx, l, r, deadline) })
 		return func() { stop(); end() }
@@ -68,7 +68,7 @@ func (s *Supervisor) attempts(ctx context.Context, l *life, r topology.Ready, la
 	defer tick.Stop()
 	suspect := true // the first look comes before a server can be up, unless it is quick
 	for {
-		err := attempt(ctx, r, l.of.ref.WID, max(every, time.Second))
+		err := s.attempt(ctx, l, r, max(every, time.Second))
 		if err == nil && suspect {
 			err = stranger(foreign(r, l.of.ref.WID, l.pid))
 		} else {
@@ -99,14 +99,78 @@ func stranger(who string) error {
 	return errors.New(who)
 }
 
-func attempt(ctx context.Context, r topology.Ready, wid int, within time.Duration) error {
+func (s *Supervisor) attempt(ctx context.Context, l *life, r topology.Ready, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	here := func(v string) string { return strings.ReplaceAll(v, "${instance}", strconv.Itoa(wid)) }
-	if r.Kind == topology.ReadyTCP {
-		return accepts(ctx, "tcp", here(r.TCP))
+	switch r.Kind {
+	case topology.ReadyTCP:
+		return accepts(ctx, "tcp", r.TCP)
+	case topology.ReadyUnix:
+		return accepts(ctx, "unix", r.Unix)
+	case topology.ReadyPath:
+		if _, err := os.Stat(r.Path); err != nil {
+			return fmt.Errorf("there is no %s: %w", r.Path, cause(err))
+		}
+		return nil
+	case topology.ReadyExec:
+		return s.tried(ctx, l, within)
 	}
-	return responds(ctx, here(r.Get), nil, nil)
+	var body *regexp.Regexp
+	if r.HTTP.Body != "" {
+		body = regexp.MustCompile(r.HTTP.Body) // checked when the topology was read
+	}
+	return responds(ctx, r.Get, r.HTTP.Status, body)
+}
+
+// tried runs the program that says whether it is ready.
+func (s *Supervisor) tried(ctx context.Context, l *life, within time.Duration) error {
+	answer := make(chan outcome, 1)
+	e := s.errand(chore{ref: l.of.ref, spec: l.spec, argv: l.spec.Ready.Exec, env: ofLife(l), within: within, done: func(o outcome) { answer <- o }})
+	var o outcome
+	select {
+	case o = <-answer:
+	case <-ctx.Done():
+		e.end(fmt.Sprintf("did not end within %s", within))
+		o = <-answer // it is killed, so it comes
+	}
+	switch {
+	case o.why == "":
+		return nil
+	case len(o.words) > 0:
+		return fmt.Errorf("%s: %s (its last line: %s)", l.spec.Ready.Exec[0], o.why, tidy(o.words[len(o.words)-1]))
+	}
+	return fmt.Errorf("%s: %s", l.spec.Ready.Exec[0], o.why)
+}
+
+// unseen: readiness that the next daemon could not see again.
+func unseen(kind topology.ReadyKind) bool {
+	switch kind {
+	case topology.ReadyLog, topology.ReadyDelay, topology.ReadyNotify, topology.ReadyFD:
+		return true
+	}
+	return false
+}
+
+// plumbReady gives a process the descriptor that it writes a line to when it is ready. Its end can be read too, so that the line is
+// written though dsatd may be dead just then.
+func (s *Supervisor) plumbReady(l *life, p *plan, pl *plumbing) error {
+	at := l.spec.Ready.FD - firstHanded
+	if l.spec.Ready.Kind != topology.ReadyFD {
+		return nil
+	}
+	if at < len(p.handed) {
+		return fmt.Errorf("cannot give descriptor %d to %s: those up to %d are sockets and what it has stored: choose a higher ready.fd", l.spec.Ready.FD, l.of.ref, firstHanded+len(p.handed)-1)
+	}
+	ours, theirs, err := s.outPipe()
+	if err != nil {
+		return fmt.Errorf("cannot open the pipes of %s: %w", l.of.ref, err)
+	}
+	pl.captures = append(pl.captures, &capture{fd: ours, first: func(string) { l.of.post(event{kind: evReady, life: l}) }})
+	for len(p.handed) < at {
+		p.handed = append(p.handed, ^uintptr(0)) // closed
+	}
+	p.handed = append(p.handed, pl.lend(theirs))
+	return nil
 }
 
 // inner is the innermost error: "connection refused" instead of four layers around it.

@@ -1,6 +1,9 @@
 package supervisor
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+)
 
 // respec gives an instance another entry. With anew, what runs is of the entry before and is replaced; one that was stopped by hand
 // stays so. Without, dsatd alone goes by what has changed.
@@ -22,7 +25,7 @@ func (i *instance) respec(e event) {
 	case i.drowse.on != "": // it sleeps on, perhaps at another socket
 		i.hush()
 		i.doze(i.state, "")
-	case i.state == Starting && (e.anew || alive && before.Ready != e.spec.Ready):
+	case i.state == Starting && (e.anew || alive && !reflect.DeepEqual(before.Ready, e.spec.Ready)):
 		i.anew(e)
 	case i.state == Starting && !alive:
 		i.advance(e)

@@ -31,6 +31,7 @@ func (s *Supervisor) fork(l *life) {
 	}
 	s.record.intend(l.of.ref, l.inc)
 	if err := s.launch(l, extra); err != nil {
+		l.inlet.close()
 		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: err}})
 	}
 }
@@ -46,6 +47,9 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 		return err
 	}
 	given.tell(p)
+	if err := s.listenTo(l, p); err != nil {
+		return err
+	}
 	p.env = append(p.env, "DSAT_INCARNATION="+strconv.FormatUint(uint64(l.inc), 10))
 	p.env = append(p.env, extra...)
 	secrets, err := s.entrust(l, p.who)
@@ -62,6 +66,11 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	pl, err := s.plumb(l)
 	if err != nil {
 		return fmt.Errorf("cannot open the pipes of %s: %w", l.of.ref, err)
+	}
+	if err := s.plumbReady(l, p, pl); err != nil {
+		pl.closeChild()
+		pl.closeOurs()
+		return err
 	}
 	l.first = l.of.book.seq()
 	s.reaper.expect()
@@ -96,6 +105,7 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	for _, c := range pl.captures {
 		s.output.add(c)
 	}
+	l.inlet.hear(pid)
 	return nil
 }
 

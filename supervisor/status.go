@@ -84,22 +84,24 @@ type RunStatus struct {
 
 // InstanceStatus is one instance at a moment.
 type InstanceStatus struct {
-	Ref      topology.Ref
-	Want     Want
-	State    State
-	PID      int // 0 without a process
-	Inc      topology.Incarnation
-	Restarts int       // spawns nobody asked for
-	Recycles int       // times its process was replaced, because it was worn
-	Since    time.Time // of the state
-	Due      time.Time // when it goes on by itself: the next start of Backoff, the next scheduled run, the next measure of Stopping; zero: unknown
-	Started  time.Time // of the process; zero without one
-	Why      string    // a sentence that tells why it is in this state
-	LastExit string    // "exit code 3", "killed by signal 9 (SIGKILL)", "cannot execute /x: no such file or directory"
-	Success  bool      // Exited only: it ended well
-	Health   Health    // Running only
-	Unready  bool      // Running only: a check took its readiness away
-	LogLost  uint64    // lines of output that were not written to its file, because the disk was full or too slow
+	Ref       topology.Ref
+	Want      Want
+	State     State
+	PID       int // 0 without a process
+	Inc       topology.Incarnation
+	Restarts  int       // spawns nobody asked for
+	Recycles  int       // times its process was replaced, because it was worn
+	Since     time.Time // of the state
+	Due       time.Time // when it goes on by itself: the next start of Backoff, the next scheduled run, the next measure of Stopping; zero: unknown
+	Started   time.Time // of the process; zero without one
+	Why       string    // a sentence that tells why it is in this state
+	Said      string    // its own words: STATUS of sd_notify
+	Reloading bool      // it said RELOADING=1, and not READY=1 since
+	LastExit  string    // "exit code 3", "killed by signal 9 (SIGKILL)", "cannot execute /x: no such file or directory"
+	Success   bool      // Exited only: it ended well
+	Health    Health    // Running only
+	Unready   bool      // Running only: a check took its readiness away
+	LogLost   uint64    // lines of output that were not written to its file, because the disk was full or too slow
 
 	LogSuppressed uint64 // lines above its rate
 }

@@ -75,7 +75,7 @@ func sequence(s topology.Stop) []topology.StopSignal {
 // climb sends the signals that are due, and sets the timer for the next, or for the deadline.
 func (i *instance) climb() {
 	stop, past := i.life.stop, i.world.now().Sub(i.toldAt)
-	next := stop.Deadline
+	next := i.allowed()
 	for _, s := range sequence(stop)[i.rung:] {
 		if s.After > past {
 			next = min(next, s.After)
@@ -127,10 +127,10 @@ func (i *instance) overdue(e event) {
 	case i.draining:
 		i.term(e)
 	case i.life.hard.Load(): // was killed, and perhaps not by the deadline
-	case i.world.now().Sub(i.toldAt) < i.life.stop.Deadline:
+	case i.world.now().Sub(i.toldAt) < i.allowed():
 		i.climb()
 	default:
-		i.why = fmt.Sprintf("did not stop within %s and was killed", i.life.stop.Deadline)
+		i.why = fmt.Sprintf("did not stop within %s and was killed", round(i.allowed()))
 		i.strike()
 	}
 }
@@ -198,6 +198,8 @@ func (i *instance) gone(e event) {
 		i.part()
 	case l.judged && l.refused:
 		i.fail(l.cause, Exit{Cause: l.cause})
+	case l.word.leaving && l.judged:
+		i.conclude(l.exit)
 	case l.judged:
 		i.conclude(Exit{Cause: l.cause})
 	default:

@@ -23,7 +23,7 @@ var table = [...][eventKinds]func(*instance, event){
 		evGo: (*instance).advance, evSwept: (*instance).advance, evSpawned: (*instance).launched,
 		evReady: (*instance).ready, evUnready: (*instance).unready, evExit: (*instance).judge, evFault: (*instance).fault,
 		evHooked: (*instance).hooked,
-		evCede:   (*instance).cede, evWorn: (*instance).worn,
+		evCede:   (*instance).cede, evWorn: (*instance).worn, evNotify: (*instance).notified,
 	},
 	Running: {
 		evSpec:    (*instance).respec,
@@ -31,12 +31,13 @@ var table = [...][eventKinds]func(*instance, event){
 		evSick: (*instance).checked, evWell: (*instance).checked,
 		evExit: (*instance).judge, evFault: (*instance).fault, evHooked: (*instance).hooked,
 		evCede: (*instance).cede, evWorn: (*instance).worn, evRenew: (*instance).renew,
+		evNotify: (*instance).notified, evStarved: (*instance).starved,
 	},
 	Stopping: {
 		evSpec:  (*instance).respec,
 		evStart: (*instance).back, evRestart: (*instance).back, evStop: (*instance).down, evKill: (*instance).slay,
 		evSpawned: (*instance).term, evDrained: (*instance).drained, evTold: (*instance).told, evTimer: (*instance).overdue,
-		evExit: (*instance).gone, evSwept: (*instance).gone, evFault: (*instance).fault,
+		evExit: (*instance).gone, evSwept: (*instance).gone, evFault: (*instance).fault, evNotify: (*instance).notified,
 	},
 	Backoff: {
 		evSpec:  (*instance).respec,
@@ -111,7 +112,7 @@ func (i *instance) advance(event) {
 	i.unasked, i.free = false, false
 	i.spawns++
 	i.why = "is being spawned"
-	i.life = &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: i.world.incarnation(i.spawns), opening: !i.opened}
+	i.life = &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: i.world.incarnation(i.spawns), opening: !i.opened, word: word{watchdog: i.spec.Notify.Watchdog}}
 	i.publish()
 	i.world.spawn(i.life)
 }
@@ -156,6 +157,8 @@ func (i *instance) ready(event) {
 	if !l.since.IsZero() {
 		i.since = l.since // it was so before dsatd was replaced
 	}
+	l.word.fed = i.world.now()
+	i.guard()
 	if l.worn != "" {
 		i.world.recycle(i)
 	}
@@ -167,7 +170,7 @@ func (i *instance) ready(event) {
 // unready: stopped and judged as failed.
 func (i *instance) unready(e event) {
 	l := i.life
-	if !l.spawned || l.exited || l.cause != "" {
+	if !l.spawned || l.exited || l.cause != "" || i.patient(e) {
 		return
 	}
 	l.cause, l.judged = e.cause, true
@@ -363,6 +366,16 @@ func awaits(r topology.Ready) string {
 		return fmt.Sprintf("its delay of %s is not over", r.Delay)
 	case topology.ReadyHello:
 		return "it did not say HELLO"
+	case topology.ReadyNotify:
+		return "it did not say READY=1"
+	case topology.ReadyFD:
+		return fmt.Sprintf("it wrote no line to descriptor %d", r.FD)
+	case topology.ReadyUnix:
+		return fmt.Sprintf("%s does not accept", r.Unix)
+	case topology.ReadyPath:
+		return fmt.Sprintf("there is no %s", r.Path)
+	case topology.ReadyExec:
+		return fmt.Sprintf("%s did not end with 0", r.Exec[0])
 	}
 	return "it is being spawned"
 }

@@ -128,6 +128,7 @@ func (s *Supervisor) swept(l *life) {
 	}
 	s.cgroups.leave(l.cgroup)
 	s.forgetSecrets(l)
+	l.inlet.close()
 	s.record.ended(l.of.ref, l.inc)
 	s.farewell(l, l.lastHooks(), func() { l.of.post(event{kind: evSwept, life: l}) })
 }
@@ -135,7 +136,7 @@ func (s *Supervisor) swept(l *life) {
 func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {
 	s.table.changed(i, from, now)
 	s.resting(i, now.State)
-	if now.State == Running && now.Inc != 0 && (i.spec.Ready.Kind == topology.ReadyLog || i.spec.Ready.Kind == topology.ReadyDelay) {
+	if now.State == Running && now.Inc != 0 && unseen(i.spec.Ready.Kind) {
 		s.record.ready(i.ref, now.Inc) // it cannot be seen again
 	}
 	s.log.Debug("state", "instance", i.ref, "from", from, "to", now.State, "pid", now.PID, "cause", now.Why)

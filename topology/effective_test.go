@@ -47,6 +47,9 @@ func (d *drawing) value(k *key) string {
 		if k.label == "limits.swap" {
 			return "true" // false wants memory
 		}
+		if k.name == "notify" {
+			return "true" // nothing else fits a watchdog
+		}
 		return d.pick("bool", "true", "false")
 	case wholeKind:
 		if k.name == "burst" {
@@ -61,6 +64,9 @@ func (d *drawing) value(k *key) string {
 	case durationKind:
 		if k.label == "restart.backoff.max" {
 			return `"1h"`
+		}
+		if k.label == "watchdog" {
+			return d.pick("watchdog", `"0s"`, `"100ms"`, `"1m"`)
 		}
 		if k.label == "restart.backoff.initial" {
 			return `"2ms"`
@@ -190,6 +196,12 @@ func (d *drawing) members(keys []*key, equals string) []string {
 		if v := d.value(k); v != "" {
 			out = append(out, k.name+equals+v)
 			groups[k.group] = true
+			switch k.name {
+			case "get":
+				out = append(out, d.pick("answer", `body = "ok"`, `status = [204]`))
+			case "notify":
+				out = append(out, `notify_access = "all"`)
+			}
 		}
 	}
 	return out
@@ -216,7 +228,7 @@ func (d *drawing) satellite(i int, schema *key) string {
 		}
 	}
 	if i > 0 && rapid.Bool().Draw(d.t, "needs") {
-		fmt.Fprintf(&b, "needs = [\"%s:%s\"]\nafter = %q\n", d.names[i-1], d.pick("stage", "booted", "ready"), d.names[0])
+		fmt.Fprintf(&b, "needs = [\"%s:%s\"]\nafter = %q\n", d.names[i-1], d.pick("stage", "booted", "ready", "healthy"), d.names[0])
 	}
 	for _, line := range d.members(schema.keys, " = ") {
 		b.WriteString(line + "\n")

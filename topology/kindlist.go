@@ -205,11 +205,9 @@ func (t needsKind) read(r *reader, k *key, n *node) (any, bool) {
 			stage = StageReady
 		}
 		switch stage {
-		case StageBooted, StageReady, StageDone:
-		case StageHealthy:
-			r.problem(at[i].at, "", "needs = %q: the stage healthy is not in this version", shorten(s))
+		case StageBooted, StageReady, StageHealthy, StageDone:
 		default:
-			r.problem(at[i].at, didYouMean(stage, []string{StageBooted, StageReady, StageDone}), "needs = %q: a stage is booted, ready or done, not %q", shorten(s), shorten(stage))
+			r.problem(at[i].at, didYouMean(stage, []string{StageBooted, StageReady, StageHealthy, StageDone}), "needs = %q: a stage is booted, ready, healthy or done, not %q", shorten(s), shorten(stage))
 		}
 		texts[i] = name
 		needs = append(needs, Need{Name: name, Stage: stage})

@@ -1,7 +1,5 @@
 package topology
 
-import "time"
-
 // language is the schema of a topology file. It is built anew on each call, so that nobody can change another's.
 func language() *key {
 	root := &key{kind: tableKind{}, keys: []*key{
@@ -42,6 +40,7 @@ func daemonKeys() *key {
 		{name: "stop_deadline", kind: durationKind{}, def: `"30s"`, doc: "How long the drain may take when everything stops, before what is left is counted and given up.",
 			aka: []string{"shutdown_timeout"}, field: top(func(t *Topology) any { return &t.Daemon.StopDeadline })},
 		daemonLogKeys(),
+		startConcurrencyKey(),
 		later("listen", "TCP listeners of the bus, with keys."),
 		later("token", "File with the token that a listener beyond loopback asks for."),
 		later("tls", "Certificate and key of a listener beyond loopback."),
@@ -87,7 +86,7 @@ func satelliteKeys() []*key {
 		{name: "on_daemon_death", kind: enumKind{}, def: `"adopt"`, choices: survivalChoices(), aka: []string{"adopt", "survivors", "orphans"},
 			doc:   "What the next dsatd does with processes that outlived a killed one. A filter, and one whose entry here has changed, is replaced in any case.",
 			field: sat(func(s *Satellite) any { return &s.OnDaemonDeath })},
-		{name: "needs", kind: needsKind{}, own: true, whole: true, doc: `Order, readiness and fate: satellites that must be ready first, as "NAME" or "NAME:STAGE". Stages: booted (spawned), ready (default), done (a one-shot that ended well), healthy (not in this version).`,
+		{name: "needs", kind: needsKind{}, own: true, whole: true, doc: `Order, readiness and fate: satellites that must be ready first, as "NAME" or "NAME:STAGE". Stages: booted (spawned), ready (default), done (a one-shot that ended well), healthy (ready, and its health checks pass; without any, ready).`,
 			aka: []string{"depends_on", "depends", "requires", "dependencies", "need"}, field: sat(func(s *Satellite) any { return &s.Needs })},
 		{name: "after", kind: stepsKind{}, own: true, whole: true, doc: "Order only: satellites that are started before it.",
 			aka: []string{"follows"}, field: sat(func(s *Satellite) any { return &s.After })},
@@ -103,37 +102,10 @@ func satelliteKeys() []*key {
 	keys = append(keys, processKeys()...)
 	keys = append(keys, socketGrants()...)
 	keys = append(keys, limitsKeys())
-	keys = append(keys, readyKeys(), healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretKeys(), logKeys(), queueKeys(), workKeys())
+	keys = append(append(keys, readyKeys()), notifyKeys()...)
+	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretKeys(), logKeys(), queueKeys(), workKeys())
 	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
 		later("scale", "Number of instances by backlog."),
 	)
-}
-
-func readyKeys() *key {
-	const how = "ready"
-	return &key{name: "ready", kind: tableKind{}, short: "on", doc: "When a starting instance counts as running: hello, spawned, or one of log, tcp, get, delay.", aka: []string{"readiness", "startup"}, keys: []*key{
-		{name: "log", kind: regexpKind{}, group: how, doc: "A line of its output matches this regular expression (RE2).", field: sat(func(s *Satellite) any { return &s.Ready.Log }),
-			dropped: otherReady(ReadyLog)},
-		{name: "tcp", kind: hostPortKind{textKind{instance: true}}, group: how, doc: "host:port accepts a connection.", aka: []string{"port"}, field: sat(func(s *Satellite) any { return &s.Ready.TCP }),
-			dropped: otherReady(ReadyTCP)},
-		{name: "get", kind: urlKind{textKind{instance: true}}, group: how, doc: "The URL answers 2xx or 3xx.", aka: []string{"http", "http_get", "url"}, field: sat(func(s *Satellite) any { return &s.Ready.Get }),
-			dropped: otherReady(ReadyGet)},
-		{name: "delay", kind: durationKind{}, group: how, min: 1, doc: "It has run for so long.", aka: []string{"sleep", "warmup"}, field: sat(func(s *Satellite) any { return &s.Ready.Delay }),
-			dropped: otherReady(ReadyDelay)},
-		{name: "on", kind: enumKind{}, group: how, auto: `"hello" for what speaks bus, else "spawned"`, derive: deriveReady, choices: []choice{
-			{value: "spawned", doc: "the program was executed"}, {value: "hello", doc: "it said HELLO on the bus"},
-		}, doc: `Which event, where it needs no value. ready = "hello" is short for it.`, field: sat(func(s *Satellite) any { return &s.Ready.Kind }),
-			dropped: func(o, _ any) bool { k := o.(*Satellite).Ready.Kind; return k != ReadySpawned && k != ReadyHello }},
-		{name: "deadline", kind: durationKind{}, def: `"30s"`, min: 1, doc: "Not ready by then: it is stopped and counts as failed.", aka: []string{"timeout", "start_timeout"},
-			field: sat(func(s *Satellite) any { return &s.Ready.Deadline })},
-		{name: "every", kind: durationKind{}, def: `"200ms"`, min: int64(time.Millisecond), doc: "Interval of the tcp and get probes.", aka: []string{"interval", "period"},
-			field: sat(func(s *Satellite) any { return &s.Ready.Every })},
-		later("command", "A command that ends with 0."),
-	}}
-}
-
-// otherReady leaves a member out of the effective file unless it is the kind that was chosen.
-func otherReady(kind ReadyKind) func(owner, v any) bool {
-	return func(o, _ any) bool { return o.(*Satellite).Ready.Kind != kind }
 }

@@ -1,9 +1,6 @@
 package topology
 
-import (
-	"syscall"
-	"time"
-)
+import "syscall"
 
 func restartKeys() *key {
 	return &key{name: "restart", kind: tableKind{}, short: "policy", doc: "What follows an exit that nobody asked for. A bare string is the policy.", aka: []string{"autorestart", "respawn"}, keys: append([]*key{
@@ -163,23 +160,6 @@ func deriveSignal(o any) any {
 		return s[0].Signal
 	}
 	return syscall.SIGTERM
-}
-
-func deriveReady(o any) any {
-	r := o.(*Satellite).Ready
-	switch {
-	case r.Log != "":
-		return string(ReadyLog)
-	case r.TCP != "":
-		return string(ReadyTCP)
-	case r.Get != "":
-		return string(ReadyGet)
-	case r.Delay != time.Duration(0):
-		return string(ReadyDelay)
-	case o.(*Satellite).Speaks == SpeaksBus:
-		return string(ReadyHello)
-	}
-	return string(ReadySpawned)
 }
 
 func deriveInHand(o any) any {

@@ -75,26 +75,6 @@ func orElse(s, other *setting) *setting {
 	return other
 }
 
-func (r *rules) ready(s *Satellite, said *setting) {
-	switch {
-	case s.Ready.Log != "":
-		s.Ready.Kind = ReadyLog
-	case s.Ready.TCP != "":
-		s.Ready.Kind = ReadyTCP
-	case s.Ready.Get != "":
-		s.Ready.Kind = ReadyGet
-	case s.Ready.Delay != 0:
-		s.Ready.Kind = ReadyDelay
-	case s.Ready.Kind == ReadyHello && s.Speaks != SpeaksBus:
-		f := said.find("ready").find("on")
-		if f.inherited {
-			s.Ready.Kind = ReadySpawned
-		} else {
-			r.add(f.pos, `say speaks = "bus", or another way to be ready`, "only a satellite that speaks bus says HELLO")
-		}
-	}
-}
-
 func (r *rules) options(s *Satellite, said *setting) {
 	if r.opt.BuiltinOptions == nil || s.Plugin == "" || strings.Contains(s.Plugin, "/") {
 		return

@@ -47,6 +47,8 @@ type Daemon struct {
 	StopDeadline time.Duration // for `down`: how long the drain may take before what is left is counted and given up
 	Hooks        DaemonHooks
 	Log          DaemonLog
+
+	StartConcurrency int // instances that may be between their spawn and readiness at once; 0: no limit
 }
 
 // Satellite is one named entry of the topology.
@@ -78,6 +80,7 @@ type Satellite struct {
 	Needs   []Need
 	After   []string
 	Ready   Ready
+	Notify  Notify
 	Health  []*Check // in the order of the file
 	Restart Restart
 	Recycle Recycle
@@ -131,32 +134,8 @@ const (
 // Need is a dependency: order, readiness and fate.
 type Need struct {
 	Name  string
-	Stage string // "ready" (default); "booted" is spawned; "done": ended well, for good; "healthy" comes with health checks
+	Stage string // StageReady (default), StageBooted, StageHealthy, or StageDone: ended well, for good
 }
-
-// Ready says when a starting instance counts as running. Exactly one of the kinds is set.
-type Ready struct {
-	Kind     ReadyKind
-	Log      string        // KindLog: regular expression on an output line
-	TCP      string        // KindTCP: host:port that accepts
-	Get      string        // KindGet: URL that answers 2xx or 3xx
-	Delay    time.Duration // KindDelay
-	Deadline time.Duration // not ready by then: the instance is stopped and judged as failed
-	Every    time.Duration // interval of tcp and http probes
-}
-
-// ReadyKind is the way readiness is found.
-type ReadyKind string
-
-// The closed set of ReadyKind.
-const (
-	ReadySpawned ReadyKind = "spawned" // the exec succeeded (default of a process off the bus)
-	ReadyLog     ReadyKind = "log"
-	ReadyTCP     ReadyKind = "tcp"
-	ReadyGet     ReadyKind = "get"
-	ReadyDelay   ReadyKind = "delay"
-	ReadyHello   ReadyKind = "hello" // HELLO was received (default of what speaks "bus")
-)
 
 // Restart is what follows an exit nobody asked for.
 type Restart struct {

@@ -64,7 +64,7 @@ func satelliteOf(sat supervisor.SatelliteStatus, queue *control.Queue) control.S
 	for i, in := range sat.Instances {
 		out.Instances[i] = control.Instance{
 			WID: in.Ref.WID, State: in.State.String(), LogLost: in.LogLost, LogDropped: in.LogSuppressed, PID: in.PID, Incarnation: uint64(in.Inc), Restarts: in.Restarts, Recycles: in.Recycles,
-			Since: in.Since, Why: in.Why, LastExit: in.LastExit, Health: in.Health.String(), Unready: in.Unready,
+			Since: in.Since, Why: in.Why, LastExit: in.LastExit, Said: in.Said, Reloading: in.Reloading, Health: in.Health.String(), Unready: in.Unready,
 		}
 	}
 	return out

@@ -69,6 +69,12 @@ func (q *inquiry) instance(in *supervisor.InstanceStatus) []string {
 	if in.State == supervisor.Starting && in.PID == 0 {
 		said = append(said, q.needs(in.Ref.Name, map[string]bool{in.Ref.Name: true})...)
 	}
+	if in.Said != "" {
+		said = append(said, fmt.Sprintf("It says of itself: %q.", in.Said))
+	}
+	if in.Reloading {
+		said = append(said, "It reads its configuration again (RELOADING=1), and has not said READY=1 since.")
+	}
 	if next := q.next(in); next != "" {
 		said = append(said, next)
 	}

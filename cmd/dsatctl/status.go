@@ -199,6 +199,9 @@ func (v *statusView) reasons(b *strings.Builder) {
 		}
 		told := false
 		for _, i := range s.Instances {
+			if i.Said != "" && (v.verbose || i.State != "running") {
+				say(s.Name+":"+strconv.Itoa(i.WID), "says "+strconv.Quote(i.Said), stateColor(i.State))
+			}
 			if i.Why == "" || i.State == wantedState(s.Want) {
 				continue
 			}

@@ -71,6 +71,8 @@ type Instance struct {
 	Recycles    int       `json:"recycles,omitempty"`    // times its process was replaced, because it was worn
 	LogLost     uint64    `json:"log_lost,omitempty"`    // lines not written to its log file: the disk was full or too slow
 	LogDropped  uint64    `json:"log_dropped,omitempty"` // lines above log.rate
+	Said        string    `json:"said,omitempty"`        // its own words: STATUS through NOTIFY_SOCKET
+	Reloading   bool      `json:"reloading,omitempty"`   // it says that it reads its configuration again
 	LastExit    string    `json:"last_exit,omitempty"`   // "exit code 3", "killed by signal 9 (SIGKILL)"
 	Health      string    `json:"health,omitempty"`      // checking, healthy or unhealthy of a running one that has checks
 	Unready     bool      `json:"unready,omitempty"`     // runs, and a check took its readiness away
