@@ -63,6 +63,7 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 		s.KillAll()
 		return err
 	}
+	s.farewell()
 	s.errands.wait(ctx)
 	s.purge()
 	return nil

@@ -23,6 +23,7 @@ type chore struct {
 	book   *logbook      // gets what it prints; nil: nobody but the outcome does
 	toFile bool
 	done   func(outcome) // called once, whatever happens; must not block
+	guest  *Guest        // whose descriptors it gets instead of ours; nil: nobody's
 }
 
 // outcome is how an errand ended.
@@ -109,17 +110,19 @@ func (e *errand) launch() error {
 		return err
 	}
 	p.env = append(p.env, c.env...)
-	ours, theirs, err := s.outPipe()
+	files, out, lent, err := s.outlet(c)
 	if err != nil {
-		return fmt.Errorf("cannot open the pipe of its output: %w", err)
+		return err
 	}
-	out := &capture{fd: ours, book: c.book, stream: Stdout, toFile: c.toFile, words: &words{}}
+	p.tty = c.guest != nil && c.guest.TTY
 	s.reaper.expect()
-	pid, report, err := s.execute(p, []uintptr{uintptr(s.null), uintptr(theirs), uintptr(theirs)})
-	unix.Close(theirs)
+	pid, report, err := s.execute(p, files)
+	lent()
 	if err != nil {
 		s.reaper.forget()
-		unix.Close(ours)
+		if out != nil {
+			unix.Close(out.fd)
+		}
 		return err
 	}
 	e.mu.Lock()
@@ -132,7 +135,12 @@ func (e *errand) launch() error {
 	if report != nil && !s.crew.run(func() { e.passage.settle(p.refusal(report), func() {}, e.finish) }) {
 		report.Close()
 	}
-	s.output.add(out)
+	if out != nil {
+		s.output.add(out)
+	}
+	if c.guest != nil {
+		c.guest.Begun(pid)
+	}
 	if e.late() {
 		e.kill()
 	}

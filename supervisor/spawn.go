@@ -119,6 +119,7 @@ type plan struct {
 	traits *traits           // nil: nothing comes between fork and exec
 	here   *strings.Replacer // fills what is not known before
 	handed []uintptr         // descriptors beside the standard ones, from 3 on
+	tty    bool              // descriptor 0 is a terminal, and becomes its controlling one
 
 	cgroup  int  // descriptor of the control group to be spawned into; 0: none
 	limited bool // and it must not be without

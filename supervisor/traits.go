@@ -53,7 +53,7 @@ func traitsOf(p topology.Process) *traits {
 // then tells, by refusal, how that went.
 func (s *Supervisor) execute(p *plan, files []uintptr) (pid int, report *os.File, err error) {
 	files = append(slices.Clone(files), p.handed...)
-	attr := &syscall.ProcAttr{Dir: p.dir, Env: p.env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &syscall.ProcAttr{Dir: p.dir, Env: p.env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true, Setctty: p.tty}}
 	if p.traits == nil {
 		attr.Sys.Credential = p.who.cred
 		if pid, err = s.clone(p, p.path, p.argv, attr); err != nil {

@@ -45,6 +45,7 @@ func (s *Server) routes() []route {
 		{"POST /v1/satellites/{names}/restart", accessOperate, s.change((*supervisor.Supervisor).Restart)},
 		{"POST /v1/satellites/{names}/scale", accessOperate, s.scale},
 		{"POST /v1/satellites/{names}/signal", accessOperate, s.signal},
+		{"POST /v1/satellites/{names}/run", accessOperate, s.run},
 		{"POST /v1/quarantine/{id}/retry", accessOperate, s.quarantineChange((*bus.Bus).QuarantineRetry)},
 		{"POST /v1/quarantine/{id}/drop", accessOperate, s.quarantineChange((*bus.Bus).QuarantineDrop)},
 		{"POST /v1/plan", accessOperate, s.plan},

@@ -294,6 +294,7 @@ type ErrorAnswer struct {
 //	POST /v1/satellites/{names}/start|stop|restart  Change; ?timeout=30s (default: waits as long as the deadlines allow)
 //	POST /v1/satellites/{name}/scale?n=4            Change; ?timeout=30s
 //	POST /v1/satellites/{names}/signal?signal=HUP   Change
+//	POST /v1/satellites/{name}/run                  101 (Upgrade: dsat-run), then what run.go tells
 //	GET  /v1/logs/{names}?n=100&follow=1            LogLine per line (application/x-ndjson); an empty line means nothing;
 //	                                                &since=10m&until=TIME&grep=RE&stream=stderr; n is all where there is a time
 //	GET  /events?since=SEQ                          Event as server-sent events, id is EPOCH-SEQ: the kept ones greater than SEQ (default: all), then those
