@@ -63,7 +63,7 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 		s.KillAll()
 		return err
 	}
-	s.farewell()
+	s.dismiss()
 	s.errands.wait(ctx)
 	s.purge()
 	return nil

@@ -71,8 +71,8 @@ func (s *Supervisor) outlet(c chore) (files []uintptr, out *capture, done func()
 	return []uintptr{uintptr(s.null), uintptr(theirs), uintptr(theirs)}, out, func() { unix.Close(theirs) }, nil
 }
 
-// farewell ends all guests: nothing else would, and what waits for the end of helpers would wait for them.
-func (s *Supervisor) farewell() {
+// dismiss ends all guests: nothing else would, and what waits for the end of helpers would wait for them.
+func (s *Supervisor) dismiss() {
 	s.errands.mu.Lock()
 	var guests []*errand
 	for e := range s.errands.open {
