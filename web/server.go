@@ -104,10 +104,11 @@ func (s *Server) Serve() {
 }
 
 func (s *Server) serve(l net.Listener, who func(context.Context, net.Conn) context.Context, mux http.Handler) {
+	crowd := newCrowd(mostInside)
 	server := &http.Server{
 		Handler:           mux,
 		ConnContext:       who,
-		ConnState:         s.guests.state,
+		ConnState:         func(c net.Conn, state http.ConnState) { s.guests.state(c, state); crowd.state(c, state) },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
