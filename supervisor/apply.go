@@ -176,6 +176,7 @@ func (s *Supervisor) goOver(r *roster) {
 	s.order.replan(r.topology)
 	s.groups.reconsider()
 	s.table.nudge()
+	s.eyes.follow(r.topology)
 }
 
 func (a *applying) stage(ctx context.Context, t *topology.Topology, moved map[string]string, discard map[string]bool) error {

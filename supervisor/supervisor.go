@@ -89,6 +89,7 @@ type Supervisor struct {
 	lines   atomic.Uint64 // sequence of log lines
 	forks   *spawnQueue
 	crew    *crew
+	eyes    *eyes
 	floor   atomic.Uint32 // of the spawns of new instances: above those of satellites that are gone
 	turns   turnstile
 	errands errands
@@ -156,6 +157,7 @@ func New(c Config) (*Supervisor, error) {
 		pipes += 2 * t.Instances
 	}
 	s.present.Store(first)
+	s.eyes = newEyes(s)
 	s.table = newTimetable(s, c.StateDir)
 	s.depth = depthFor(pipes)
 	s.store.inherit(c.Inherited)
@@ -223,6 +225,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	defer close(s.over)
 	s.resume()
+	s.eyes.follow(s.roster().topology)
 	looping, end := context.WithCancel(context.Background())
 	defer end()
 	var loops sync.WaitGroup
@@ -262,6 +265,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 
 // release lets go of all descriptors.
 func (s *Supervisor) release() {
+	s.eyes.close()
 	s.ears.end(s.output)
 	s.store.end()
 	s.sockets.end()
