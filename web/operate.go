@@ -28,6 +28,10 @@ func (s *Server) down(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, struct{}{})
 }
 
+func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
+	return answer(w, s.cfg.Doctor(r.Context()))
+}
+
 // upgrade answers only when it failed: else there is another dsatd, which knows nothing of this question.
 func (s *Server) upgrade(_ http.ResponseWriter, r *http.Request) error {
 	ctx, cancel, err := timeout(r)

@@ -31,6 +31,7 @@ type Config struct {
 	Bus        *bus.Bus
 	Change     Changer
 	Down       func(drain time.Duration)                      // begins the end of the daemon, returns at once; 0 is the topology's own deadline
+	Doctor     func(ctx context.Context) []control.Finding    // looks at the machine
 	Upgrade    func(ctx context.Context, binary string) error // executes another dsatd in place; returns only when it could not
 	Inherited  map[string]int                                 // listeners of the dsatd that was executed before; what is used is taken out
 }

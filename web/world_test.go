@@ -102,6 +102,7 @@ func built(t *testing.T, text string) *house {
 	h.Server, err = Open(Config{
 		Topology: topo, RunDir: dir, Epoch: 7, Version: control.Version{Version: "v1", Go: "go1", ZeroMQ: "4"}, Log: log,
 		Hub: hub, Supervisor: keeper, Bus: carrier, Down: func(d time.Duration) { h.down <- d }, Change: still{},
+		Doctor:  func(context.Context) []control.Finding { return nil },
 		Upgrade: func(context.Context, string) error { return errors.New("there is no other dsatd here") },
 	})
 	if err != nil {

@@ -55,7 +55,7 @@ func (t *tool) root() *cobra.Command {
 		t.logsCommand(), t.eventsCommand(), t.whyCommand(), t.historyCommand(), t.waitCommand(),
 		t.sendCommand(), t.taskCommand(), t.queuesCommand(), t.socketsCommand(), t.quarantineCommand(),
 		t.planCommand(), t.applyCommand(), t.reloadCommand(), t.addCommand(), t.removeCommand(), t.configCommand(),
-		t.runCommand(), t.upgradeCommand(), t.downCommand(), t.versionCommand(), t.completionCommand(),
+		t.runCommand(), t.doctorCommand(), t.upgradeCommand(), t.downCommand(), t.versionCommand(), t.completionCommand(),
 	)
 	return root
 }

@@ -85,7 +85,7 @@ func build(from source, loaded *topology.Loaded, h *handover, epoch uint32, log 
 	d.web, err = web.Open(web.Config{
 		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch,
 		Version: versions(), Log: log, Hub: d.hub, Supervisor: d.sup, Bus: d.bus, Down: d.ask, Change: d.change,
-		Upgrade: d.upgrade, Inherited: h.descriptors(),
+		Doctor: d.doctor, Upgrade: d.upgrade, Inherited: h.descriptors(),
 	})
 	if err != nil {
 		d.sup.Close()

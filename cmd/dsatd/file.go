@@ -68,6 +68,9 @@ func check(args []string) int {
 	for _, note := range t.Notes {
 		fmt.Fprintln(os.Stderr, "note:", note)
 	}
+	for _, m := range supervisor.Missing(t) {
+		fmt.Fprintln(os.Stderr, "note:", m)
+	}
 	if *effective {
 		_, _ = os.Stdout.Write(t.Effective())
 		return exitOK

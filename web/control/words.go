@@ -303,6 +303,7 @@ type ErrorAnswer struct {
 //	POST /v1/down?timeout=30s                       {} at once; the daemon stops afterwards
 //	POST /v1/upgrade?binary=/PATH&timeout=30s       an Error when it could not be; else the connection ends, and the next daemon answers
 //	GET  /v1/sockets                                Sockets
+//	GET  /v1/doctor                                 []Finding
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
 //	GET  /v1/tasks/{id}                             Task
@@ -323,6 +324,7 @@ const (
 	PathEvents     = "/events"
 	PathDown       = "/v1/down"
 	PathUpgrade    = "/v1/upgrade"
+	PathDoctor     = "/v1/doctor"
 	PathQueues     = "/v1/queues"
 	PathSend       = "/v1/send/"
 	PathTasks      = "/v1/tasks/"
