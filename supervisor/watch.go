@@ -171,7 +171,7 @@ func existing(dir string) string {
 func (w *fileWatch) below(root string, add func(string)) {
 	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
-			return nil // gone meanwhile, or not ours to read
+			return nil //nolint:nilerr // gone meanwhile, or not ours to read: the rest counts
 		}
 		if rel, _ := filepath.Rel(root, path); rel != "." && w.spec.Ignores(rel) {
 			return fs.SkipDir

@@ -102,13 +102,11 @@ func (p *Plan) Moved() map[string]string {
 
 // daemon compares what stands outside satellites.
 func (p *Plan) daemon(keys []*key) {
-	fixed := map[string]bool{"name": true, "daemon.run_dir": true, "daemon.state_dir": true}
-	live := map[string]bool{"daemon.http": true, "daemon.stop_deadline": true}
 	loose := func(key string) bool {
-		return live[key] || strings.HasPrefix(key, "group.") || strings.HasPrefix(key, "socket.") && !firmSocket(p, key)
+		return key == "daemon.stop_deadline" || strings.HasPrefix(key, "group.") || strings.HasPrefix(key, "socket.") && !firmSocket(p, key)
 	}
 	for _, c := range compare(leaves(keys, p.Old, ""), leaves(keys, p.New, "")) {
-		if c.Restart = !loose(c.Key); fixed[c.Key] || c.Restart {
+		if c.Restart = !loose(c.Key); c.Restart {
 			p.Refused = append(p.Refused, c)
 		} else {
 			p.Daemon = append(p.Daemon, c)

@@ -34,8 +34,8 @@ func randomTopology(r *rand.Rand) *Topology {
 		if r.IntN(3) == 0 {
 			s.Env = map[string]string{"A": fmt.Sprint(r.IntN(2))}
 		}
-		if from := names[r.IntN(len(names))]; r.IntN(4) == 0 {
-			if from = string('a' + byte(r.IntN(5))); !slices.Contains(names, from) && !heirs[from] {
+		if r.IntN(4) == 0 {
+			if from := string('a' + byte(r.IntN(5))); !slices.Contains(names, from) && !heirs[from] {
 				s.MovedFrom = from
 				heirs[from] = true
 			}

@@ -38,10 +38,10 @@ func TestChangesOverTheWire(t *testing.T) {
 	if got := h.ask("unix", "POST /v1/apply", "{}"); got.status != http.StatusUnprocessableEntity || got.kind() != control.KindTopology {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if got := h.ask("unix", "GET /v1/config/echo", ""); !strings.Contains(string(got.body), `"satellite":"echo"`) {
+	if got := h.ask("unix", "GET /v1/config/echo", ""); !strings.Contains(got.body, `"satellite":"echo"`) {
 		t.Errorf("%s", got.body)
 	}
-	if got := h.ask("unix", "GET /v1/runtime", ""); !strings.Contains(string(got.body), `"toml":"x"`) {
+	if got := h.ask("unix", "GET /v1/runtime", ""); !strings.Contains(got.body, `"toml":"x"`) {
 		t.Errorf("%s", got.body)
 	}
 }
