@@ -13,15 +13,20 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // lab is where a run of the bench works: a throw-away folder with the binaries it needs.
 type lab struct {
-	dir  string // temporary, removed at the end
-	bin  string // dsatd and dsatctl
-	runs int
+	dir      string // temporary, removed at the end
+	bin      string // dsatd and dsatctl
+	runs     int
+	peers    []string // managers beside the loop, by name
+	children []int    // how many each manager has to keep
+	cache    string   // peers' programs, kept for the next run
 }
 
 func main() {
@@ -32,12 +37,18 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of dsatd and dsatctl")
 	out := flag.String("out", "docs/bench", "folder the tables are written to")
 	only := flag.String("only", "", "one comparison: supervise, bus or redelivery")
+	peers := flag.String("peers", strings.Join(usualPeers, ","), "managers that supervise measures beside the loop in C; there is also "+dsatNoGroups)
+	children := flag.String("children", "100,1000", "how many children they have to keep")
 	limit := flag.Duration("limit", 15*time.Minute, "give up after so long")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, *limit, fmt.Errorf("not done within %v", *limit))
-	err := bench(ctx, *runs, *bin, *out, *only)
+	l := &lab{bin: *bin, runs: max(*runs, 1), peers: strings.Split(*peers, ",")}
+	err := l.numbers(*children)
+	if err == nil {
+		err = bench(ctx, l, *out, *only)
+	}
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dsat-bench:", err)
@@ -51,9 +62,24 @@ type comparison struct {
 	run  func(context.Context, *lab) (*report, error)
 }
 
-func bench(ctx context.Context, runs int, bin, out, only string) error {
-	bin, err := filepath.Abs(bin)
+// numbers reads how many children there are to be.
+func (l *lab) numbers(text string) error {
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 || n > 1000 { // runsvdir takes no more
+			return fmt.Errorf("-children %s: %q is no number from 1 to 1000", text, word)
+		}
+		l.children = append(l.children, n)
+	}
+	return nil
+}
+
+func bench(ctx context.Context, l *lab, out, only string) error {
+	bin, err := filepath.Abs(l.bin)
 	if err != nil {
+		return err
+	}
+	if _, err := managersNamed(l.peers); err != nil {
 		return err
 	}
 	for _, name := range []string{"dsatd", "dsatctl"} {
@@ -66,7 +92,11 @@ func bench(ctx context.Context, runs int, bin, out, only string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	l := &lab{dir: dir, bin: bin, runs: max(runs, 1)}
+	l.dir, l.bin = dir, bin
+	if l.cache, err = os.UserCacheDir(); err != nil { // no home: nothing is kept
+		l.cache = dir
+	}
+	l.cache = filepath.Join(l.cache, "dsat-bench")
 	for _, c := range []comparison{{"supervise", supervise}, {"bus", busSpeed}, {"redelivery", redelivery}} {
 		if only != "" && only != c.name {
 			continue

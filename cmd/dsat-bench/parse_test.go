@@ -153,7 +153,7 @@ func TestEveryCastIsATopology(t *testing.T) {
 			checkTopology(t, c.carrier+" "+name, text)
 		}
 	}
-	checkTopology(t, "idle", idleTopology(3, []string{"/bin/true", "x"}))
+	checkTopology(t, "idle", idleTopology("[daemon]\ncgroup = \"off\"\n", 3, []string{"/bin/true", "x"}, atOnce))
 }
 
 func checkTopology(t *testing.T, name, text string) {

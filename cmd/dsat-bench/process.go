@@ -28,9 +28,19 @@ type process struct {
 	err   error // after ended
 }
 
-// begin starts a process whose output goes to a file in the lab.
-func (l *lab) begin(ctx context.Context, name string, args ...string) (*process, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+// command is a program to run, with what its environment has beyond the bench's own.
+type command struct{ argv, env []string }
+
+func (c command) prepare(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
+	cmd.Env = append(os.Environ(), c.env...)
+	return cmd
+}
+
+// begin starts a process whose complaints go to a file in the lab. Its environment says whose it is (see sweepMarked).
+func (l *lab) begin(ctx context.Context, c command) (*process, error) {
+	cmd := c.prepare(ctx)
+	cmd.Env = append(cmd.Env, l.mark())
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = grace
 	log, err := os.Create(l.log())
@@ -50,6 +60,9 @@ func (l *lab) begin(ctx context.Context, name string, args ...string) (*process,
 	return p, nil
 }
 
+// mark is what the environment of all that the lab starts has, unless a manager cleans it.
+func (l *lab) mark() string { return "DSAT_BENCH_LAB=" + l.dir }
+
 func (l *lab) log() string { return filepath.Join(l.dir, "log") }
 
 // lastWords is the end of that file.
@@ -65,15 +78,17 @@ func (l *lab) lastWords() string {
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 // end tells the process to end and waits until it has.
-func (p *process) end() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+func (p *process) end() error { return p.endBy(syscall.SIGTERM) }
+
+func (p *process) endBy(signal syscall.Signal) error {
+	_ = p.cmd.Process.Signal(signal) // it may have ended by itself
 	select {
 	case <-p.ended:
 		return p.err
 	case <-time.After(grace):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		return fmt.Errorf("%s did not end within %v of TERM", p.cmd.Path, grace)
+		return fmt.Errorf("%s did not end within %v of %v", p.cmd.Path, grace, signal)
 	}
 }
 
@@ -83,7 +98,11 @@ func (l *lab) dsatd(ctx context.Context, text string) (*process, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	return l.begin(ctx, filepath.Join(l.bin, "dsatd"), "start", "--run-dir", l.runDir(), "--state-dir", filepath.Join(l.dir, "state"), file)
+	return l.begin(ctx, l.dsatdStart(file))
+}
+
+func (l *lab) dsatdStart(file string) command {
+	return command{argv: []string{filepath.Join(l.bin, "dsatd"), "start", "--run-dir", l.runDir(), "--state-dir", filepath.Join(l.dir, "state"), file}}
 }
 
 func (l *lab) runDir() string { return filepath.Join(l.dir, "run") }

@@ -77,3 +77,30 @@ func TestShortKeepsThreeDigits(t *testing.T) {
 		}
 	}
 }
+
+func TestTablesTellTheBestAndWhoHadFewerRuns(t *testing.T) {
+	r := newReport("Speed", "floor")
+	r.bold = true
+	for _, n := range []string{"10 children", "20 children"} {
+		r.begin(n)
+		for range 2 {
+			r.add("launch, ms", "floor", 1)
+			r.add("launch, ms", "dsatd", 3)
+			r.add("threads", "dsatd", 2)
+		}
+		r.add("launch, ms", "slow", 4)
+		r.add("threads", "slow", 2)
+	}
+	r.note("skipped: %s: %v", "gone", "not there")
+	text := r.markdown(time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC))
+	for _, want := range []string{
+		"\n## 10 children\n\n|  | floor | dsatd | slow (runs: 1) |\n|---|---|---|---|\n",
+		"| launch, ms | 1.00 | **3.00 3.00x** | 4.00 4.00x |\n", // the floor is not in the race
+		"| threads | - | 2.00 | 2.00 |\n\n## 20 children\n",     // a draw
+		"\n\nskipped: gone: not there\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}

@@ -1,18 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -22,241 +16,144 @@ var childC []byte
 //go:embed c/floor.c
 var floorC []byte
 
-const (
-	floorName = "C posix_spawn loop"
-	dsatName  = "dsatd"
-)
+// patience is how long a peer is measured with one number of children: one that is slow has fewer runs than the others.
+const patience = 35 * time.Second
 
-// manager is a supervisor under test: how it is started with n children that run argv.
-type manager struct {
-	name  string
-	start func(ctx context.Context, l *lab, n int, argv []string) (*process, error)
-	asked bool // it can be asked for the status of all children
-}
+const superviseNote = "The child is a static program whose first act is a stamp of CLOCK_MONOTONIC. " +
+	"launch: from before the manager's exec to the last child's stamp; respawn: from before kill(2) to the next stamp, of 20 kills one after the other " +
+	"(of those that fit into 3 s, where it is slow); mass kill: all killed at once, to the last of as many new stamps, when all had been up for 1.5 s at least; " +
+	"stop: from the signal to the end of the manager, of all its processes and of all children. " +
+	"Memory, threads, CPU and wake-ups are of all processes of the manager together, the children left out; idle is over 2 s. " +
+	"status: a whole process that asks for all children (for s6 one for each, by a loop of sh). " +
+	"Rows with \"default\" are with the back-off a manager has by default, the others with the smallest it can have. " +
+	"In bold: the best beside the loop."
 
-// supervise measures launch, respawn, mass kill, stop, memory, threads, idle wake-ups and status beside a loop in C.
+// supervise measures dsatd and its peers beside a loop in C.
 func supervise(ctx context.Context, l *lab) (*report, error) {
 	for name, source := range map[string][]byte{"child": childC, "floor": floorC} {
 		if err := compile(ctx, l, name, source, "-static"); err != nil {
 			return nil, err
 		}
 	}
+	all, err := managersNamed(l.peers)
+	if err != nil {
+		return nil, err
+	}
 	r := newReport("Supervision", floorName)
-	r.notes = append(r.notes, machine()+". The child is a static program whose first act is a stamp of CLOCK_MONOTONIC. "+
-		"launch: from before the manager's exec to the last child's stamp; respawn: from before kill(2) to the next stamp, of 20 kills one after the other; "+
-		"mass kill: all killed at once, to the last of as many new stamps; stop: TERM to the manager, to the manager's end. dsatd captures output (one joined pipe a child), the loop does not. "+
-		"Back-off is 1 ms, so that who was killed twice comes back at once.")
-	managers := []manager{{floorName, startFloor, false}, {dsatName, startDsatd, true}}
-	for _, n := range []int{100, 1000} {
-		for range l.runs {
-			for _, m := range managers {
-				if err := superviseOnce(ctx, l, r, m, n); err != nil {
-					return nil, fmt.Errorf("%s with %d children: %w", m.name, n, err)
-				}
-			}
+	r.bold = true
+	r.notes = append(r.notes, machine()+". "+superviseNote)
+	c := &contest{lab: l, report: r}
+	for _, m := range all {
+		if err := c.admit(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range l.children {
+		if err := c.measure(ctx, n); err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
 }
 
-func startFloor(ctx context.Context, l *lab, n int, argv []string) (*process, error) {
-	return l.begin(ctx, filepath.Join(l.dir, "floor"), append([]string{strconv.Itoa(n)}, argv...)...)
+// contest is all managers on one page.
+type contest struct {
+	lab    *lab
+	report *report
+	here   []entrant
 }
 
-func startDsatd(ctx context.Context, l *lab, n int, argv []string) (*process, error) {
-	return l.dsatd(ctx, idleTopology(n, argv))
+// entrant is a manager whose programs are there.
+type entrant struct {
+	manager
+	kit kit
 }
 
-func idleTopology(n int, argv []string) string {
-	return fmt.Sprintf("dsat = 1\n[satellite.idle]\ncommand = [%q, %q]\ninstances = %d\n%s", argv[0], argv[1], n, atOnce)
-}
-
-// superviseOnce takes one manager through all that is measured of it.
-func superviseOnce(ctx context.Context, l *lab, r *report, m manager, n int) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
-	defer cancel()
-	stamps, err := newStamps(l)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stamps.sweep()) }()
-	begin := monotonic()
-	p, err := m.start(ctx, l, n, []string{stamps.child, stamps.path})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = p.end() // nothing is to be left of a run that failed half way
-		}
-	}()
-	t := trial{report: r, manager: m, process: p, stamps: stamps, n: n}
-	if t.all, err = stamps.wait(ctx, n); err != nil {
-		return err
-	}
-	t.add("launch, ms", ms(t.all[n-1].at-begin))
-	for _, step := range []func(context.Context, *lab) error{t.settle, t.idle, t.status, t.respawn, t.massKill, t.settle} {
-		if err := step(ctx, l); err != nil {
-			return err
+// admit brings a manager's programs. A peer that cannot be had is told in the report, and is no error.
+func (c *contest) admit(ctx context.Context, m manager) error {
+	found := entrant{manager: m}
+	if m.get != nil {
+		limited, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("not had within %v", fetchLimit))
+		defer cancel()
+		var err error
+		if found.kit, err = m.get(&fetch{ctx: limited, cache: c.lab.cache}); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			c.report.note("skipped: %s: %v", m.name, errors.Join(err, context.Cause(limited)))
+			return nil
 		}
 	}
-	begin = monotonic()
-	if err := p.end(); err != nil {
-		return err
+	version := found.kit.version
+	if version != "" {
+		version = " " + version
 	}
-	t.add("stop, ms", ms(monotonic()-begin))
+	c.report.note("%s%s: %s", m.name, version, m.note)
+	c.here = append(c.here, found)
 	return nil
 }
 
-// trial is one manager with its children.
-type trial struct {
-	report  *report
-	manager manager
-	process *process
-	stamps  *stamps
-	n       int
-	all     []stamp // those of the living are among them
-}
-
-func (t *trial) add(what string, value float64) {
-	t.report.add(fmt.Sprintf("%s, %d children", what, t.n), t.manager.name, value)
-}
-
-// settle waits until the manager has stopped working: no context switch between two looks.
-func (t *trial) settle(ctx context.Context, _ *lab) error {
-	last := -1
-	for range 30 {
-		now, err := switches(t.process.pid())
-		if err != nil || now == last {
-			return err
-		}
-		last = now
-		if err := sleep(ctx, 300*time.Millisecond); err != nil {
-			return err
+// measure takes all contenders through their runs, in turn.
+func (c *contest) measure(ctx context.Context, n int) error {
+	c.report.begin(fmt.Sprintf("%d children", n))
+	spent := make([]time.Duration, len(c.here))
+	last := make([]time.Duration, len(c.here))
+	for round := range c.lab.runs {
+		for i, m := range c.here {
+			if m.peer && round > 0 && spent[i]+last[i] > patience {
+				continue
+			}
+			begin := time.Now()
+			err := c.both(ctx, m, n)
+			last[i] = time.Since(begin)
+			spent[i] += last[i]
+			fmt.Fprintf(os.Stderr, "supervise: %s, %d children, run %d: %v\n", m.name, n, round+1, last[i].Round(time.Millisecond))
+			switch {
+			case err == nil:
+			case !m.peer || ctx.Err() != nil:
+				return fmt.Errorf("%s with %d children: %w; its last words:\n%s", m.name, n, err, c.lab.lastWords())
+			default:
+				c.report.note("failed: %s with %d children, in run %d: %v", m.name, n, round+1, err)
+				spent[i] = patience // once is enough
+			}
 		}
 	}
-	return nil // it never rests: that is what idle is to show
+	return nil
 }
 
-func (t *trial) idle(ctx context.Context, _ *lab) error {
-	pid := t.process.pid()
-	before, err := switches(pid)
-	if err != nil {
-		return err
+// both is one run: a life with the smallest back-off, and where that is another one, a life with the default.
+func (c *contest) both(ctx context.Context, m entrant, n int) error {
+	life := func(plain bool) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
+		defer cancel()
+		return c.once(ctx, m, n, plain)
 	}
-	const span = 2 * time.Second
-	if err := sleep(ctx, span); err != nil { // the measurement itself: what happens while nothing happens
-		return err
+	err := life(false)
+	if err == nil && m.plain != nil {
+		err = life(true)
 	}
-	after, err := switches(pid)
-	if err != nil {
-		return err
-	}
-	t.add("idle wake-ups, 1/s", float64(after-before)/span.Seconds())
-	pss, err := pssMiB(pid)
-	if err != nil {
-		return err
-	}
-	t.add("memory (PSS), MiB", pss)
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	t.add("threads", float64(len(tasks)))
 	return err
 }
 
-func (t *trial) status(ctx context.Context, l *lab) error {
-	if !t.manager.asked {
-		return nil
-	}
-	var took []float64
-	for range 5 {
-		cmd := exec.CommandContext(ctx, filepath.Join(l.bin, "dsatctl"), "--run-dir", l.runDir(), "status")
-		begin := monotonic()
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("dsatctl status: %w: %s", err, out)
-		}
-		took = append(took, ms(monotonic()-begin))
-	}
-	t.add("status as a whole process, ms", median(took))
-	return nil
-}
-
-// respawn kills twenty of the children, one after the other.
-func (t *trial) respawn(ctx context.Context, _ *lab) error {
-	const victims = 20
-	count := t.n
-	var took []float64
-	for i := range victims {
-		victim := i * t.n / victims
-		begin := monotonic()
-		if err := syscall.Kill(t.all[victim].pid, syscall.SIGKILL); err != nil {
-			return err
-		}
-		count++
-		now, err := t.stamps.wait(ctx, count)
-		if err != nil {
-			return err
-		}
-		took = append(took, ms(now[count-1].at-begin))
-		t.all[victim] = now[count-1]
-	}
-	t.add("respawn after kill -9, ms", median(took))
-	return nil
-}
-
-// massKill kills all children at once.
-func (t *trial) massKill(ctx context.Context, _ *lab) error {
-	raw, err := os.ReadFile(t.stamps.path)
+// once takes a manager through one life, after which nothing of it is left.
+func (c *contest) once(ctx context.Context, m entrant, n int, plain bool) (err error) {
+	stamps, err := newStamps(c.lab)
 	if err != nil {
 		return err
 	}
-	count := len(parseStamps(raw)) + t.n
-	begin := monotonic()
-	for _, s := range t.all[:t.n] {
-		if err := syscall.Kill(s.pid, syscall.SIGKILL); err != nil {
-			return err
-		}
+	s := stage{lab: c.lab, kit: m.kit, dir: filepath.Join(c.lab.dir, "manager"), n: n, child: []string{stamps.child, stamps.path}}
+	if err := errors.Join(os.RemoveAll(s.dir), os.Mkdir(s.dir, 0o700)); err != nil {
+		return err
 	}
-	now, err := t.stamps.wait(ctx, count)
+	start := m.start
+	if plain {
+		start = m.plain
+	}
+	cmd, err := start(s)
 	if err != nil {
 		return err
 	}
-	t.add("all killed at once, to all back, ms", ms(now[count-1].at-begin))
-	return nil
-}
-
-// switches counts the voluntary context switches of all threads: each is a wake-up.
-func switches(pid int) (int, error) {
-	dir := fmt.Sprintf("/proc/%d/task", pid)
-	tasks, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, err
-	}
-	total := 0
-	for _, task := range tasks {
-		n, err := field(filepath.Join(dir, task.Name(), "status"), "voluntary_ctxt_switches:")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return 0, err
-		}
-		total += n
-	}
-	return total, nil
-}
-
-func pssMiB(pid int) (float64, error) {
-	kib, err := field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
-	return float64(kib) / 1024, err
-}
-
-// field reads the number after a label of a /proc file.
-func field(path, label string) (int, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	for line := range bytes.Lines(text) {
-		if rest, ok := strings.CutPrefix(string(line), label); ok {
-			return strconv.Atoi(strings.Fields(rest)[0])
-		}
-	}
-	return 0, fmt.Errorf("cannot find %s in %s", label, path)
+	defer func() { err = errors.Join(err, c.lab.sweepMarked(ctx), stamps.sweep()) }()
+	t := trial{report: c.report, entrant: m, stage: s, stamps: stamps, plain: plain}
+	return t.run(ctx, cmd)
 }
