@@ -239,7 +239,7 @@ func (x *examination) orphans() {
 		}
 	}
 	for dir, n := range left {
-		if !(x.live && dir == x.topo.Daemon.RunDir) && !control.Answers(filepath.Join(dir, control.SocketName)) {
+		if (!x.live || dir != x.topo.Daemon.RunDir) && !control.Answers(filepath.Join(dir, control.SocketName)) {
 			x.warn("orphans", "dsatd start with its topology takes them back; or kill them", "%d processes of %s have no dsatd", n, dir)
 		}
 	}
