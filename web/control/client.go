@@ -121,9 +121,18 @@ func (c *Client) change(ctx context.Context, names []string, verb string, query 
 	return askLong[Change](ctx, c, post(path, query))
 }
 
-// Down asks the daemon to stop and returns at once. The timeout is how long it may drain; 0 leaves that to the topology.
+// Down asks the daemon to stop and returns at once. The timeout is how long it may drain; 0 leaves that to the topology. An answer
+// that is cut off is one, for the daemon may be gone before it has said all.
 func (c *Client) Down(ctx context.Context, timeout time.Duration) error {
-	return c.do(ctx, post(PathDown, waiting("timeout", timeout)), nil)
+	return granted(c.do(ctx, post(PathDown, waiting("timeout", timeout)), nil))
+}
+
+// granted takes the end of the connection for the answer, where the end of the daemon was asked for.
+func granted(err error) error {
+	if failure := (*Error)(nil); errors.As(err, &failure) && failure.cut {
+		return nil
+	}
+	return err
 }
 
 // Upgrade asks the daemon to execute another one in its place: the file at an absolute path, or what is at its own path now. It
@@ -134,11 +143,7 @@ func (c *Client) Upgrade(ctx context.Context, binary string, timeout time.Durati
 	if binary != "" {
 		query.Set("binary", binary)
 	}
-	err := c.exchange(ctx, post(PathUpgrade, query), nil)
-	if failure := (*Error)(nil); errors.As(err, &failure) && failure.cut {
-		return nil
-	}
-	return err
+	return granted(c.exchange(ctx, post(PathUpgrade, query), nil))
 }
 
 // Queues asks what waits for each step.
