@@ -64,6 +64,9 @@ type handedLine struct {
 // our ends of output pipes, and the sockets and stored descriptors. It is for a frozen Supervisor; the descriptors stay its own and close with an exec unless the caller
 // sees to it.
 func (s *Supervisor) Handover() (text []byte, fds map[string]int, err error) {
+	if err := s.record.whole(); err != nil {
+		return nil, nil, err
+	}
 	h := handed{Version: handedVersion, Lines: s.lines.Load(), Counts: make(map[string]int)}
 	fds = s.held()
 	for _, sat := range s.roster().satellites {

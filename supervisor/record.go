@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dsat/dsat/topology"
 )
@@ -32,8 +33,11 @@ type record struct {
 	mu      sync.Mutex
 	f       *os.File
 	size    int64
+	limit   int64 // beyond it is compacted
 	open    map[recordKey]recordEntry
-	failing bool
+	failing bool        // the file is behind
+	retry   *time.Timer // while it is
+	closed  bool
 }
 
 type recordKey struct {
@@ -53,7 +57,8 @@ type recordEntry struct {
 
 const (
 	recordMagic = "dsat-record 2 "
-	recordLimit = 1 << 20 // compacted beyond
+	recordLimit = 1 << 20
+	recordRetry = time.Second
 )
 
 // openRecord opens the record of a run directory and returns the lives an earlier daemon of this boot has left open.
@@ -73,7 +78,7 @@ func openRecord(path string, log *slog.Logger) (*record, []recordEntry, error) {
 		f.Close()
 		return nil, nil, fmt.Errorf("cannot mend the record of processes: %w", err)
 	}
-	r := &record{path: path, log: log, f: f, size: int64(good), open: make(map[recordKey]recordEntry)}
+	r := &record{path: path, log: log, f: f, size: int64(good), limit: recordLimit, open: make(map[recordKey]recordEntry)}
 	if good == 0 {
 		r.append(recordMagic + boot + "\n")
 	}
@@ -231,19 +236,58 @@ func (r *record) ended(ref topology.Ref, inc topology.Incarnation) {
 	defer r.mu.Unlock()
 	delete(r.open, recordKey{ref, inc})
 	r.append(fmt.Sprintf("ended %s %d\n", ref, uint64(inc)))
-	if r.size > recordLimit {
+	if r.size > r.limit {
 		r.compact()
 	}
 }
 
-// append writes. A record that cannot be written stops nothing: orphans are still found by their environment.
+// append writes a line of what is in open already. A record that cannot be written stops nothing: orphans are still found by their
+// environment. What is missing in the file is written when the disk takes it again, all that is true by then at once.
 func (r *record) append(line string) {
-	n, err := r.f.WriteString(line)
-	r.size += int64(n)
-	if err != nil && !r.failing {
-		r.log.Error("cannot write the record of processes", "file", r.path, "error", err)
+	if r.failing {
+		r.recover()
+		return
 	}
-	r.failing = err != nil
+	n, err := r.f.WriteString(line)
+	if err == nil {
+		r.size += int64(n)
+		return
+	}
+	r.log.Error("cannot write the record of processes: until it can be written again, a dsatd after this one replaces those it does not know", "file", r.path, "error", err)
+	_ = r.f.Truncate(r.size) // a line grown onto half of one would make the rest of the file unreadable
+	r.failing = true
+	r.again()
+}
+
+// again looks later, for nothing may happen that is to be recorded.
+func (r *record) again() {
+	r.retry = time.AfterFunc(recordRetry, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.failing && !r.closed && !r.recover() {
+			r.again()
+		}
+	})
+}
+
+// whole returns an error while the file does not tell all.
+func (r *record) whole() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failing && !r.recover() {
+		return fmt.Errorf("the record of processes %s cannot be written", r.path)
+	}
+	return nil
+}
+
+func (r *record) recover() bool {
+	if r.replace() != nil {
+		return false
+	}
+	r.failing = false
+	r.retry.Stop()
+	r.log.Info("the record of processes can be written again", "file", r.path)
+	return true
 }
 
 // forget drops what an earlier daemon left; it is gone now.
@@ -256,33 +300,49 @@ func (r *record) forget(left []recordEntry) {
 	r.compact()
 }
 
-// compact replaces the file by what is still true.
+// compact makes the file as short as can be.
 func (r *record) compact() {
+	if r.failing {
+		r.recover()
+		return
+	}
+	if err := r.replace(); err != nil {
+		r.log.Error("cannot compact the record of processes; it grows on", "file", r.path, "error", err)
+		r.limit = r.size + recordLimit // try again after as much again
+	}
+}
+
+// replace puts a file of what is still true in the place of the one there is.
+func (r *record) replace() error {
 	var text strings.Builder
 	text.WriteString(recordMagic + bootID() + "\n")
 	for _, e := range r.open {
 		text.WriteString(e.line())
 	}
 	f, err := os.OpenFile(r.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
-	if err == nil {
-		if _, err = f.WriteString(text.String()); err == nil {
-			err = os.Rename(r.path+".new", r.path)
-		}
-		if err != nil {
-			f.Close()
-		}
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteString(text.String()); err == nil {
+		err = os.Rename(r.path+".new", r.path)
 	}
 	if err != nil {
-		r.log.Error("cannot compact the record of processes; it grows on", "file", r.path, "error", err)
-		r.size = 0 // try again after as much again
-		return
+		f.Close()
+		_ = os.Remove(r.path + ".new") // half a file takes room that somebody else could use
+		return err
 	}
 	r.f.Close()
 	r.f, r.size = f, int64(text.Len())
+	r.limit = max(recordLimit, 2*r.size)
+	return nil
 }
 
 func (r *record) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.closed = true
+	if r.retry != nil {
+		r.retry.Stop()
+	}
 	r.f.Close()
 }

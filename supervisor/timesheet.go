@@ -126,29 +126,46 @@ func (t *timesheet) write(entries []*scheduled, jobs map[string]*job) {
 	t.next <- text
 }
 
-// run writes until the context ends, and then what is left.
+// sheetRetry is how long a disk that took nothing is left alone.
+const sheetRetry = 10 * time.Second
+
+// run writes until the context ends, and then what is left. What could not be written is tried again, for the next run may be due in
+// a month.
 func (t *timesheet) run(ctx context.Context) {
+	var text []byte // not written
+	retry := time.NewTimer(time.Hour)
+	retry.Stop()
+	defer retry.Stop()
 	for {
 		select {
-		case text := <-t.next:
-			t.store(text)
+		case text = <-t.next:
+		case <-retry.C:
 		case <-ctx.Done():
 			select {
-			case text := <-t.next:
-				t.store(text)
+			case text = <-t.next:
 			default:
 			}
+			if text != nil {
+				t.store(text)
+			}
 			return
+		}
+		if t.store(text) {
+			text = nil
+			retry.Stop()
+		} else {
+			retry.Reset(sheetRetry)
 		}
 	}
 }
 
-func (t *timesheet) store(text []byte) {
+func (t *timesheet) store(text []byte) bool {
 	err := replace(t.path, text)
 	if err != nil && !t.failing {
 		t.log.Error("cannot write down when schedules were due: after a restart of dsatd runs may be missed or made up twice", "file", t.path, "error", err)
 	}
 	t.failing = err != nil
+	return err == nil
 }
 
 // replace writes a file beside another and puts it in its place.

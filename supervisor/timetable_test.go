@@ -1,8 +1,12 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -190,6 +194,37 @@ func TestTimetableClock(t *testing.T) {
 		time.Sleep(1000 * time.Hour)
 		if woke := o.turns.Load() - before; woke != 0 {
 			t.Errorf("it woke %d times", woke)
+		}
+	})
+}
+
+// What a disk did not take is written when it takes it, though no run is due for long; and then no more.
+func TestTimesheetOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir() + "/not there yet"
+		var said bytes.Buffer
+		sheet := newTimesheet(dir, slog.New(slog.NewTextHandler(&said, nil)))
+		ctx, end := context.WithCancel(t.Context())
+		var ended sync.WaitGroup
+		ended.Go(func() { sheet.run(ctx) })
+		sheet.write([]*scheduled{{satellite: "x", plan: topology.Schedule{Name: "n", Every: time.Hour}}}, nil)
+		time.Sleep(5 * sheetRetry)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(sheetRetry)
+		synctest.Wait()
+		if f, err := readSheet(sheet.path); err != nil || len(f.Due) != 1 {
+			t.Errorf("with room again: %+v, %v", f, err)
+		}
+		if err := os.Remove(sheet.path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * sheetRetry)
+		end()
+		ended.Wait()
+		if _, err := os.Stat(sheet.path); err == nil || strings.Count(said.String(), "level=ERROR") != 1 {
+			t.Errorf("it was written again without need, or said too much: %v\n%s", err, said.String())
 		}
 	})
 }
