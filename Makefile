@@ -39,7 +39,7 @@ ci: build lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod verify
 	$(GO) mod tidy -diff
-	$(GO) test -race -timeout 20m ./...
+	CI=1 $(GO) test -race -timeout 20m ./...
 	$(GO) test -run Forest ./supervisor -trees 10000
 	$(MAKE) --no-print-directory smoke
 

@@ -327,14 +327,30 @@ func (a *applying) settle(ctx context.Context) error {
 	if !young || a.opt.Settle <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(a.opt.Settle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	over := time.NewTimer(a.opt.Settle)
+	defer over.Stop()
+	look := time.NewTicker(settleLook)
+	defer look.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-over.C:
+			waiting = false
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if failed := a.fallen(); len(failed) > 0 {
+			return errors.New(strings.Join(failed, "; "))
+		}
 	}
-	var failed []string
+	return nil
+}
+
+// settleLook is how often those that settle are looked at, so that one which falls at once is not waited for.
+const settleLook = 20 * time.Millisecond
+
+// fallen names those that did not live on.
+func (a *applying) fallen() (failed []string) {
 	for i, restarts := range a.firm {
 		st := i.status.Load()
 		switch {
@@ -343,10 +359,8 @@ func (a *applying) settle(ctx context.Context) error {
 			failed = append(failed, fmt.Sprintf("%s did not live for %s: %s", i.ref, a.opt.Settle, st.LastExit))
 		}
 	}
-	if slices.Sort(failed); len(failed) > 0 {
-		return errors.New(strings.Join(failed, "; "))
-	}
-	return nil
+	slices.Sort(failed)
+	return failed
 }
 
 // narrow is the new topology in all but that what is removed is still there.

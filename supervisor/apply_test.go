@@ -113,7 +113,7 @@ func TestApplyGoesBack(t *testing.T) {
 			case "is never ready":
 				bad.Ready = topology.Ready{Kind: topology.ReadyTCP, TCP: "127.0.0.1:1", Every: time.Millisecond, Deadline: 50 * time.Millisecond}
 			}
-			applied, err := r.apply(next, ApplyOptions{Settle: time.Second})
+			applied, err := r.apply(next, ApplyOptions{Settle: time.Minute}) // ended by the first that fails
 			if err == nil || !applied.Back || !strings.Contains(err.Error(), "z:0 did not") {
 				t.Fatal(applied, err)
 			}
