@@ -39,8 +39,9 @@ ci: build lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod verify
 	$(GO) mod tidy -diff
-	CI=1 $(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 20m ./...
 	$(GO) test -run Forest ./supervisor -trees 10000
+	$(GO) test -run TestPlansMakeTheNewOfTheOld ./topology -pairs 100000
 	$(MAKE) --no-print-directory smoke
 
 # The main job, end to end, short: start, kill -9, restart, scrape, down.

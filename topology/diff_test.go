@@ -1,9 +1,9 @@
 package topology
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -11,13 +11,7 @@ import (
 	"time"
 )
 
-// pairs is how many random pairs of topologies are compared: many where a machine has the time.
-func pairs() int {
-	if os.Getenv("CI") != "" {
-		return 100_000
-	}
-	return 5_000
-}
+var pairs = flag.Int("pairs", 5000, "random pairs of topologies that are compared; `make ci` takes 100,000")
 
 // randomTopology draws values that differ often and are equal often.
 func randomTopology(r *rand.Rand) *Topology {
@@ -97,7 +91,7 @@ func TestPlansMakeTheNewOfTheOld(t *testing.T) {
 		return !slices.Contains([]string{"command", "speaks", "to", "instances", "env", "moved_from", "stop", "log"}, k.name)
 	})
 	keys := each.keys
-	for n := range pairs() {
+	for n := range *pairs {
 		before, after := randomTopology(r), randomTopology(r)
 		if n%4 == 0 {
 			after = before
