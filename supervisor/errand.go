@@ -22,6 +22,7 @@ type chore struct {
 	within time.Duration // then it is killed; 0: it may take as long as it likes
 	book   *logbook      // gets what it prints; nil: nobody but the outcome does
 	toFile bool
+	spool  *spool        // gets it instead, as it is; nil: no
 	done   func(outcome) // called once, whatever happens; must not block
 	guest  *Guest        // whose descriptors it gets instead of ours; nil: nobody's
 }

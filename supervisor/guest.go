@@ -67,8 +67,12 @@ func (s *Supervisor) outlet(c chore) (files []uintptr, out *capture, done func()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot open the pipe of its output: %w", err)
 	}
-	out = &capture{fd: ours, book: c.book, stream: Stdout, toFile: c.toFile, words: &words{}}
-	return []uintptr{uintptr(s.null), uintptr(theirs), uintptr(theirs)}, out, func() { unix.Close(theirs) }, nil
+	out = &capture{fd: ours, book: c.book, stream: Stdout, toFile: c.toFile, words: &words{}, spool: c.spool}
+	errs := theirs
+	if c.spool != nil && c.spool.alone {
+		errs = s.null
+	}
+	return []uintptr{uintptr(s.null), uintptr(theirs), uintptr(errs)}, out, func() { unix.Close(theirs) }, nil
 }
 
 // dismiss ends all guests: nothing else would, and what waits for the end of helpers would wait for them.

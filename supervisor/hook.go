@@ -89,9 +89,10 @@ func (s *Supervisor) usher(l *life, kinds []topology.HookKind) {
 		kinds = kinds[1:]
 	}
 	if len(kinds) == 0 || l.cancelled.Load() {
-		s.forks.put(func() { s.fork(l) })
+		s.gather(l, func() { s.forks.put(func() { s.fork(l) }) })
 		return
 	}
+	before := l.guard.Load()
 	e := s.hook(l, kinds[0], nil, func(no string) {
 		if no != "" && !l.cancelled.Load() {
 			l.tellExit(Exit{Err: &refusal{kinds[0], no}})
@@ -99,7 +100,12 @@ func (s *Supervisor) usher(l *life, kinds []topology.HookKind) {
 		}
 		s.usher(l, kinds[1:])
 	})
-	l.guard.Store(e)
+	s.watchOver(l, before, e)
+}
+
+// watchOver lets a stop end what comes before a fork, unless that is over and the next has begun: before was there when it began.
+func (s *Supervisor) watchOver(l *life, before, e *errand) {
+	l.guard.CompareAndSwap(before, e)
 	if l.cancelled.Load() {
 		e.end("was killed with the start")
 	}

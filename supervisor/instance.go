@@ -75,6 +75,9 @@ type life struct {
 	cancelled atomic.Bool            // must not be forked any more
 	hard      atomic.Bool            // what it leaves behind is killed, not asked
 
+	fetched fetched // secrets for its fork
+	lacks   error   // why it cannot have one of them
+
 	pipes   []*capture
 	filter  bool     // its standard output carries messages
 	passage *passage // from the shim to its program; nil: it needs none

@@ -50,6 +50,7 @@ type capture struct {
 	match  *regexp.Regexp    // readiness
 	found  func(line string) // called once with the first match
 	words  *words            // keeps the last lines; nil: nobody asks for them
+	spool  *spool            // gets all of it, instead of everybody else; nil: it is lines
 
 	mu   sync.Mutex
 	id   uint64 // 0: not in the set
@@ -176,7 +177,12 @@ func (o *output) read(c *capture, limit int) (end bool) {
 		case err != nil || n == 0:
 			return true
 		default:
-			c.feed(time.Now(), buf[:n])
+			if c.spool != nil {
+				c.spool.add(buf[:n])
+				clear(buf[:n])
+			} else {
+				c.feed(time.Now(), buf[:n])
+			}
 			total += n
 		}
 	}

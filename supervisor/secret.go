@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,43 +21,77 @@ const (
 	sharedMem   = "/dev/shm"
 )
 
-// entrust writes the secrets of a life where only its user can read them, and returns the environment that says where. What an earlier
-// life was given is gone before.
-func (s *Supervisor) entrust(l *life, who identity) ([]string, error) {
+// entrust hands a life its secrets: as files that only its user can read, or by descriptors of memory that nobody can change. What an
+// earlier life was given is gone before.
+func (s *Supervisor) entrust(l *life, p *plan, pl *plumbing) error {
 	if len(l.spec.Secrets) == 0 {
-		return nil, nil
+		return nil
 	}
-	base, err := s.vault(who)
-	if err != nil {
-		return nil, fmt.Errorf("cannot keep the secrets of %s: %w", l.of.ref, err)
-	}
-	dir := filepath.Join(base, l.of.ref.Name+"."+strconv.Itoa(l.of.ref.WID))
-	if err := shred(dir); err != nil {
-		return nil, fmt.Errorf("cannot remove the secrets of the process before: %w", err)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot keep the secrets of %s: %w", l.of.ref, err)
-	}
-	for _, c := range l.spec.Secrets {
-		if err := deposit(dir, c, who); err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot hand over the secret %s: %w", c.Name, err), shred(dir))
+	dir := ""
+	if filed(l.spec) {
+		var err error
+		if dir, err = s.clearVault(l, p.who); err != nil {
+			return err
 		}
 	}
-	if who.cred != nil {
-		if err := os.Chown(dir, int(who.cred.Uid), int(who.cred.Gid)); err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot hand over the secrets: %w", err), shred(dir))
+	var numbers []string
+	for _, g := range l.spec.Secrets {
+		value, err := s.reveal(l, g)
+		if err == nil && l.spec.ByDescriptor(g) {
+			var fd int
+			if fd, err = seal(g.As, value, p.who); err == nil {
+				numbers = append(numbers, topology.SecretPlaceholder(g.As), strconv.Itoa(firstHanded+len(p.handed)))
+				p.handed = append(p.handed, pl.lend(fd))
+			}
+		} else if err == nil {
+			err = deposit(filepath.Join(dir, g.As), value, p.who)
+		}
+		clear(value)
+		if err != nil {
+			return errors.Join(fmt.Errorf("cannot hand over the secret %s: %w", g.Secret, err), shred(dir))
 		}
 	}
-	return []string{"CREDENTIALS_DIRECTORY=" + dir, "DSAT_SECRETS=" + dir}, nil
+	p.fill(strings.NewReplacer(numbers...))
+	if dir != "" && p.who.cred != nil {
+		if err := os.Chown(dir, int(p.who.cred.Uid), int(p.who.cred.Gid)); err != nil {
+			return errors.Join(fmt.Errorf("cannot hand over the secrets: %w", err), shred(dir))
+		}
+	}
+	return nil
 }
 
-func deposit(dir string, c *topology.Secret, who identity) error {
-	value, err := fetch(c)
-	if err != nil {
-		return err
+// filed reports whether a satellite is given a secret as a file.
+func filed(t *topology.Satellite) bool {
+	return slices.ContainsFunc(t.Secrets, func(g topology.SecretGrant) bool { return !t.ByDescriptor(g) })
+}
+
+// clearVault makes the empty directory of a life's secrets, closed to all but dsatd yet.
+func (s *Supervisor) clearVault(l *life, who identity) (dir string, err error) {
+	if err := s.openVault(who); err != nil {
+		return "", fmt.Errorf("cannot keep the secrets of %s: %w", l.of.ref, err)
 	}
-	defer clear(value)
-	f, err := os.OpenFile(filepath.Join(dir, c.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
+	dir = s.vaultOf(l.of.ref, who)
+	if err := shred(dir); err != nil {
+		return "", fmt.Errorf("cannot remove the secrets of the process before: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("cannot keep the secrets of %s: %w", l.of.ref, err)
+	}
+	return dir, nil
+}
+
+// fill replaces in what a process is told.
+func (p *plan) fill(r *strings.Replacer) {
+	for i, word := range p.argv {
+		p.argv[i] = r.Replace(word)
+	}
+	for i, kv := range p.env {
+		p.env[i] = r.Replace(kv)
+	}
+}
+
+func deposit(path string, value []byte, who identity) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
 	if err != nil {
 		return err
 	}
@@ -67,47 +102,63 @@ func deposit(dir string, c *topology.Secret, who identity) error {
 	return errors.Join(err, f.Close())
 }
 
-// fetch reads a value from where it is. No error holds any of it.
-func fetch(c *topology.Secret) ([]byte, error) {
-	if c.Env != "" {
-		v, ok := os.LookupEnv(c.Env)
-		if !ok {
-			return nil, fmt.Errorf("dsatd was started without the variable %s", c.Env)
-		}
-		return []byte(v), nil
-	}
-	f, err := os.OpenFile(c.File, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe must not hold it up
+// seal puts a value into memory that can be read only, by the user alone, through the descriptor it returns.
+func seal(name string, value []byte, who identity) (int, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return nil, err
+		return -1, fmt.Errorf("cannot make memory for it: %w", err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no file", c.File)
-	case info.Mode().Perm()&0o027 != 0:
-		return nil, fmt.Errorf("%s is open to others (mode %04o): chmod 0600 it", c.File, info.Mode().Perm())
-	case info.Size() > secretLimit:
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", c.File, info.Size(), secretLimit)
+	fail := func(err error) (int, error) {
+		unix.Close(fd)
+		return -1, err
 	}
-	return io.ReadAll(io.LimitReader(f, secretLimit))
+	for rest := value; len(rest) > 0; {
+		n, err := unix.Write(fd, rest)
+		if err != nil && err != unix.EINTR {
+			return fail(fmt.Errorf("cannot write it to memory: %w", err))
+		}
+		rest = rest[max(n, 0):]
+	}
+	if err := unix.Fchmod(fd, 0o400); err != nil {
+		return fail(err)
+	}
+	if who.cred != nil {
+		if err := unix.Fchown(fd, int(who.cred.Uid), int(who.cred.Gid)); err != nil {
+			return fail(err)
+		}
+	}
+	if _, err := unix.Seek(fd, 0, io.SeekStart); err != nil {
+		return fail(err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL); err != nil {
+		return fail(fmt.Errorf("cannot seal the memory it is in: %w", err))
+	}
+	return fd, nil
 }
 
 // vault is the directory of all secrets that processes of a user can reach: in the run directory where that is in memory and the user
 // is dsatd's own, else in the machine's shared memory, else, for dsatd's own user, in the run directory on its disk.
-func (s *Supervisor) vault(who identity) (string, error) {
-	own := filepath.Join(s.runDir, "secrets")
+func (s *Supervisor) vault(who identity) string {
 	if who.cred == nil && (inMemory(s.runDir) || !inMemory(sharedMem)) {
-		return own, safeDir(own)
+		return s.ownVault()
 	}
-	if !inMemory(sharedMem) {
-		return "", fmt.Errorf("%s is not in memory, and the run directory is closed to another user", sharedMem)
-	}
-	dir := s.sharedVault()
-	return dir, safeDir(dir)
+	return s.sharedVault()
 }
+
+func (s *Supervisor) openVault(who identity) error {
+	dir := s.vault(who)
+	if dir != s.ownVault() && !inMemory(sharedMem) {
+		return fmt.Errorf("%s is not in memory, and the run directory is closed to another user", sharedMem)
+	}
+	return safeDir(dir)
+}
+
+// vaultOf is where the secrets of one instance are.
+func (s *Supervisor) vaultOf(ref topology.Ref, who identity) string {
+	return filepath.Join(s.vault(who), ref.Name+"."+strconv.Itoa(ref.WID))
+}
+
+func (s *Supervisor) ownVault() string { return filepath.Join(s.runDir, "secrets") }
 
 func (s *Supervisor) sharedVault() string {
 	return filepath.Join(sharedMem, fmt.Sprintf("dsat-%d-%x", os.Getuid(), sha256.Sum256([]byte(s.runDir)))[:len(sharedMem)+32])
@@ -160,7 +211,7 @@ func shred(dir string) error {
 
 // forgetStrays removes the secrets of processes that an earlier daemon has left and that are no more.
 func (s *Supervisor) forgetStrays() {
-	for _, vault := range []string{filepath.Join(s.runDir, "secrets"), s.sharedVault()} {
+	for _, vault := range []string{s.ownVault(), s.sharedVault()} {
 		entries, err := os.ReadDir(vault)
 		if err != nil {
 			continue // there are none
@@ -182,11 +233,9 @@ func (s *Supervisor) forgetStrays() {
 // secretNames are the variables of dsatd's own environment that hold secrets: nobody inherits them.
 func secretNames(t *topology.Topology) map[string]bool {
 	names := make(map[string]bool)
-	for _, sat := range t.Satellites {
-		for _, c := range sat.Secrets {
-			if c.Env != "" {
-				names[c.Env] = true
-			}
+	for _, c := range t.Secrets {
+		if c.Env != "" {
+			names[c.Env] = true
 		}
 	}
 	return names
@@ -198,7 +247,7 @@ func (s *Supervisor) forgetSecrets(l *life) {
 		return
 	}
 	name := l.of.ref.Name + "." + strconv.Itoa(l.of.ref.WID)
-	for _, dir := range []string{filepath.Join(s.runDir, "secrets", name), filepath.Join(s.sharedVault(), name)} {
+	for _, dir := range []string{filepath.Join(s.ownVault(), name), filepath.Join(s.sharedVault(), name)} {
 		if err := shred(dir); err != nil {
 			s.log.Error("cannot remove secrets", "directory", dir, "error", err)
 		}

@@ -21,6 +21,7 @@ const spawners = 2
 
 // fork makes a life a process, or its failure an exit. The order of what happens around a fork is a contract: Admit, record of the intent, fork, Spawned, evSpawned, output.
 func (s *Supervisor) fork(l *life) {
+	defer l.fetched.burn()
 	if l.cancelled.Load() {
 		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: errCancelled}})
 		return
@@ -37,6 +38,9 @@ func (s *Supervisor) fork(l *life) {
 }
 
 func (s *Supervisor) launch(l *life, extra []string) error {
+	if l.lacks != nil {
+		return l.lacks
+	}
 	given, err := s.give(l)
 	if err != nil {
 		return err
@@ -52,11 +56,6 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	}
 	p.env = append(p.env, "DSAT_INCARNATION="+strconv.FormatUint(uint64(l.inc), 10))
 	p.env = append(p.env, extra...)
-	secrets, err := s.entrust(l, p.who)
-	if err != nil {
-		return err
-	}
-	p.env = append(p.env, secrets...)
 	if l.cgroup, p.cgroup, err = s.cgroups.enter(l.of.ref, l.spec.Limits); err != nil {
 		return err
 	}
@@ -67,7 +66,10 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the pipes of %s: %w", l.of.ref, err)
 	}
-	if err := s.plumbReady(l, p, pl); err != nil {
+	if err = s.plumbReady(l, p, pl); err == nil {
+		err = s.entrust(l, p, pl)
+	}
+	if err != nil {
 		pl.closeChild()
 		pl.closeOurs()
 		return err
@@ -172,6 +174,10 @@ func (s *Supervisor) surroundings(t *topology.Satellite, wid int) (*plan, error)
 	var err error
 	if p.who, err = identify(t.Process); err == nil {
 		p.env, err = s.environment(t, wid, p.who, here)
+	}
+	if err == nil && filed(t) {
+		dir := s.vaultOf(topology.Ref{Name: t.Name, WID: wid}, p.who)
+		p.env = setenv(setenv(p.env, "CREDENTIALS_DIRECTORY", dir), "DSAT_SECRETS", dir)
 	}
 	return p, err
 }

@@ -46,6 +46,7 @@ func (l *loader) build(merged *setting) (*Topology, map[string]*setting) {
 	}
 	r.groups(merged.find("group"))
 	r.sockets(merged.find("socket"))
+	r.secrets(merged.find("secrets"))
 	r.all()
 	return t, r.said
 }

@@ -103,7 +103,7 @@ func (p *Plan) Moved() map[string]string {
 // daemon compares what stands outside satellites.
 func (p *Plan) daemon(keys []*key) {
 	loose := func(key string) bool {
-		return key == "daemon.stop_deadline" || strings.HasPrefix(key, "group.") || strings.HasPrefix(key, "socket.") && !firmSocket(p, key)
+		return key == "daemon.stop_deadline" || strings.HasPrefix(key, "group.") || strings.HasPrefix(key, "secrets.") || strings.HasPrefix(key, "socket.") && !firmSocket(p, key)
 	}
 	for _, c := range compare(leaves(keys, p.Old, ""), leaves(keys, p.New, "")) {
 		if c.Restart = !loose(c.Key); c.Restart {
@@ -120,7 +120,7 @@ func (p *Plan) keys(keys []*key, before, after *Satellite) []KeyChange {
 	for i := range out {
 		out[i].Restart = !live(out[i].Key)
 	}
-	out = append(out, p.elsewhere(after)...)
+	out = append(append(out, p.elsewhere(after)...), p.resourced(after)...)
 	if p.Old.Dir != p.New.Dir {
 		out = append(out, KeyChange{Key: "directory of the topology", Old: quote(p.Old.Dir, true), New: quote(p.New.Dir, true), Restart: true})
 	}

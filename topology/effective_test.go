@@ -85,6 +85,8 @@ func (d *drawing) value(k *key) string {
 	case scheduleKind: // a schedule that starts it would forbid a policy of restarts
 		return d.pick("schedule", `{ cron = "30 2 * * FRI#L", zone = "Europe/Vienna", action = "restart" }`, `{ every = "1h", jitter = "1m", action = "signal:SIGHUP" }`,
 			`{ a = { every = "1s", overlap = "queue", missed = "all", action = "restart" }, b-2 = { cron = "0 0 * * *", overlap = "kill", missed = "once", action = "signal:HUP" } }`)
+	case secretGrantsKind:
+		return d.pick("grants", `"db"`, `["db", "api"]`, `{ "tls.key" = "db", API_1 = "api", again = "api" }`)
 	case variableKind:
 		return `"DB_PASSWORD"`
 	case hookKind:
@@ -258,6 +260,8 @@ func drawTopology(t *rapid.T) string {
 			fmt.Fprintf(&b, "%s = %s\n", name, d.value(root.find(name)))
 		}
 	}
+	fmt.Fprintf(&b, "[secrets.db]\n%s\n", d.pick("secret", `file = "keys/${instance}"`, `env = "DB"`, `file = "/k/$$x"`))
+	fmt.Fprintf(&b, "[secrets.api]\ncommand = %s\n%s\n", d.value(root.find("secrets").each.find("command")), d.pick("deadline", "", `deadline = "1m"`))
 	if rapid.Bool().Draw(t, "sockets") {
 		b.WriteString(d.sockets(root.find("socket").each))
 	}

@@ -30,7 +30,7 @@ func expand(s string, instance bool, getenv func(string) (string, bool)) (string
 		switch c := s[i+1]; {
 		case c == '$':
 			if instance && filledLater(s[i+1:]) {
-				return "", &flaw{i, "a literal ${instance} or ${socket.NAME.fd} cannot be written here: dsat fills it in", ""}
+				return "", &flaw{i, "a literal ${instance}, ${socket.NAME.fd} or ${secret.NAME.fd} cannot be written here: dsat fills it in", ""}
 			}
 			b.WriteByte('$')
 			i++
@@ -63,7 +63,8 @@ func expand(s string, instance bool, getenv func(string) (string, bool)) (string
 // filledLater reports whether a text begins with what is filled in when an instance is started.
 func filledLater(s string) bool {
 	at := socketPattern.FindStringIndex(s)
-	return strings.HasPrefix(s, placeholder) || at != nil && at[0] == 0
+	secret := secretPattern.FindStringIndex(s)
+	return strings.HasPrefix(s, placeholder) || at != nil && at[0] == 0 || secret != nil && secret[0] == 0
 }
 
 func nameRune(r rune) bool {
@@ -82,6 +83,12 @@ func variable(inner string, instance bool, getenv func(string) (string, bool)) (
 			return "", &flaw{text: "${" + shorten(inner) + "} has a value in command, env, cwd, options, ready.tcp and ready.get only"}
 		}
 		return "${" + inner + "}", socketVariable(inner)
+	}
+	if strings.HasPrefix(inner, "secret.") {
+		if !instance {
+			return "", &flaw{text: "${" + shorten(inner) + "} has a value in command, env and options only"}
+		}
+		return "${" + inner + "}", secretVariable(inner)
 	}
 	name, fallback, has := strings.Cut(inner, ":-")
 	if !variableName(name) {

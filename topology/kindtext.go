@@ -155,6 +155,7 @@ func (t hostPortKind) read(r *reader, k *key, n *node) (any, bool) {
 
 // anyInstance is a text as some instance sees it.
 func anyInstance(s string) string {
+	s = secretPattern.ReplaceAllString(s, "3")
 	return socketPattern.ReplaceAllStringFunc(strings.ReplaceAll(s, placeholder, "0"), func(m string) string {
 		switch socketPattern.FindStringSubmatch(m)[2] {
 		case SocketAddress:

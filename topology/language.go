@@ -16,7 +16,7 @@ func language() *key {
 		socketsKey(),
 		groupKeys(),
 		later("bus", "Further doors of the bus: [bus.v1] for DSAT 0.6 satellites, TCP listeners with keys."),
-		later("secrets", "Values that are handed over by file, not by environment."),
+		secretsKey(),
 	}}
 	return root.settle("")
 }
@@ -103,7 +103,7 @@ func satelliteKeys() []*key {
 	keys = append(keys, socketGrants()...)
 	keys = append(keys, limitsKeys())
 	keys = append(append(keys, readyKeys()), notifyKeys()...)
-	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretKeys(), logKeys(), queueKeys(), workKeys())
+	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys())
 	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
 		later("scale", "Number of instances by backlog."),

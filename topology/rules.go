@@ -16,6 +16,7 @@ type rules struct {
 	names []string // of all that was said, for hints
 	// listens is the sockets by name; also those that are not in t
 	listens map[string]*setting
+	secret  map[string]*setting // likewise the secrets
 }
 
 func (r *rules) add(at place, hint, format string, args ...any) {
@@ -62,7 +63,6 @@ func (r *rules) satellite(s *Satellite, said *setting) {
 		r.add(orElse(said.find("restart").find("backoff"), said).pos, "", "restart.backoff.initial (%s) is longer than max (%s)", durationText(b.Initial), durationText(b.Max))
 	}
 	r.scheduled(s, said)
-	r.secrets(s, said)
 	r.stop(s, said.find("stop"))
 	r.process(s, said)
 	r.options(s, said)
@@ -115,6 +115,7 @@ func (r *rules) all() {
 	r.clashes()
 	r.endings()
 	r.grants()
+	r.secretGrants()
 }
 
 // known reports a name that no satellite has.

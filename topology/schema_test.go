@@ -149,7 +149,7 @@ func ofType(v any, typ string) bool {
 
 func TestSchemaRefuses(t *testing.T) {
 	for _, text := range []string{
-		"nope = 1", "dsat = 2", "[satellite.Cpu]\ncommand = \"x\"", "[satellite.a]\ncomand = \"x\"", "[satellite.a]\nsecrets = \"x\"", "[satellite.a]\numask = 18", "[satellite.a]\nrlimits = { nofiles = 1 }", "[satellite.a]\nnice = 20", "[satellite.a]\ncapabilities = [\"x\"]",
+		"nope = 1", "dsat = 2", "[satellite.Cpu]\ncommand = \"x\"", "[satellite.a]\ncomand = \"x\"", "[satellite.a]\nsecrets = 1", "[satellite.a]\numask = 18", "[satellite.a]\nrlimits = { nofiles = 1 }", "[satellite.a]\nnice = 20", "[satellite.a]\ncapabilities = [\"x\"]",
 		"[satellite.a]\nstop = { deadline = \"10\" }", "[satellite.a]\nstop = { deadline = 10 }", "[satellite.a]\nrestart = \"alway\"",
 		"[satellite.a]\ninstances = 0", "[satellite.a]\nlog = { ring = \"64K\" }", "[satellite.a]\nto = { b = { when = \"x\" } }",
 		"[satellite.a]\nqueue = { delivery = \"durable\" }", "[satellite.a]\nstop = { signal = \"FOO\" }", "[defaults]\ncommand = \"x\"",

@@ -1,51 +1,177 @@
 package topology
 
-// Secret is a value that a process is given as a file, and that nobody else is told. Either File or Env is set.
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Secret is a value that processes are given, and that nobody else is told. One of File, Env and Command is set.
 type Secret struct {
-	Name string // of the file it is given
-	File string // absolute path of the file that holds it
-	Env  string // name of the variable of dsatd's own environment that holds it
+	Name     string
+	File     string        // absolute path of the file that holds it; may hold ${instance}
+	Env      string        // name of the variable of dsatd's own environment that holds it
+	Command  []string      // argv of a program that prints it; may hold ${instance}
+	Deadline time.Duration // of Command
 }
 
-func secretKeys() *key {
-	const source = "source"
-	return &key{name: "secrets", own: true, aka: []string{"secret", "credentials", "load_credential"}, kind: entriesKind{
-		make: func(name string) any { return &Secret{Name: name} },
-		add:  func(o, e any) { s := o.(*Satellite); s.Secrets = append(s.Secrets, e.(*Secret)) },
-		list: func(o any) []entry {
-			return entriesOf(o.(*Satellite).Secrets, func(c *Secret) string { return c.Name })
-		},
-	}, doc: "Values it is given as files that only it can read, in the directory that CREDENTIALS_DIRECTORY and DSAT_SECRETS name: secrets.db = { file = \"/etc/keys/db\" } is read from $CREDENTIALS_DIRECTORY/db. They are read anew at each start, kept in memory where the machine has a tmpfs, " +
-		"removed when nothing is left of the process, and never in an environment, a command line, a log, `check --effective` or the API.",
-		each: &key{name: "*", kind: tableKind{}, short: "file", doc: "A secret.", keys: []*key{
-			{name: "file", kind: pathKind{}, group: source, aka: []string{"path"}, doc: "A file that holds the value, as it is. Others than its owner and group must not be able to read it, nor the group to write it.",
-				field: on(func(s *Secret) any { return &s.File }), dropped: func(_, v any) bool { return v == "" }},
-			{name: "env", kind: variableKind{}, group: source, aka: []string{"variable"}, doc: "The name of a variable of dsatd's own environment. `env_inherit` does not pass it on.",
-				field: on(func(s *Secret) any { return &s.Env }), dropped: func(_, v any) bool { return v == "" }},
-		}},
+// SecretGrant is a secret that a satellite is given, under a name of its own.
+type SecretGrant struct {
+	As     string // name of its file, and in ${secret.NAME.fd}
+	Secret string
+}
+
+// Secret returns the secret of that name, or nil.
+func (t *Topology) Secret(name string) *Secret {
+	for _, s := range t.Secrets {
+		if s.Name == name {
+			return s
+		}
 	}
+	return nil
 }
 
-// secrets checks that each has a source.
-func (r *rules) secrets(s *Satellite, said *setting) {
-	for _, c := range s.Secrets {
-		f := said.find("secrets").find(c.Name)
-		if f.find("file") == nil && f.find("env") == nil {
-			r.add(orElse(f, said).pos, `say file = "PATH" or env = "NAME"`, "the secret %s comes from nowhere", c.Name)
+// SecretPlaceholder is what stands in strings until an instance is started. As is the name the satellite has for the secret.
+func SecretPlaceholder(as string) string { return "${secret." + as + ".fd}" }
+
+// ByDescriptor reports whether a granted secret comes as a descriptor, because its command, env or options name that; else it comes
+// as a file.
+func (s *Satellite) ByDescriptor(g SecretGrant) bool {
+	mark := SecretPlaceholder(g.As)
+	has := func(text string) bool { return strings.Contains(text, mark) }
+	return slices.ContainsFunc(s.Command, has) || slices.ContainsFunc(slices.Collect(maps.Values(s.Env)), has) || len(s.Options) > 0 && has(fmt.Sprint(s.Options))
+}
+
+const secretName = `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`
+
+var (
+	secretPattern     = regexp.MustCompile(`\$\{secret\.([^{}]*)\.fd\}`)
+	secretNamePattern = regexp.MustCompile(`^` + secretName + `$`)
+)
+
+// secretVariable checks the inside of ${secret.NAME.fd}. Whether the satellite has that secret is for the rules to say.
+func secretVariable(inner string) *flaw {
+	name, fd := strings.CutSuffix(strings.TrimPrefix(inner, "secret."), ".fd")
+	if fd && secretNamePattern.MatchString(name) {
+		return nil
+	}
+	return &flaw{text: "${" + shorten(inner) + "} is no variable", hint: "write ${secret.NAME.fd}: a secret has a descriptor, and no text that could be put here"}
+}
+
+// secrets checks what each secret says by itself.
+func (r *rules) secrets(declared *setting) {
+	r.secret = map[string]*setting{}
+	if declared == nil {
+		return
+	}
+	for _, said := range declared.fields {
+		r.secret[said.name] = said
+		if !said.bad && said.find("file") == nil && said.find("env") == nil && said.find("command") == nil {
+			r.add(said.at, `say file = "PATH", env = "NAME" or command = "PROGRAM"`, "the secret %s comes from nowhere", said.name)
+		}
+	}
+	for _, c := range r.t.Secrets {
+		for _, text := range append(slices.Clone(c.Command), c.File) {
+			if socketPattern.MatchString(text) || secretPattern.MatchString(text) {
+				r.add(r.secret[c.Name].pos, "", "where the secret %s comes from can hold ${instance} only", c.Name)
+			}
 		}
 	}
 }
 
-// variableKind is the name of an environment variable.
-type variableKind struct{ textKind }
-
-func (variableKind) typ() string       { return "name" }
-func (variableKind) wants(*key) string { return `the name of a variable like "DB_PASSWORD"` }
-func (t variableKind) read(r *reader, k *key, n *node) (any, bool) {
-	v, ok := t.textKind.read(r, k, n)
-	if ok && !variableName(v.(string)) {
-		r.problem(n.at, "letters, digits and _, not beginning with a digit", "%s: %q is no name of a variable", k.label, shorten(v.(string)))
-		return nil, false
+// secretGrants checks what satellites say about secrets.
+func (r *rules) secretGrants() {
+	names := slices.Sorted(maps.Keys(r.secret))
+	used := map[string]bool{}
+	for _, s := range r.t.Satellites {
+		said := r.said[s.Name]
+		for i, g := range s.Secrets {
+			used[g.Secret] = true
+			if r.secret[g.Secret] == nil && !r.broken {
+				r.add(said.find("secrets").item(i), didYouMean(g.Secret, names), "secrets names %q, and there is no [secrets.%s]", shorten(g.Secret), shorten(g.Secret))
+			}
+		}
+		if f := said.find("secrets"); f == nil || !f.bad {
+			r.secretPlaceholders(s, said)
+		}
 	}
-	return v, ok
+	for _, c := range r.t.Secrets {
+		if !used[c.Name] {
+			r.t.Notes = append(r.t.Notes, fmt.Sprintf("secret %s is granted to no satellite: secrets = %q in one grants it", c.Name, c.Name))
+		}
+	}
+}
+
+// secretPlaceholders checks that descriptors are named only where there are some.
+func (r *rules) secretPlaceholders(s *Satellite, said *setting) {
+	granted := func(as string) bool {
+		return slices.ContainsFunc(s.Secrets, func(g SecretGrant) bool { return g.As == as })
+	}
+	allowed := func(key *setting, text string) {
+		for _, m := range secretPattern.FindAllStringSubmatch(text, -1) {
+			if !granted(m[1]) {
+				r.add(orElse(key, said).pos, fmt.Sprintf("say secrets = [%q] in [satellite.%s]", m[1], s.Name), "%s has a value only in a satellite that is granted secret %s", m[0], m[1])
+			}
+		}
+	}
+	for _, word := range s.Command {
+		allowed(said.find("command"), word)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		allowed(said.find("env").find(name), s.Env[name])
+	}
+	if len(s.Options) > 0 {
+		allowed(said.find("options"), fmt.Sprint(s.Options))
+	}
+	refused := func(key *setting, texts ...string) {
+		for _, text := range texts {
+			if m := secretPattern.FindString(text); m != "" {
+				r.add(orElse(key, said).pos, "what runs beside it finds the secret in $DSAT_SECRETS", "%s has a value in command, env and options only", m)
+			}
+		}
+	}
+	refused(said.find("stop").find("command"), s.Stop.Command...)
+	refused(said.find("cwd"), s.Dir)
+	refused(said.find("ready"), append(slices.Clone(s.Ready.Exec), s.Ready.TCP, s.Ready.Get, s.Ready.Unix, s.Ready.Path)...)
+	for _, c := range s.Health {
+		refused(said.find("health").find(c.Name), append(slices.Clone(c.Exec), c.Get, c.TCP, c.GRPC)...)
+	}
+	for kind, h := range s.Hooks {
+		if h != nil {
+			refused(said.find("hooks").find(HookKind(kind).String()), h.Command...)
+		}
+	}
+}
+
+// resourced lists the granted secrets of a satellite that come from elsewhere now, as changes of the satellite: its processes have to be
+// started anew to have the new value.
+func (p *Plan) resourced(s *Satellite) []KeyChange {
+	var out []KeyChange
+	for _, g := range s.Secrets {
+		old, now := p.Old.Secret(g.Secret), p.New.Secret(g.Secret)
+		if old == nil || now == nil || reflect.DeepEqual(old, now) {
+			continue
+		}
+		each := language().find("secrets").each.keys
+		for _, c := range compare(leaves(each, old, ""), leaves(each, now, "")) {
+			c.Key, c.Restart = "secrets."+g.Secret+"."+c.Key, c.Key != "deadline"
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// allSecrets are those of New, and those of Old that it does not have: for the time in which both are in use.
+func (p *Plan) allSecrets() []*Secret {
+	out := slices.Clone(p.New.Secrets)
+	for _, s := range p.Old.Secrets {
+		if p.New.Secret(s.Name) == nil {
+			out = append(out, s)
+		}
+	}
+	return out
 }

@@ -39,7 +39,7 @@ func (p *Plan) Narrow() *Topology {
 
 func (p *Plan) stage(like *Topology) *Topology {
 	out := *like
-	out.Dir, out.Satellites, out.Sockets = p.New.Dir, nil, p.allSockets()
+	out.Dir, out.Satellites, out.Sockets, out.Secrets = p.New.Dir, nil, p.allSockets(), p.allSecrets()
 	return &out
 }
 

@@ -23,6 +23,7 @@ type Topology struct {
 	Dir        string       // absolute directory of the first file
 	Daemon     Daemon       //
 	Sockets    []*Socket    // in file order
+	Secrets    []*Secret    // in file order
 	Satellites []*Satellite // in file order, which is start order among equals
 	Groups     []*Group     // in file order
 	Notes      []string     // what is allowed and worth knowing, for `check`: cycles of links, needs that are not started
@@ -69,7 +70,7 @@ type Satellite struct {
 	Instances     int
 	Schedules     []Schedule // nil: none
 	Hooks         Hooks
-	Secrets       []*Secret
+	Secrets       []SecretGrant
 	Autostart     bool // false: stopped until `dsatctl start`
 	OnDaemonDeath Survival
 
