@@ -91,7 +91,11 @@ func (g *cgroup) limit(l topology.Limits, enabled map[string]bool) error {
 		if !enabled[s.controller] {
 			continue
 		}
-		if err := write(g.path, s.file, s.value); err != nil && !(s.optional && errors.Is(err, os.ErrNotExist)) {
+		err := write(g.path, s.file, s.value)
+		if s.optional && errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("cannot set %s of %s to %s: %w", s.file, g.path, s.value, err)
 		}
 	}

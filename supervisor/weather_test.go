@@ -14,7 +14,6 @@ import (
 
 // weather is a world in which every process dies a second after it was spawned.
 type weather struct {
-	world  // nil: what is not defined here does not happen in it
 	order  *order
 	groups *groups
 	crew   crew
