@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -102,7 +103,7 @@ func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 // reopen takes the pipes of its output again, which the process itself has kept open. What it wrote meanwhile is in them.
 func (s *Supervisor) reopen(l *life, e recordEntry) []*capture {
 	var all []*capture
-	for n, stream := range [2]Stream{Stdout, Stderr} {
+	for n, stream := range [2]logs.Stream{logs.Stdout, logs.Stderr} {
 		if e.pipes[n] == 0 {
 			continue
 		}
@@ -115,7 +116,7 @@ func (s *Supervisor) reopen(l *life, e recordEntry) []*capture {
 			continue
 		}
 		target := l.spec.Log.Stdout
-		if stream == Stderr {
+		if stream == logs.Stderr {
 			target = stderrTarget(l.spec)
 		}
 		c, err := s.captureOf(l, fd, stream, target)
@@ -124,7 +125,7 @@ func (s *Supervisor) reopen(l *life, e recordEntry) []*capture {
 			s.log.Warn("cannot take back the output of a process; it is lost", "instance", l.of.ref, "stream", stream, "error", err)
 			continue
 		}
-		if stream == Stdout && l.spec.Plugin != "" && s.bus != nil && e.handshake == "" {
+		if stream == logs.Stdout && l.spec.Plugin != "" && s.bus != nil && e.handshake == "" {
 			c.first = s.handshake(l)
 		}
 		if e.ready {
@@ -168,7 +169,7 @@ func inodes(captures []*capture) (of [2]uint64) {
 		if c.book == nil || unix.Fstat(c.fd, &st) != nil {
 			continue
 		}
-		if c.stream == Stdout {
+		if c.stream == logs.Stdout {
 			of[0] = st.Ino
 		} else {
 			of[1] = st.Ino

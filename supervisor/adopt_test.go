@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -161,7 +162,7 @@ func (r *rig) contiguous(who topology.Ref) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	first, next := -1, 0
-	for l := range r.Follow(ctx, LogQuery{Refs: []topology.Ref{who}, Newest: 10_000}) {
+	for l := range r.Follow(ctx, logs.Query{Refs: []topology.Ref{who}, Newest: 10_000}) {
 		var n int
 		if _, err := fmt.Sscanf(l.Text, "n %d", &n); err != nil {
 			r.t.Fatalf("%q: %v", l.Text, err)

@@ -13,6 +13,8 @@
 //	output   reads all captured pipes through one epoll set (output.go)
 //	sweeper  finds and ends what dead processes left behind (sweep.go)
 //
+// The lines that are read are kept by package logs, which knows nothing of processes.
+//
 // Beside such a reaper os/exec and os.StartProcess lose exits: nothing in the daemon may use them.
 //
 // The package knows nothing of messages. Whoever carries them is told of lives and deaths through Bus.

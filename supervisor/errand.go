@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -20,7 +21,7 @@ type chore struct {
 	argv   []string
 	env    []string      // in addition
 	within time.Duration // then it is killed; 0: it may take as long as it likes
-	book   *logbook      // gets what it prints; nil: nobody but the outcome does
+	book   *logs.Book    // gets what it prints; nil: nobody but the outcome does
 	toFile bool
 	spool  *spool        // gets it instead, as it is; nil: no
 	done   func(outcome) // called once, whatever happens; must not block

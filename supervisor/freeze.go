@@ -63,7 +63,7 @@ func (s *Supervisor) tryFreeze(ctx context.Context) (why string) {
 			return fmt.Sprintf("%s %s", i.ref, why)
 		}
 	}
-	s.writer.settle(ctx)
+	s.logs.Settle(ctx)
 	if ping(ctx, s.graves.sync) != nil || ctx.Err() != nil {
 		return "the disk of the logs does not take what was written"
 	}

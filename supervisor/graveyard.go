@@ -233,6 +233,6 @@ func (s *Supervisor) Deaths(refs []topology.Ref) ([]Death, error) { return s.gra
 func (s *Supervisor) mourn(l *life, e Exit) {
 	s.graves.add(Death{
 		Time: s.now(), Ref: l.of.ref, Inc: l.inc, PID: l.pid, Asked: e.Asked, Motive: e.Motive, Cause: e.because(), Code: e.Code, Signal: e.Signal, Core: e.Core,
-		Uptime: e.Uptime, Usage: e.Usage, Last: shorten(l.of.book.last(lastLines, l.first)),
+		Uptime: e.Uptime, Usage: e.Usage, Last: shorten(l.of.book.Last(lastLines, l.first)),
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -67,7 +68,7 @@ func (s *Supervisor) outlet(c chore) (files []uintptr, out *capture, done func()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot open the pipe of its output: %w", err)
 	}
-	out = &capture{fd: ours, book: c.book, stream: Stdout, toFile: c.toFile, words: &words{}, spool: c.spool}
+	out = &capture{fd: ours, book: c.book, stream: logs.Stdout, toFile: c.toFile, words: &words{}, spool: c.spool}
 	errs := theirs
 	if c.spool != nil && c.spool.alone {
 		errs = s.null

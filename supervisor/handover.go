@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -67,7 +69,7 @@ func (s *Supervisor) Handover() (text []byte, fds map[string]int, err error) {
 	if err := s.record.whole(); err != nil {
 		return nil, nil, err
 	}
-	h := handed{Version: handedVersion, Lines: s.lines.Load(), Counts: make(map[string]int)}
+	h := handed{Version: handedVersion, Lines: s.logs.Seq(), Counts: make(map[string]int)}
 	fds = s.held()
 	for _, sat := range s.roster().satellites {
 		list := sat.instances()
@@ -88,8 +90,8 @@ func (i *instance) hand(fds map[string]int) handedInstance {
 		Ref: i.ref.String(), Want: uint8(i.want), State: uint8(i.state), Since: i.since, Why: i.why, Spawns: i.spawns, Restarts: i.restarts,
 		Unasked: i.unasked, Starts: i.hist.starts, Crashes: i.hist.crashes, LastExit: i.lastExit, Success: i.success, Listens: i.drowse.on != "", Due: i.due,
 	}
-	for _, l := range i.book.newest(int(^uint(0)>>1), 0) {
-		h.Ring = append(h.Ring, handedLine{l.Seq, l.Time.UnixNano(), l.Stream == Stderr, []byte(l.Text)})
+	for _, l := range i.book.Newest(math.MaxInt, 0) {
+		h.Ring = append(h.Ring, handedLine{l.Seq, l.Time.UnixNano(), l.Stream == logs.Stderr, []byte(l.Text)})
 	}
 	l := i.life
 	if l == nil || !l.spawned || l.exited {
@@ -106,7 +108,7 @@ func (i *instance) hand(fds map[string]int) handedInstance {
 			continue
 		}
 		fds[pipeKey(i.ref, c.stream)] = c.fd
-		if c.stream == Stderr {
+		if c.stream == logs.Stderr {
 			h.Err = stream
 		} else {
 			h.Out = stream
@@ -115,8 +117,8 @@ func (i *instance) hand(fds map[string]int) handedInstance {
 	return h
 }
 
-func pipeKey(ref topology.Ref, s Stream) string {
-	if s == Stderr {
+func pipeKey(ref topology.Ref, s logs.Stream) string {
+	if s == logs.Stderr {
 		return "err." + ref.String()
 	}
 	return "out." + ref.String()
@@ -150,7 +152,7 @@ func (s *Supervisor) inherit(text []byte, fds map[string]int) error {
 		e.byRef[ref] = &h.Instances[n]
 	}
 	s.estate = e
-	s.lines.Store(h.Lines)
+	s.logs.Resume(h.Lines)
 	for _, sat := range s.roster().satellites {
 		if n, ok := h.Counts[sat.spec.Name]; ok && n >= 0 && n <= maxHanded {
 			s.recount(sat, n)
@@ -182,14 +184,15 @@ func (h *handedInstance) give(i *instance) {
 	i.want, i.spawns, i.restarts, i.unasked = Want(h.Want), h.Spawns, h.Restarts, h.Unasked
 	i.hist = history{starts: h.Starts, crashes: h.Crashes}
 	i.lastExit, i.success = h.LastExit, h.Success
+	lines := make([]logs.Line, 0, len(h.Ring))
 	for _, l := range h.Ring {
-		stream := Stdout
+		stream := logs.Stdout
 		if l.Err {
-			stream = Stderr
+			stream = logs.Stderr
 		}
-		i.book.ring.add(l.Seq, l.NS, stream, l.Text)
-		i.book.newestNS = l.NS
+		lines = append(lines, logs.Line{Seq: l.Seq, Time: time.Unix(0, l.NS), Stream: stream, Text: string(l.Text)})
 	}
+	i.book.Restore(lines)
 	switch state := State(h.State); state {
 	case Exited:
 		if h.Listens { // it lies down again
@@ -224,7 +227,7 @@ func (e *estate) endow(s *Supervisor, l *life, r recordEntry) {
 	}
 	for _, c := range l.pipes {
 		from := h.Out
-		if c.stream == Stderr {
+		if c.stream == logs.Stderr {
 			from = h.Err
 		}
 		if from == nil {
@@ -255,7 +258,7 @@ func (e *estate) take(key string) (int, error) {
 	return fd, nil
 }
 
-func (e *estate) pipe(ref topology.Ref, s Stream) (int, error) { return e.take(pipeKey(ref, s)) }
+func (e *estate) pipe(ref topology.Ref, s logs.Stream) (int, error) { return e.take(pipeKey(ref, s)) }
 
 // filter is our ends of a filter's stdin and stdout; nil for anything else.
 func (e *estate) filter(i *instance) (in, out *os.File) {
@@ -265,7 +268,7 @@ func (e *estate) filter(i *instance) (in, out *os.File) {
 	for _, end := range []struct {
 		key  string
 		file **os.File
-	}{{"in." + i.ref.String(), &in}, {pipeKey(i.ref, Stdout), &out}} {
+	}{{"in." + i.ref.String(), &in}, {pipeKey(i.ref, logs.Stdout), &out}} {
 		if fd, err := e.take(end.key); err == nil && unix.SetNonblock(fd, true) == nil {
 			*end.file = os.NewFile(uintptr(fd), end.key)
 		}

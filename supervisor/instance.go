@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -51,7 +52,7 @@ type instance struct {
 	drowse    drowse
 
 	status atomic.Pointer[InstanceStatus]
-	book   *logbook
+	book   *logs.Book
 }
 
 // life is one incarnation: one process and what it forked.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -208,8 +209,8 @@ type rig struct {
 }
 
 // Logs is what is in memory of the newest n lines.
-func (r *rig) Logs(refs []topology.Ref, n int) []Line {
-	return slices.Collect(r.ReadLogs(r.t.Context(), LogQuery{Refs: refs, Newest: n}))
+func (r *rig) Logs(refs []topology.Ref, n int) []logs.Line {
+	return slices.Collect(r.ReadLogs(r.t.Context(), logs.Query{Refs: refs, Newest: n}))
 }
 
 type option func(*Config)
@@ -302,7 +303,7 @@ func (r *rig) line(ref topology.Ref, prefix string) string {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	for l := range r.Follow(ctx, LogQuery{Refs: []topology.Ref{ref}, Newest: 1000}) {
+	for l := range r.Follow(ctx, logs.Query{Refs: []topology.Ref{ref}, Newest: 1000}) {
 		if strings.HasPrefix(l.Text, prefix) {
 			return l.Text
 		}

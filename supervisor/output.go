@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -41,10 +42,10 @@ type ending struct {
 // capture is our end of one pipe.
 type capture struct {
 	fd     int
-	book   *logbook
+	book   *logs.Book
 	inc    topology.Incarnation // of its process; 0: of no life
 	pid    int                  // 0: not yet known
-	stream Stream
+	stream logs.Stream
 	toFile bool              // files and sinks get its lines, not the ring alone
 	first  func(line string) // takes the first line, which is no log
 	match  *regexp.Regexp    // readiness
@@ -60,8 +61,7 @@ type capture struct {
 
 const (
 	readSize = 64 << 10
-	maxLine  = 32 << 10 // a longer line is taken apart
-	maxDrain = 4 << 20  // read at most from a pipe whose process is gone, for somebody else may still be writing
+	maxDrain = 4 << 20 // read at most from a pipe whose process is gone, for somebody else may still be writing
 )
 
 func newOutput() (*output, error) {
@@ -214,16 +214,35 @@ func (o *output) close(c *capture) {
 	unix.Close(c.fd)
 }
 
-// feed cuts what was read into lines.
+// rest stops reading a pipe for a while, where the satellite would rather wait than lose lines.
+func (o *output) rest(c *capture) {
+	if c.book == nil || !c.toFile {
+		return
+	}
+	d, blocks := c.book.Owed(time.Now())
+	if !blocks || d == 0 && !c.book.Crowded(c.stream, nil) {
+		return
+	}
+	o.listen(c, false)
+	resume := func() { o.listen(c, true) }
+	switch {
+	case d > 0:
+		time.AfterFunc(d, resume)
+	case !c.book.Crowded(c.stream, resume):
+		resume()
+	}
+}
+
+// feed cuts what was read into lines. One that is too long is taken apart.
 func (c *capture) feed(at time.Time, p []byte) {
 	var lines [][]byte
 	for len(p) > 0 {
 		n := bytes.IndexByte(p, '\n')
 		if n < 0 {
 			c.tail = append(c.tail, p...)
-			for len(c.tail) >= maxLine {
-				lines = append(lines, c.tail[:maxLine:maxLine])
-				c.tail = c.tail[maxLine:]
+			for len(c.tail) >= logs.MaxLine {
+				lines = append(lines, c.tail[:logs.MaxLine:logs.MaxLine])
+				c.tail = c.tail[logs.MaxLine:]
 			}
 			break
 		}
@@ -233,9 +252,9 @@ func (c *capture) feed(at time.Time, p []byte) {
 			line = append(c.tail, line...)
 			c.tail = nil
 		}
-		for len(line) > maxLine {
-			lines = append(lines, line[:maxLine])
-			line = line[maxLine:]
+		for len(line) > logs.MaxLine {
+			lines = append(lines, line[:logs.MaxLine])
+			line = line[logs.MaxLine:]
 		}
 		lines = append(lines, bytes.TrimSuffix(line, []byte{'\r'}))
 	}
@@ -263,7 +282,7 @@ func (c *capture) take(at time.Time, lines [][]byte) {
 		c.words.add(lines)
 	}
 	if c.book != nil {
-		c.book.append(at, &origin{c.book.ref, c.inc, c.pid, c.stream}, c.toFile, lines)
+		c.book.Append(at, logs.Origin{Inc: c.inc, PID: c.pid, Stream: c.stream}, c.toFile, lines)
 	}
 }
 

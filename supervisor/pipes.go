@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -66,7 +67,7 @@ func (s *Supervisor) plumbOut(l *life, p *plumbing) error {
 	case t.Log.Stdout == topology.LogNull && t.Plugin == "":
 		return nil
 	}
-	c, err := s.capture(l, p, 1, Stdout, t.Log.Stdout)
+	c, err := s.capture(l, p, 1, logs.Stdout, t.Log.Stdout)
 	if err == nil && t.Plugin != "" && s.bus != nil {
 		c.first = s.handshake(l)
 	}
@@ -84,7 +85,7 @@ func (s *Supervisor) plumbErr(l *life, p *plumbing) error {
 	if target == topology.LogNull {
 		return nil
 	}
-	_, err := s.capture(l, p, 2, Stderr, target)
+	_, err := s.capture(l, p, 2, logs.Stderr, target)
 	return err
 }
 
@@ -125,7 +126,7 @@ func (s *Supervisor) plumbFilterIn(l *life, p *plumbing) error {
 	return nil
 }
 
-func (s *Supervisor) capture(l *life, p *plumbing, fd int, stream Stream, target topology.LogTarget) (*capture, error) {
+func (s *Supervisor) capture(l *life, p *plumbing, fd int, stream logs.Stream, target topology.LogTarget) (*capture, error) {
 	ours, theirs, err := s.outPipe()
 	if err != nil {
 		return nil, err
@@ -142,7 +143,7 @@ func (s *Supervisor) capture(l *life, p *plumbing, fd int, stream Stream, target
 }
 
 // captureOf is what reads one pipe of a life.
-func (s *Supervisor) captureOf(l *life, fd int, stream Stream, target topology.LogTarget) (*capture, error) {
+func (s *Supervisor) captureOf(l *life, fd int, stream logs.Stream, target topology.LogTarget) (*capture, error) {
 	c := &capture{fd: fd, book: l.of.book, inc: l.inc, pid: l.pid, stream: stream, toFile: target != topology.LogRing && target != topology.LogNull}
 	if r := l.spec.Ready; r.Kind == topology.ReadyLog {
 		var err error

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -208,7 +209,8 @@ func TestOutput(t *testing.T) {
 		s.Restart.Policy = topology.RestartNever
 		s.Log.Ring = 1 << 20
 		bus := &fakeBus{}
-		r := start(t, list(s), withBus(bus))
+		state := t.TempDir()
+		r := start(t, list(s), withBus(bus), withState(state))
 		_ = r.Boot(context.Background()) // it was running for a moment, or not
 		r.until(ref("spill", 0), "exited", func(s InstanceStatus) bool { return s.State == Exited })
 		lines := r.Logs([]topology.Ref{ref("spill", 0)}, 10000)
@@ -218,7 +220,7 @@ func TestOutput(t *testing.T) {
 		if last := bus.gone[0].last; len(last) != evidence || last[evidence-1] != "row 4999" {
 			t.Fatalf("evidence: %q", last)
 		}
-		path := filepath.Join(r.logDir, "spill.0.log")
+		path := filepath.Join(state, "log", "spill.0.log")
 		r.Close()
 		text, err := os.ReadFile(path)
 		if err != nil || strings.Count(string(text), " out row ") != 5000 {
@@ -232,7 +234,7 @@ func TestOutput(t *testing.T) {
 		}
 		r.line(ref("said", 0), "hello")
 		ctx, cancel := context.WithCancel(context.Background())
-		slow := r.Follow(ctx, LogQuery{Refs: []topology.Ref{ref("flood", 0)}, Newest: 10})
+		slow := r.Follow(ctx, logs.Query{Refs: []topology.Ref{ref("flood", 0)}, Newest: 10})
 		r.line(ref("flood", 0), "line 1")
 		if err := r.Alive(context.Background()); err != nil {
 			t.Error(err)

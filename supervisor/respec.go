@@ -11,7 +11,7 @@ func (i *instance) respec(e event) {
 	before := i.spec
 	i.spec = e.spec
 	if i.book != nil {
-		i.book.rule(&e.spec.Log)
+		i.book.Rule(&e.spec.Log)
 	}
 	l := i.life
 	alive := l != nil && !l.exited

@@ -57,7 +57,7 @@ func (s *Supervisor) Snapshot() []SatelliteStatus {
 		}
 		for n, i := range list {
 			is := *i.status.Load()
-			is.LogLost, is.LogSuppressed = i.book.lost()
+			is.LogLost, is.LogSuppressed = i.book.Lost()
 			st.Instances = append(st.Instances, is)
 			st.Want = max(st.Want, is.Want)
 			if before := st.State; n == 0 || worst(before, is.State) != before {

@@ -50,7 +50,7 @@ func (r *rig) booted() {
 }
 
 // told is what an instance has written.
-func (r *rig) told(of topology.Ref) []string { return r.find(of).book.last(1000, 0) }
+func (r *rig) told(of topology.Ref) []string { return r.find(of).book.Last(1000, 0) }
 
 // ask connects and reads what the process at the other end says of itself.
 func ask(t *testing.T, network, address string) string {

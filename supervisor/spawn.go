@@ -74,7 +74,7 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 		pl.closeOurs()
 		return err
 	}
-	l.first = l.of.book.seq()
+	l.first = s.logs.Seq()
 	s.reaper.expect()
 	pid, report, err := s.execute(p, pl.child[:])
 	pl.closeChild()

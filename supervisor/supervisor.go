@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -70,15 +71,13 @@ type Supervisor struct {
 	stdbuf    string
 	null      int // /dev/null
 	depth     int // of output pipes
-	logDir    string
 
 	order   *order
 	groups  *groups
 	reaper  *reaper
 	output  *output
 	sweeper *sweeper
-	writer  *logWriter
-	posts   *postOffice
+	logs    *logs.Library
 	graves  *graveyard
 	record  *record
 	cgroups *cgroups
@@ -86,7 +85,6 @@ type Supervisor struct {
 	left    []recordEntry // what an earlier daemon left, but for
 	adopted map[topology.Ref]*life
 	estate  estate
-	lines   atomic.Uint64 // sequence of log lines
 	forks   *spawnQueue
 	crew    *crew
 	eyes    *eyes
@@ -125,9 +123,9 @@ func New(c Config) (*Supervisor, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	graves := ""
+	graves, files := "", ""
 	if c.StateDir != "" {
-		s.logDir = cmp.Or(c.Topology.Daemon.Log.Dir, filepath.Join(c.StateDir, "log"))
+		files = cmp.Or(c.Topology.Daemon.Log.Dir, filepath.Join(c.StateDir, "log"))
 		graves = filepath.Join(c.StateDir, "deaths")
 	}
 	if path, err := lookPath("stdbuf", s.inherited); err == nil {
@@ -141,8 +139,7 @@ func New(c Config) (*Supervisor, error) {
 		return nil, err
 	}
 	s.canary()
-	s.posts = newPostOffice(s.log)
-	s.writer = newLogWriter(s.log, s.logDir, c.Topology.Daemon.Log.Total)
+	s.logs = logs.New(s.log, files, c.Topology.Daemon.Log.Total)
 	s.graves = newGraveyard(graves, s.log)
 	s.sweeper = newSweeper(s.runDir, s.log, s.swept)
 	s.reaper = newReaper(s.sweeper.nudge)
@@ -212,7 +209,7 @@ func (s *Supervisor) instance(sat *satellite, wid int) *instance {
 	t, ref := sat.spec, topology.Ref{Name: sat.spec.Name, WID: wid}
 	i := newInstance(ref, t, s)
 	i.spawns = s.floor.Load()
-	i.book = newLogbook(ref, t, &s.lines, s.writer, s.posts, s.logDir)
+	i.book = s.logs.Book(ref, &t.Log)
 	sat.all[wid] = i
 	return i
 }
@@ -234,7 +231,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	writing, written := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
-	writer.Go(func() { s.writer.run(writing) })
+	writer.Go(func() { s.logs.Run(writing) })
 	writer.Go(func() { s.graves.run(writing) })
 	writer.Go(func() { s.table.sheet.run(writing) })
 	loops.Go(func() {
@@ -259,7 +256,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	s.release()
 	written()
 	writer.Wait()
-	s.posts.close()
 	return ctx.Err()
 }
 

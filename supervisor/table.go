@@ -285,7 +285,7 @@ func (i *instance) lastWords(e Exit) string {
 	if i.book == nil || e.Err != nil || e.Cause != "" || e.Code == 0 {
 		return ""
 	}
-	words := i.book.last(1, i.life.first)
+	words := i.book.Last(1, i.life.first)
 	if len(words) == 0 || strings.TrimSpace(words[0]) == "" {
 		return ""
 	}

@@ -88,7 +88,7 @@ func (s *Supervisor) bury(l *life, e Exit) {
 		s.mourn(l, e)
 	}
 	if s.bus != nil && !cancelled && e.refused() == nil {
-		s.bus.Gone(l.of.ref, l.inc, e.because(), l.of.book.last(evidence, l.first))
+		s.bus.Gone(l.of.ref, l.inc, e.because(), l.of.book.Last(evidence, l.first))
 	}
 	switch {
 	case forked && l.escort != nil:

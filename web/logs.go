@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dsat/dsat/supervisor"
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/web/control"
 )
 
@@ -47,7 +47,7 @@ const (
 )
 
 // logQuery reads what is asked for.
-func logQuery(v url.Values, now time.Time) (q supervisor.LogQuery, err error) {
+func logQuery(v url.Values, now time.Time) (q logs.Query, err error) {
 	for name, at := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
 		if *at, err = moment(v.Get(name), now); err != nil {
 			return q, invalid("cannot read %s=%q: want a time like %s, or how long ago, like 10m", name, v.Get(name), now.UTC().Format(time.RFC3339))
@@ -68,8 +68,8 @@ func logQuery(v url.Values, now time.Time) (q supervisor.LogQuery, err error) {
 			return q, invalid("cannot search for %.80q: want a regular expression (RE2) of at most %d bytes", text, longestGrep)
 		}
 	}
-	switch stream := supervisor.Stream(v.Get("stream")); stream {
-	case "", supervisor.Stdout, supervisor.Stderr:
+	switch stream := logs.Stream(v.Get("stream")); stream {
+	case "", logs.Stdout, logs.Stderr:
 		q.Stream = stream
 	default:
 		return q, invalid("cannot show stream %q: want stdout or stderr", stream)
@@ -92,7 +92,7 @@ func moment(text string, now time.Time) (time.Time, error) {
 const linesType = "application/x-ndjson"
 
 // followLogs writes lines until the caller or the daemon goes. An empty line says that the stream is alive.
-func (s *Server) followLogs(w http.ResponseWriter, r *http.Request, q supervisor.LogQuery) {
+func (s *Server) followLogs(w http.ResponseWriter, r *http.Request, q logs.Query) {
 	w.Header().Set("Content-Type", linesType)
 	w.Header().Set("Cache-Control", "no-store")
 	out, stream := json.NewEncoder(w), http.NewResponseController(w)
@@ -122,7 +122,7 @@ func (s *Server) followLogs(w http.ResponseWriter, r *http.Request, q supervisor
 const linesPerFlush = 256
 
 // moreLines writes what is there without waiting; false means that the stream is over.
-func moreLines(out *json.Encoder, lines <-chan supervisor.Line) bool {
+func moreLines(out *json.Encoder, lines <-chan logs.Line) bool {
 	for range linesPerFlush {
 		select {
 		case line, ok := <-lines:
@@ -136,6 +136,6 @@ func moreLines(out *json.Encoder, lines <-chan supervisor.Line) bool {
 	return true
 }
 
-func lineOf(l supervisor.Line) control.LogLine {
+func lineOf(l logs.Line) control.LogLine {
 	return control.LogLine{Seq: l.Seq, Time: l.Time, Name: l.Ref.Name, WID: l.Ref.WID, Stream: string(l.Stream), Text: l.Text, Lost: uint64(l.Lost)}
 }

@@ -12,13 +12,14 @@ import (
 
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/supervisor"
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/web/control"
 )
 
 // rooms is what a scrape reads: snapshots only, so that it never waits longer than a loop that works may need.
 type rooms struct {
 	satellites func() []supervisor.SatelliteStatus
-	forwards   func() []supervisor.Forwarding
+	forwards   func() []logs.Forwarding
 	bus        func() (bus.Stats, error)
 	ready      func() bool
 }

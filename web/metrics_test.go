@@ -16,6 +16,7 @@ import (
 
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/supervisor"
+	"github.com/dsat/dsat/supervisor/logs"
 	"github.com/dsat/dsat/topology"
 	"github.com/dsat/dsat/web/control"
 )
@@ -35,7 +36,7 @@ func staged() rooms {
 	q.Latency.Counts[0], q.Latency.Counts[3], q.Latency.Sum = 2, 1, time.Millisecond
 	q.Latency.Counts[len(q.Latency.Counts)-1] = 1
 	return rooms{
-		forwards: func() []supervisor.Forwarding { return []supervisor.Forwarding{{To: "journald", Sent: 7, Lost: 1}} },
+		forwards: func() []logs.Forwarding { return []logs.Forwarding{{To: "journald", Sent: 7, Lost: 1}} },
 		satellites: func() []supervisor.SatelliteStatus {
 			return []supervisor.SatelliteStatus{{Name: "cpu", Instances: []supervisor.InstanceStatus{
 				cpu(0, os.Getpid(), supervisor.Running), cpu(1, 0, supervisor.Backoff),

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"cmp"
@@ -38,15 +38,15 @@ type segment struct {
 	info   fs.FileInfo
 }
 
-func logBase(ref topology.Ref, stderr bool) string {
+func baseName(ref topology.Ref, stderr bool) string {
 	if stderr {
 		return fmt.Sprintf("%s.%d.err.log", ref.Name, ref.WID)
 	}
 	return fmt.Sprintf("%s.%d.log", ref.Name, ref.WID)
 }
 
-// parseLogName reads a name; end stays zero where the name does not tell it. ok is false for what is no log file.
-func parseLogName(name string) (s segment, ok bool) {
+// parseName reads a name; end stays zero where the name does not tell it. ok is false for what is no log file.
+func parseName(name string) (s segment, ok bool) {
 	stem, suffix, found := strings.Cut(name, ".log")
 	if !found || suffix != "" && suffix[0] != '.' {
 		return s, false
@@ -61,7 +61,7 @@ func parseLogName(name string) (s segment, ok bool) {
 		return s, false
 	}
 	s.name, s.ref = name, topology.Ref{Name: who, WID: n}
-	s.base = logBase(s.ref, s.stderr)
+	s.base = baseName(s.ref, s.stderr)
 	if suffix == "" {
 		s.live = true
 		return s, true
@@ -75,8 +75,8 @@ func parseLogName(name string) (s segment, ok bool) {
 	return s, err == nil
 }
 
-// listLogs is all log files of a directory, of each base the oldest first and the live one last. A directory that is not there has none.
-func listLogs(dir string) ([]segment, error) {
+// listFiles is all log files of a directory, of each base the oldest first and the live one last. A directory that is not there has none.
+func listFiles(dir string) ([]segment, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		if os.IsNotExist(err) {
@@ -86,7 +86,7 @@ func listLogs(dir string) ([]segment, error) {
 	}
 	var all []segment
 	for _, e := range entries {
-		s, ok := parseLogName(e.Name())
+		s, ok := parseName(e.Name())
 		if !ok {
 			continue
 		}
@@ -121,7 +121,7 @@ func live(s segment) int {
 // rotatedName is a name that no file has, and that sorts after all rotated files there are, whatever the clock says.
 func rotatedName(path string, now time.Time) (string, error) {
 	dir, base := filepath.Split(path)
-	all, err := listLogs(dir)
+	all, err := listFiles(dir)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"compress/gzip"
@@ -85,11 +85,11 @@ func (a *archivist) work() {
 func (a *archivist) round(now time.Time) error {
 	left, err := filepath.Glob(filepath.Join(a.dir, "*.gz.tmp"))
 	for _, path := range left { // of an earlier dsatd that was killed at it
-		if _, ours := parseLogName(strings.TrimSuffix(filepath.Base(path), ".tmp")); ours {
+		if _, ours := parseName(strings.TrimSuffix(filepath.Base(path), ".tmp")); ours {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}
-	all, lerr := listLogs(a.dir)
+	all, lerr := listFiles(a.dir)
 	if err = errors.Join(err, lerr); err != nil {
 		return err
 	}
@@ -186,11 +186,11 @@ func (a *archivist) compress(path string, end time.Time) error {
 	return os.Remove(path)
 }
 
-// list is listLogs, at a moment when every file has one name.
+// list is listFiles, at a moment when every file has one name.
 func (a *archivist) list() ([]segment, error) {
 	a.names.RLock()
 	defer a.names.RUnlock()
-	return listLogs(a.dir)
+	return listFiles(a.dir)
 }
 
 // untilOver is a reader that ends with an error when its context ends.

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"github.com/dsat/dsat/topology"
 )
 
-// logFile is a file that is renamed to NAME.TIME when it is full or old enough. A disk that is full or slow stops nothing: lines are
+// file is a file that is renamed to NAME.TIME when it is full or old enough. A disk that is full or slow stops nothing: lines are
 // counted as lost, and it is said once, and once more when it is over.
-type logFile struct {
+type file struct {
 	path  string
 	names *sync.RWMutex // held while it gets another name
 	rules atomic.Pointer[topology.Log]
@@ -47,7 +47,7 @@ const lookEvery = time.Second
 
 // write appends what is pending, in as many files as the rules want, and returns how many lines were lost. rotated is called after each
 // rotation.
-func (l *logFile) write(p *pending, now time.Time, rotated func()) (lost int, err error) {
+func (l *file) write(p *pending, now time.Time, rotated func()) (lost int, err error) {
 	data, from := p.data, 0
 	for _, m := range p.marks {
 		part := data[from:m.end]
@@ -64,7 +64,7 @@ func (l *logFile) write(p *pending, now time.Time, rotated func()) (lost int, er
 }
 
 // some writes as many whole lines as fit the file, and returns their bytes.
-func (l *logFile) some(p []byte, at, now time.Time, rotated func()) (int, error) {
+func (l *file) some(p []byte, at, now time.Time, rotated func()) (int, error) {
 	if err := l.ready(now); err != nil {
 		return 0, err
 	}
@@ -94,7 +94,7 @@ func (l *logFile) some(p []byte, at, now time.Time, rotated func()) (int, error)
 }
 
 // fit is how many bytes of whole lines the file has room for.
-func (l *logFile) fit(p []byte, limit int64) int {
+func (l *file) fit(p []byte, limit int64) int {
 	room := limit - l.size
 	if limit <= 0 || int64(len(p)) <= room {
 		return len(p)
@@ -103,7 +103,7 @@ func (l *logFile) fit(p []byte, limit int64) int {
 }
 
 // mend takes back the torn line at the end of a write that failed on its way, and returns what stays.
-func (l *logFile) mend(written []byte) int {
+func (l *file) mend(written []byte) int {
 	whole := bytes.LastIndexByte(written, '\n') + 1
 	if l.f.Truncate(l.size+int64(whole)) != nil {
 		l.close() // opening it again ends the torn line
@@ -130,7 +130,7 @@ func due(r topology.LogRotate, first, at time.Time, zone *time.Location) bool {
 }
 
 // ready sees to it that the file is open, and still the one that its name leads to: others may have moved, removed or cut it.
-func (l *logFile) ready(now time.Time) error {
+func (l *file) ready(now time.Time) error {
 	if l.f != nil && now.Sub(l.looked) >= lookEvery {
 		l.looked = now
 		there, err := os.Stat(l.path)
@@ -148,7 +148,7 @@ func (l *logFile) ready(now time.Time) error {
 	return l.open()
 }
 
-func (l *logFile) open() error {
+func (l *file) open() error {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o750); err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (l *logFile) open() error {
 }
 
 // endLine ends a line that a crash or a full disk has torn.
-func (l *logFile) endLine() error {
+func (l *file) endLine() error {
 	var last [1]byte
 	if n, _ := l.f.ReadAt(last[:], l.size-1); n == 0 || last[0] == '\n' {
 		return nil // what cannot be read can perhaps be written
@@ -190,7 +190,7 @@ func (l *logFile) endLine() error {
 }
 
 // rotate moves the file away and leaves it closed. When that cannot be done, it is written on for a while.
-func (l *logFile) rotate(now time.Time) {
+func (l *file) rotate(now time.Time) {
 	var err error
 	if l.rules.Load().Keep > 0 {
 		var name string
@@ -207,13 +207,13 @@ func (l *logFile) rotate(now time.Time) {
 	l.close()
 }
 
-func (l *logFile) rename(name string) error {
+func (l *file) rename(name string) error {
 	l.names.Lock()
 	defer l.names.Unlock()
 	return os.Rename(l.path, name)
 }
 
-func (l *logFile) close() {
+func (l *file) close() {
 	if l.f != nil {
 		l.f.Close()
 		l.f = nil

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"context"
@@ -10,17 +10,17 @@ import (
 	"github.com/dsat/dsat/topology"
 )
 
-// logWriter writes all files from one goroutine, so that a slow disk holds up nobody: what does not fit its buffer is lost and counted.
+// writer writes all files from one goroutine, so that a slow disk holds up nobody: what does not fit its buffer is lost and counted.
 // Lines are put into the form of the file when they come, so that one write takes all that has come meanwhile.
-type logWriter struct {
+type writer struct {
 	log     *slog.Logger
 	archive *archivist
 	wake    chan struct{}
 
 	mu     sync.Mutex
-	files  map[string]*logFile // by path
-	todo   []*logFile          // with something pending
-	held   int                 // bytes pending
+	files  map[string]*file // by path
+	todo   []*file          // with something pending
+	held   int              // bytes pending
 	stamp  stamper
 	done   []chan struct{} // to be closed when all that is pending now was written
 	room   []func()        // to be called when there is room again
@@ -28,26 +28,26 @@ type logWriter struct {
 	ended  bool
 	spare  []*pending
 
-	open map[*logFile]struct{} // the goroutine's own
+	open map[*file]struct{} // the goroutine's own
 }
 
 const (
-	logBuffer = 8 << 20   // bytes that may wait for all files
-	logShare  = 64 << 10  // that may wait for one, however much the others have
-	logCrowd  = 1 << 20   // for one whose satellite would rather wait
-	spareSize = 256 << 10 // a larger buffer is not kept
-	spares    = 4
+	writeBuffer = 8 << 20   // bytes that may wait for all files
+	writeShare  = 64 << 10  // that may wait for one, however much the others have
+	writeCrowd  = 1 << 20   // for one whose satellite would rather wait
+	spareSize   = 256 << 10 // a larger buffer is not kept
+	spares      = 4
 )
 
-// newLogWriter makes the writer of the files in a directory, which are total bytes together at most; 0: without limit.
-func newLogWriter(log *slog.Logger, dir string, total int64) *logWriter {
-	w := &logWriter{log: log, wake: make(chan struct{}, 1), files: make(map[string]*logFile), open: make(map[*logFile]struct{})}
+// newWriter makes the writer of the files in a directory, which are total bytes together at most; 0: without limit.
+func newWriter(log *slog.Logger, dir string, total int64) *writer {
+	w := &writer{log: log, wake: make(chan struct{}, 1), files: make(map[string]*file), open: make(map[*file]struct{})}
 	w.archive = &archivist{log: log, dir: dir, total: total, rules: w.rules}
 	return w
 }
 
 // rules are those of all files, by their names.
-func (w *logWriter) rules() map[string]*topology.Log {
+func (w *writer) rules() map[string]*topology.Log {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := make(map[string]*topology.Log, len(w.files))
@@ -58,12 +58,12 @@ func (w *logWriter) rules() map[string]*topology.Log {
 }
 
 // file is the one of that path, from now on under these rules.
-func (w *logWriter) file(path string, rules *topology.Log) *logFile {
+func (w *writer) file(path string, rules *topology.Log) *file {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.files[path]
 	if f == nil {
-		f = &logFile{path: path, names: &w.archive.names}
+		f = &file{path: path, names: &w.archive.names}
 		w.files[path] = f
 	}
 	f.rules.Store(rules)
@@ -71,7 +71,7 @@ func (w *logWriter) file(path string, rules *topology.Log) *logFile {
 }
 
 // put queues lines; the n-th is of the time ns+n.
-func (w *logWriter) put(f *logFile, ns int64, o *origin, texts [][]byte) {
+func (w *writer) put(f *file, ns int64, o *Origin, texts [][]byte) {
 	size := 0
 	for _, t := range texts {
 		size += len(t) + textHead + 1
@@ -82,7 +82,7 @@ func (w *logWriter) put(f *logFile, ns int64, o *origin, texts [][]byte) {
 	if f.pending != nil {
 		mine = len(f.pending.data)
 	}
-	if w.ended || w.held+size > logBuffer && mine+size > logShare {
+	if w.ended || w.held+size > writeBuffer && mine+size > writeShare {
 		f.lost.Add(uint64(len(texts)))
 		return
 	}
@@ -96,7 +96,7 @@ func (w *logWriter) put(f *logFile, ns int64, o *origin, texts [][]byte) {
 		if json {
 			p.data = appendJSON(p.data, &w.stamp, ns+int64(n), o, t)
 		} else {
-			p.data = appendText(p.data, &w.stamp, ns+int64(n), o.stream, t)
+			p.data = appendText(p.data, &w.stamp, ns+int64(n), o.Stream, t)
 		}
 	}
 	p.marks = append(p.marks, mark{len(p.data), ns})
@@ -104,7 +104,7 @@ func (w *logWriter) put(f *logFile, ns int64, o *origin, texts [][]byte) {
 	w.rouse()
 }
 
-func (w *logWriter) buffer() *pending {
+func (w *writer) buffer() *pending {
 	if n := len(w.spare); n > 0 {
 		p := w.spare[n-1]
 		w.spare = w.spare[:n-1]
@@ -113,7 +113,7 @@ func (w *logWriter) buffer() *pending {
 	return &pending{}
 }
 
-func (w *logWriter) rouse() {
+func (w *writer) rouse() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -122,10 +122,10 @@ func (w *logWriter) rouse() {
 
 // crowded: so much waits for this file that its satellite should wait. f, if there is one, is called once, from the
 // writer, when it need not any more.
-func (w *logWriter) crowded(file *logFile, f func()) bool {
+func (w *writer) crowded(file *file, f func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ended || file.pending == nil || len(file.pending.data) < logCrowd && w.held < logBuffer/2 {
+	if w.ended || file.pending == nil || len(file.pending.data) < writeCrowd && w.held < writeBuffer/2 {
 		return false
 	}
 	if f != nil {
@@ -135,7 +135,7 @@ func (w *logWriter) crowded(file *logFile, f func()) bool {
 }
 
 // settle waits until all that was put before is written, if the disk is not slower than the context.
-func (w *logWriter) settle(ctx context.Context) {
+func (w *writer) settle(ctx context.Context) {
 	written := make(chan struct{})
 	w.mu.Lock()
 	if w.ended {
@@ -152,7 +152,7 @@ func (w *logWriter) settle(ctx context.Context) {
 }
 
 // again closes all files, so that the next line opens what their names lead to by then.
-func (w *logWriter) again() {
+func (w *writer) again() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reopen = true
@@ -160,7 +160,7 @@ func (w *logWriter) again() {
 }
 
 // run writes until the context ends, then what is left.
-func (w *logWriter) run(ctx context.Context) {
+func (w *writer) run(ctx context.Context) {
 	w.archive.begin(ctx)
 	hourly := time.NewTimer(0)
 	hourly.Stop()
@@ -186,7 +186,7 @@ func (w *logWriter) run(ctx context.Context) {
 }
 
 // tidy looks at once at all that age may have overtaken, and again in an hour, if there is such a rule.
-func (w *logWriter) tidy(hourly *time.Timer) {
+func (w *writer) tidy(hourly *time.Timer) {
 	aged, any := false, false
 	w.mu.Lock()
 	for _, f := range w.files {
@@ -202,14 +202,14 @@ func (w *logWriter) tidy(hourly *time.Timer) {
 	}
 }
 
-func (w *logWriter) closeAll() {
+func (w *writer) closeAll() {
 	for f := range w.open {
 		f.close()
 	}
 	clear(w.open)
 }
 
-func (w *logWriter) flush() {
+func (w *writer) flush() {
 	w.mu.Lock()
 	todo, done, again := w.todo, w.done, w.reopen
 	w.todo, w.done, w.reopen = nil, nil, false
@@ -240,7 +240,7 @@ func (w *logWriter) flush() {
 }
 
 // letIn tells those who wait for room.
-func (w *logWriter) letIn() {
+func (w *writer) letIn() {
 	w.mu.Lock()
 	room := w.room
 	w.room = nil
@@ -250,7 +250,7 @@ func (w *logWriter) letIn() {
 	}
 }
 
-func (w *logWriter) write(f *logFile, p *pending) {
+func (w *writer) write(f *file, p *pending) {
 	lost, err := f.write(p, time.Now(), w.archive.look)
 	if f.f != nil {
 		w.open[f] = struct{}{}
@@ -269,6 +269,3 @@ func (w *logWriter) write(f *logFile, p *pending) {
 		w.log.Info("the log file can be written again", "file", f.path, "lost", f.lost.Load())
 	}
 }
-
-// ReopenLogs opens the log files anew with their next line, for a rotation from outside. It returns at once.
-func (s *Supervisor) ReopenLogs() { s.writer.again() }

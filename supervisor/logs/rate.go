@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"fmt"
@@ -66,7 +66,7 @@ func (m *meter) debt(now time.Time) time.Duration {
 
 // limit is how many of n lines a book takes. Those above the rate are counted, and said when the period of the rate is over. The caller
 // holds the lock.
-func (b *logbook) limit(n int, at time.Time) int {
+func (b *Book) limit(n int, at time.Time) int {
 	if b.rules.Overload == topology.LogBlock {
 		b.meter.debit(n, at)
 		return n
@@ -83,7 +83,7 @@ func (b *logbook) limit(n int, at time.Time) int {
 }
 
 // confess says how many lines were dropped.
-func (b *logbook) confess() {
+func (b *Book) confess() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.excess == 0 {
@@ -91,7 +91,7 @@ func (b *logbook) confess() {
 	}
 	text := fmt.Sprintf("dsatd: suppressed %s lines above log.rate", thousands(b.excess))
 	b.excess = 0
-	b.take(time.Now(), &origin{ref: b.ref, stream: Stderr}, true, [][]byte{[]byte(text)})
+	b.take(time.Now(), &Origin{ref: b.ref, Stream: Stderr}, true, [][]byte{[]byte(text)})
 }
 
 func thousands(n int) string {
@@ -102,8 +102,8 @@ func thousands(n int) string {
 	return s
 }
 
-// owed is how long the satellite has to wait for its rate; blocks is false where it never waits.
-func (b *logbook) owed(now time.Time) (d time.Duration, blocks bool) {
+// Owed is how long the satellite has to wait for its rate; blocks is false where it never waits, because its rules would rather lose lines.
+func (b *Book) Owed(now time.Time) (d time.Duration, blocks bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.rules.Overload != topology.LogBlock {
@@ -112,29 +112,11 @@ func (b *logbook) owed(now time.Time) (d time.Duration, blocks bool) {
 	return b.meter.debt(now), true
 }
 
-// rest stops reading a pipe for a while, where the satellite would rather wait than lose lines.
-func (o *output) rest(c *capture) {
-	if c.book == nil || !c.toFile {
-		return
-	}
-	d, blocks := c.book.owed(time.Now())
-	if !blocks || d == 0 && !c.book.crowded(c.stream, nil) {
-		return
-	}
-	o.listen(c, false)
-	resume := func() { o.listen(c, true) }
-	switch {
-	case d > 0:
-		time.AfterFunc(d, resume)
-	case !c.book.crowded(c.stream, resume):
-		resume()
-	}
-}
-
-// crowded: the files of the stream do not keep up; f is called when they do. With a nil f it is only asked.
-func (b *logbook) crowded(s Stream, f func()) bool {
+// Crowded reports that the files of the stream do not keep up; f is called once, from the writer, when they do again. With a nil f it is
+// only asked.
+func (b *Book) Crowded(s Stream, f func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	file := b.fileOf(s)
-	return file != nil && b.writer.crowded(file, f)
+	return file != nil && b.lib.writer.crowded(file, f)
 }

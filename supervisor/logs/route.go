@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"slices"
@@ -11,7 +11,7 @@ import (
 // route is how the lines of one satellite are written for one sink.
 type route struct {
 	to       *forwarder
-	write    func(dst []byte, r *route, severity int, ns int64, o *origin, text []byte) []byte
+	write    func(dst []byte, r *route, severity int, ns int64, o *Origin, text []byte) []byte
 	l        *topology.Syslog
 	host     string
 	facility int
@@ -23,10 +23,10 @@ type route struct {
 func position(list []string, word string) int { return max(slices.Index(list, word), 0) }
 
 // post sends the lines of one reading; the n-th is of the time ns+n.
-func (r *route) post(ns int64, o *origin, texts [][]byte) {
+func (r *route) post(ns int64, o *Origin, texts [][]byte) {
 	for n, text := range texts {
 		severity := r.severity[0]
-		if o.stream == Stderr {
+		if o.Stream == Stderr {
 			severity = r.severity[1]
 		}
 		if own, rest, ok := severityOf(text); ok {
@@ -45,7 +45,7 @@ func severityOf(text []byte) (severity int, rest []byte, ok bool) {
 }
 
 // appendJournal is journald's native protocol: a field a line. A text of output has no newline in it, so none needs the binary form.
-func appendJournal(dst []byte, r *route, severity int, _ int64, o *origin, text []byte) []byte {
+func appendJournal(dst []byte, r *route, severity int, _ int64, o *Origin, text []byte) []byte {
 	number := func(name string, v uint64) {
 		dst = append(dst, name...)
 		dst = strconv.AppendUint(dst, v, 10)
@@ -59,13 +59,13 @@ func appendJournal(dst []byte, r *route, severity int, _ int64, o *origin, text 
 	number("PRIORITY=", uint64(severity))
 	number("SYSLOG_FACILITY=", uint64(r.facility))
 	word("SYSLOG_IDENTIFIER=", o.ref.Name)
-	if o.pid > 0 {
-		number("SYSLOG_PID=", uint64(o.pid))
+	if o.PID > 0 {
+		number("SYSLOG_PID=", uint64(o.PID))
 	}
 	word("DSAT_SATELLITE=", o.ref.Name)
 	number("DSAT_WID=", uint64(o.ref.WID))
-	number("DSAT_INCARNATION=", uint64(o.inc))
-	word("DSAT_STREAM=", string(o.stream))
+	number("DSAT_INCARNATION=", uint64(o.Inc))
+	word("DSAT_STREAM=", string(o.Stream))
 	dst = append(dst, "MESSAGE="...)
 	dst = append(dst, text...)
 	return append(dst, '\n')
@@ -73,7 +73,7 @@ func appendJournal(dst []byte, r *route, severity int, _ int64, o *origin, text 
 
 const longestAppName = 48 // RFC 5424
 
-func appendSyslog(dst []byte, r *route, severity int, ns int64, o *origin, text []byte) []byte {
+func appendSyslog(dst []byte, r *route, severity int, ns int64, o *Origin, text []byte) []byte {
 	begin := len(dst)
 	dst = append(dst, '<')
 	dst = strconv.AppendInt(dst, int64(r.facility*8+severity), 10)
@@ -85,9 +85,9 @@ func appendSyslog(dst []byte, r *route, severity int, ns int64, o *origin, text 
 			dst = append(append(dst, ' '), r.host...)
 		}
 		dst = append(append(dst, ' '), o.ref.Name...)
-		if o.pid > 0 {
+		if o.PID > 0 {
 			dst = append(dst, '[')
-			dst = strconv.AppendInt(dst, int64(o.pid), 10)
+			dst = strconv.AppendInt(dst, int64(o.PID), 10)
 			dst = append(dst, ']')
 		}
 		dst = append(dst, ": "...)
@@ -96,8 +96,8 @@ func appendSyslog(dst []byte, r *route, severity int, ns int64, o *origin, text 
 		dst = at.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z ")
 		dst = append(append(dst, r.host...), ' ')
 		dst = append(append(dst, o.ref.Name[:min(len(o.ref.Name), longestAppName)]...), ' ')
-		if o.pid > 0 {
-			dst = strconv.AppendInt(dst, int64(o.pid), 10)
+		if o.PID > 0 {
+			dst = strconv.AppendInt(dst, int64(o.PID), 10)
 		} else {
 			dst = append(dst, '-')
 		}
@@ -106,9 +106,9 @@ func appendSyslog(dst []byte, r *route, severity int, ns int64, o *origin, text 
 		dst = append(dst, `" wid="`...)
 		dst = strconv.AppendInt(dst, int64(o.ref.WID), 10)
 		dst = append(dst, `" incarnation="`...)
-		dst = strconv.AppendUint(dst, uint64(o.inc), 10)
+		dst = strconv.AppendUint(dst, uint64(o.Inc), 10)
 		dst = append(dst, `" stream="`...)
-		dst = append(dst, o.stream...)
+		dst = append(dst, o.Stream...)
 		dst = append(dst, `"] `...)
 	}
 	dst = append(dst, text...)

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"bytes"
@@ -66,12 +66,16 @@ func parseStamp(p []byte) (time.Time, bool) {
 	return time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], n[6], time.UTC), true
 }
 
-// origin is where lines come from.
-type origin struct {
-	ref    topology.Ref
-	inc    topology.Incarnation
-	pid    int
-	stream Stream
+// MaxLine is the longest text of a line, in bytes. Whoever appends takes longer ones apart.
+const MaxLine = 32 << 10
+
+// Origin is where the lines of one reading come from.
+type Origin struct {
+	Inc    topology.Incarnation // 0: of no life
+	PID    int                  // 0: not known
+	Stream Stream
+
+	ref topology.Ref // of the book
 }
 
 func appendText(dst []byte, st *stamper, ns int64, s Stream, text []byte) []byte {
@@ -85,7 +89,7 @@ func appendText(dst []byte, st *stamper, ns int64, s Stream, text []byte) []byte
 	return append(dst, '\n')
 }
 
-func appendJSON(dst []byte, st *stamper, ns int64, o *origin, text []byte) []byte {
+func appendJSON(dst []byte, st *stamper, ns int64, o *Origin, text []byte) []byte {
 	dst = append(dst, jsonLead...)
 	dst = st.append(dst, ns)
 	dst = append(dst, `","name":"`...)
@@ -93,9 +97,9 @@ func appendJSON(dst []byte, st *stamper, ns int64, o *origin, text []byte) []byt
 	dst = append(dst, `","wid":`...)
 	dst = strconv.AppendInt(dst, int64(o.ref.WID), 10)
 	dst = append(dst, `,"incarnation":`...)
-	dst = strconv.AppendUint(dst, uint64(o.inc), 10)
+	dst = strconv.AppendUint(dst, uint64(o.Inc), 10)
 	dst = append(dst, `,"stream":"`...)
-	dst = append(dst, o.stream...)
+	dst = append(dst, o.Stream...)
 	dst = append(dst, `","text":"`...)
 	dst = appendEscaped(dst, text)
 	return append(dst, "\"}\n"...)

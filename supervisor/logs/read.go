@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"bufio"
@@ -11,7 +11,7 @@ import (
 )
 
 // longestLine bounds what is taken for a line of a file, whoever wrote it: a line of output as JSON, every byte escaped.
-const longestLine = 6*maxLine + 1024
+const longestLine = 6*MaxLine + 1024
 
 // fileLines reads a log file line by line, in bounded memory.
 type fileLines struct {
@@ -101,7 +101,7 @@ func openVolume(dir string, s segment) (*volume, error) {
 
 // rotatedSince opens a file that was the live one when it was listed.
 func rotatedSince(dir string, s segment) (*volume, error) {
-	all, err := listLogs(dir)
+	all, err := listFiles(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"cmp"
@@ -15,8 +15,8 @@ import (
 	"github.com/dsat/dsat/topology"
 )
 
-// LogQuery says which lines are wanted.
-type LogQuery struct {
+// Query says which lines are wanted.
+type Query struct {
 	Refs   []topology.Ref
 	Newest int            // the newest so many; below 0: all
 	Since  time.Time      // zero: from the first
@@ -25,7 +25,7 @@ type LogQuery struct {
 	Stream Stream         // "": both
 }
 
-func (q *LogQuery) takes(l *Line) bool {
+func (q *Query) takes(l *Line) bool {
 	return !l.Time.Before(q.Since) && (q.Until.IsZero() || !l.Time.After(q.Until)) &&
 		(q.Stream == "" || q.Stream == l.Stream) && (q.Grep == nil || q.Grep.MatchString(l.Text))
 }
@@ -46,35 +46,45 @@ type shelf struct {
 	files [][]segment // of stdout and, where it is split, of stderr; each the oldest first
 }
 
-// shelves looks at the memory of all that are named.
-func (s *Supervisor) shelves(refs []topology.Ref) []*shelf {
-	all := make([]*shelf, 0, len(refs))
-	for _, ref := range refs {
+// Reader answers one Query, once.
+type Reader struct {
+	lib     *Library
+	q       Query
+	book    func(topology.Ref) *Book
+	shelves []*shelf
+}
+
+// Reader looks at the memory of all that are named, as it is now; files are looked at by the Reader's methods. book finds the book of an
+// instance, or nil where there is none any more: then there may be files yet.
+func (l *Library) Reader(q Query, book func(topology.Ref) *Book) *Reader {
+	r := &Reader{lib: l, q: q, book: book, shelves: make([]*shelf, 0, len(q.Refs))}
+	for _, ref := range q.Refs {
 		h := &shelf{ref: ref}
-		if i := s.find(ref); i != nil {
-			h.ring, h.seq, h.count = i.book.snapshot()
+		if b := book(ref); b != nil {
+			h.ring, h.seq, h.count = b.snapshot()
 		}
 		for n, l := range h.ring {
 			if n == 0 || l.Time.Before(h.from) {
 				h.from = l.Time
 			}
 		}
-		all = append(all, h)
+		r.shelves = append(r.shelves, h)
 	}
-	return all
+	return r
 }
 
 // fetch adds the files. What was written before the shelves were made is in them, if the disk keeps up.
-func (s *Supervisor) fetch(ctx context.Context, all []*shelf) {
-	if s.logDir == "" {
+func (r *Reader) fetch(ctx context.Context) {
+	l := r.lib
+	if l.dir == "" {
 		return
 	}
 	patient, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
-	s.writer.settle(patient)
-	segments, err := s.writer.archive.list()
+	l.writer.settle(patient)
+	segments, err := l.writer.archive.list()
 	if err != nil {
-		s.log.Warn("cannot list the log files", "dir", s.logDir, "error", err)
+		l.log.Warn("cannot list the log files", "dir", l.dir, "error", err)
 		return
 	}
 	byRef := make(map[topology.Ref][][]segment)
@@ -86,30 +96,26 @@ func (s *Supervisor) fetch(ctx context.Context, all []*shelf) {
 		list[len(list)-1] = append(list[len(list)-1], seg)
 		byRef[seg.ref] = list
 	}
-	for _, h := range all {
+	for _, h := range r.shelves {
 		h.files = byRef[h.ref]
 	}
 }
 
-// ReadLogs returns lines of all named together in the order of their time, from memory and from files, also of what is stopped or no more
-// in the topology. Memory is bounded, whatever the files hold. What cannot be read is left out, and said in dsatd's log.
-func (s *Supervisor) ReadLogs(ctx context.Context, q LogQuery) iter.Seq[Line] {
-	return s.read(ctx, &q, s.shelves(q.Refs))
-}
-
-func (s *Supervisor) read(ctx context.Context, q *LogQuery, all []*shelf) iter.Seq[Line] {
-	if q.Newest >= 0 {
-		return slices.Values(s.readNewest(ctx, q, all))
+// Lines returns the lines of all named together in the order of their time, from memory and from files, until the context ends. Memory is
+// bounded, whatever the files hold. What cannot be read is left out, and said in the log.
+func (r *Reader) Lines(ctx context.Context) iter.Seq[Line] {
+	if r.q.Newest >= 0 {
+		return slices.Values(r.readNewest(ctx))
 	}
 	return func(yield func(Line) bool) {
-		s.fetch(ctx, all)
+		r.fetch(ctx)
 		var m merge
 		defer m.close()
-		for _, h := range all {
+		for _, h := range r.shelves {
 			for _, files := range h.files {
-				m.add(&fileSource{s: s, shelf: h, q: q, left: files})
+				m.add(&fileSource{lib: r.lib, shelf: h, q: &r.q, left: files})
 			}
-			m.add(&ringSource{q: q, left: h.ring})
+			m.add(&ringSource{q: &r.q, left: h.ring})
 		}
 		for n := 0; ; n++ {
 			l, ok := m.next()
@@ -127,7 +133,7 @@ type source interface {
 }
 
 type ringSource struct {
-	q    *LogQuery
+	q    *Query
 	left []Line
 }
 
@@ -146,9 +152,9 @@ func (r *ringSource) close() {}
 
 // fileSource reads the files of one base, one after the other.
 type fileSource struct {
-	s     *Supervisor
+	lib   *Library
 	shelf *shelf
-	q     *LogQuery
+	q     *Query
 	left  []segment
 	open  *volume
 	lines *fileLines
@@ -164,7 +170,7 @@ func (f *fileSource) next() (Line, bool) {
 		}
 		l, err := f.lines.line()
 		if err != nil {
-			f.s.unread(f.open.segment, err)
+			f.lib.unread(f.open.segment, err)
 			f.close()
 			continue
 		}
@@ -192,7 +198,7 @@ func (f *fileSource) begin() {
 	if seg.end.Before(f.q.Since) && !seg.live {
 		return
 	}
-	v, err := openVolume(f.s.logDir, seg)
+	v, err := openVolume(f.lib.dir, seg)
 	if err == nil {
 		if f.lines, err = v.from(f.q.Since); err == nil {
 			f.open = v
@@ -200,7 +206,7 @@ func (f *fileSource) begin() {
 		}
 		v.close()
 	}
-	f.s.unread(seg, err)
+	f.lib.unread(seg, err)
 }
 
 func (f *fileSource) close() {
@@ -211,9 +217,9 @@ func (f *fileSource) close() {
 }
 
 // unread says that a file could not be read to its end, if that is strange.
-func (s *Supervisor) unread(seg segment, err error) {
+func (l *Library) unread(seg segment, err error) {
 	if !errors.Is(err, io.EOF) && !os.IsNotExist(err) {
-		s.log.Warn("cannot read a log file to its end", "file", seg.name, "error", err)
+		l.log.Warn("cannot read a log file to its end", "file", seg.name, "error", err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"context"
@@ -380,12 +380,11 @@ type Forwarding struct {
 	Sent, Lost uint64 // lines
 }
 
-// Forwardings are all sinks, in no order.
-func (s *Supervisor) Forwardings() []Forwarding {
-	s.posts.mu.Lock()
-	defer s.posts.mu.Unlock()
+func (p *postOffice) forwardings() []Forwarding {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var all []Forwarding
-	for _, f := range s.posts.all {
+	for _, f := range p.all {
 		all = append(all, Forwarding{f.name, f.sent.Load(), f.lost.Load()})
 	}
 	return all

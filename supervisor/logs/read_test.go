@@ -1,9 +1,8 @@
-package supervisor
+package logs
 
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,9 +17,8 @@ import (
 	"github.com/dsat/dsat/topology"
 )
 
-// reads is what a supervisor without any process reads of a desk's files and its ring.
-func (d *desk) reads(q LogQuery, withRing bool) []Line {
-	s := &Supervisor{log: slog.New(slog.NewTextHandler(d.said, nil)), logDir: d.dir, writer: d.writer}
+// reads is what a question for a desk's files, and its ring, is answered with.
+func (d *desk) reads(q Query, withRing bool) []Line {
 	d.writer.mu.Lock()
 	d.writer.ended = true // nobody runs it: there is nothing to wait for
 	d.writer.mu.Unlock()
@@ -32,11 +30,11 @@ func (d *desk) reads(q LogQuery, withRing bool) []Line {
 			h.from = h.ring[0].Time
 		}
 	}
-	return slices.Collect(s.read(d.Context(), &q, []*shelf{h}))
+	return slices.Collect((&Reader{lib: d.Library, q: q, shelves: []*shelf{h}}).Lines(d.Context()))
 }
 
 // Whatever was rotated, compressed and forgotten by memory: a question is answered as if all lines were in one list.
-func TestReadLogs(t *testing.T) {
+func TestRead(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		format := rapid.SampledFrom([]topology.LogFormat{topology.LogText, topology.LogJSON}).Draw(r, "format")
 		d := newDesk(t, topology.Log{MaxSize: rapid.Int64Range(500, 5000).Draw(r, "max"), Keep: 1000, Format: format, Ring: 1024, Split: rapid.Bool().Draw(r, "split"),
@@ -58,7 +56,7 @@ func TestReadLogs(t *testing.T) {
 			}
 		}
 		for range 10 {
-			q := LogQuery{Newest: []int{-1, 0, 1, 10, 1000}[random.IntN(5)], Stream: []Stream{"", Stdout, Stderr}[random.IntN(3)]}
+			q := Query{Newest: []int{-1, 0, 1, 10, 1000}[random.IntN(5)], Stream: []Stream{"", Stdout, Stderr}[random.IntN(3)]}
 			moment := func() time.Time {
 				if len(all) == 0 || random.IntN(3) == 0 {
 					return time.Time{}
@@ -146,7 +144,7 @@ func TestHostileFiles(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(d.dir, "cpu.0.log.2"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []LogQuery{{Newest: -1}, {Newest: 100}} {
+	for _, q := range []Query{{Newest: -1}, {Newest: 100}} {
 		lines := d.reads(q, true)
 		var short []string
 		for _, l := range lines {
@@ -170,19 +168,19 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-func TestLogNames(t *testing.T) {
+func TestNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"cpu.0.log": true, "cpu.12.err.log": true, "a-b_c.0.log.1": true, "cpu.0.log.3.gz": true, "cpu.0.log.20261123T070000.000000Z.gz": true,
 		"cpu.log": false, "cpu.-1.log": false, "cpu.01.log": false, ".0.log": false, "cpu.0.logx": false, "cpu.0.log.": false, "cpu.0.log.gz": false,
 		"cpu.0.log.20261123T070000Z": false, "cpu.0.log.99999": false, "cpu.0.log.1.tmp": false, "dsatd.log": false, "cpu.0.out.log": false,
 	} {
-		if _, ok := parseLogName(name); ok != want {
+		if _, ok := parseName(name); ok != want {
 			t.Errorf("%s: %v", name, ok)
 		}
 	}
 }
 
-func FuzzLogLine(f *testing.F) {
+func FuzzLine(f *testing.F) {
 	f.Add([]byte("2026-11-23T20:30:15.123456789Z out text"))
 	f.Add([]byte(`{"time":"2026-11-23T20:30:15.123456789Z","name":"cpu","wid":0,"incarnation":1,"stream":"stderr","text":"\u0000"}`))
 	f.Add([]byte("2026-11-23T20:30:15.123+01:00 err text"))
@@ -199,7 +197,7 @@ func FuzzLogLine(f *testing.F) {
 			if got.Time.UnixNano() != ns || got.Stream != Stderr || got.Text != string(text) {
 				t.Fatalf("%+v", got)
 			}
-			got = parseLine(bytes.TrimSuffix(appendJSON(nil, &st, ns, &origin{stream: Stdout}, raw), []byte{'\n'}))
+			got = parseLine(bytes.TrimSuffix(appendJSON(nil, &st, ns, &Origin{Stream: Stdout}, raw), []byte{'\n'}))
 			if got.Time.UnixNano() != ns || got.Stream != Stdout || got.Text != strings.ToValidUTF8(string(raw), "\ufffd") && !strings.Contains(got.Text, "\ufffd") {
 				t.Fatalf("%+v", got)
 			}
@@ -207,7 +205,7 @@ func FuzzLogLine(f *testing.F) {
 	})
 }
 
-func FuzzLogFile(f *testing.F) {
+func FuzzFile(f *testing.F) {
 	f.Add([]byte("2026-11-23T20:30:15.123456789Z out text\nx\n"), int64(3))
 	f.Fuzz(func(t *testing.T, text []byte, from int64) {
 		big := bytes.Repeat(append(text, '\n'), 1+(2*longestLine+100000)/(len(text)+1))
@@ -220,16 +218,16 @@ func FuzzLogFile(f *testing.F) {
 		for _, part := range [][2]int64{{0, cut}, {cut, int64(len(big))}} {
 			_ = between(bytes.NewReader(big), int64(len(big)), part[0], part[1], true, func(raw []byte) { got++ })
 		}
-		if len(text) < maxLine && got != want {
+		if len(text) < MaxLine && got != want {
 			t.Fatalf("%d lines of %d", got, want)
 		}
 	})
 }
 
-func FuzzLogName(f *testing.F) {
+func FuzzName(f *testing.F) {
 	f.Add("cpu.0.log.20261123T070000.000000Z.gz")
 	f.Fuzz(func(t *testing.T, name string) {
-		if s, ok := parseLogName(name); ok && !strings.HasPrefix(name, s.base) {
+		if s, ok := parseName(name); ok && !strings.HasPrefix(name, s.base) {
 			t.Fatalf("%+v", s)
 		}
 	})

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"context"
@@ -39,7 +39,8 @@ func (t *newest) enough(at time.Time) bool {
 }
 
 // readNewest asks memory first, and files only where memory does not reach back far enough.
-func (s *Supervisor) readNewest(ctx context.Context, q *LogQuery, all []*shelf) []Line {
+func (r *Reader) readNewest(ctx context.Context) []Line {
+	q, all := &r.q, r.shelves
 	found := &newest{n: q.Newest}
 	missing := false
 	for _, h := range all {
@@ -57,7 +58,7 @@ func (s *Supervisor) readNewest(ctx context.Context, q *LogQuery, all []*shelf) 
 	if !missing {
 		return found.lines
 	}
-	s.fetch(ctx, all)
+	r.fetch(ctx)
 	for _, h := range all {
 		for _, files := range h.files {
 			for _, seg := range slices.Backward(files) {
@@ -67,8 +68,8 @@ func (s *Supervisor) readNewest(ctx context.Context, q *LogQuery, all []*shelf) 
 				if h.covers(q, found) || !seg.live && (found.enough(seg.end) || seg.end.Before(q.Since)) {
 					break
 				}
-				if err := s.readBack(ctx, q, h, seg, found); err != nil {
-					s.unread(seg, err)
+				if err := r.readBack(ctx, h, seg, found); err != nil {
+					r.lib.unread(seg, err)
 				}
 			}
 		}
@@ -77,7 +78,7 @@ func (s *Supervisor) readNewest(ctx context.Context, q *LogQuery, all []*shelf) 
 }
 
 // covers: no file of the instance can have a line that belongs to the answer.
-func (h *shelf) covers(q *LogQuery, found *newest) bool {
+func (h *shelf) covers(q *Query, found *newest) bool {
 	return !h.from.IsZero() && (found.enough(h.from) || !q.Since.Before(h.from)) || found.n == 0
 }
 
@@ -85,8 +86,9 @@ func (h *shelf) covers(q *LogQuery, found *newest) bool {
 const backBlock = 256 << 10
 
 // readBack adds the newest lines of one file.
-func (s *Supervisor) readBack(ctx context.Context, q *LogQuery, h *shelf, seg segment, found *newest) error {
-	v, err := openVolume(s.logDir, seg)
+func (r *Reader) readBack(ctx context.Context, h *shelf, seg segment, found *newest) error {
+	q := &r.q
+	v, err := openVolume(r.lib.dir, seg)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (s *Supervisor) readBack(ctx context.Context, q *LogQuery, h *shelf, seg se
 }
 
 // all goes through a compressed file, which cannot be read from its end.
-func (v *volume) all(ctx context.Context, q *LogQuery, h *shelf, found *newest) error {
+func (v *volume) all(ctx context.Context, q *Query, h *shelf, found *newest) error {
 	l, err := v.from(time.Time{})
 	block := batch{q: q, h: h, found: found}
 	for n := 0; err == nil; n++ {
@@ -128,7 +130,7 @@ func (v *volume) all(ctx context.Context, q *LogQuery, h *shelf, found *newest) 
 
 // batch collects lines of a file that are wanted, and hands them over before they are too many.
 type batch struct {
-	q      *LogQuery
+	q      *Query
 	h      *shelf
 	found  *newest
 	lines  []Line

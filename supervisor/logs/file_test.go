@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,26 +23,27 @@ import (
 // desk is a book that is written without goroutines, one flush at a time.
 type desk struct {
 	*testing.T
-	*logbook
+	*Library
+	*Book
 	dir  string
 	said *bytes.Buffer
 }
 
 func newDesk(t *testing.T, l topology.Log) *desk {
 	d := &desk{T: t, dir: filepath.Join(t.TempDir(), "log"), said: &bytes.Buffer{}}
-	w := newLogWriter(slog.New(slog.NewTextHandler(d.said, nil)), d.dir, 0)
+	d.Library = New(slog.New(slog.NewTextHandler(d.said, nil)), d.dir, 0)
 	if l.To == nil {
 		l.To = []topology.LogSink{topology.LogFile}
 	}
 	if l.Ring == 0 {
 		l.Ring = 4096
 	}
-	d.logbook = newLogbook(topology.Ref{Name: "cpu"}, &topology.Satellite{Log: l}, new(atomic.Uint64), w, newPostOffice(w.log), d.dir)
+	d.Book = d.Library.Book(topology.Ref{Name: "cpu"}, &l)
 	return d
 }
 
 func lostOf(d *desk) uint64 {
-	n, _ := d.lost()
+	n, _ := d.Lost()
 	return n
 }
 
@@ -52,7 +52,7 @@ func (d *desk) say(at time.Time, s Stream, texts ...string) {
 	for _, t := range texts {
 		lines = append(lines, []byte(t))
 	}
-	d.append(at, &origin{ref: d.ref, inc: 7, stream: s}, true, lines)
+	d.Append(at, Origin{Inc: 7, Stream: s}, true, lines)
 	d.writer.flush()
 }
 
@@ -87,7 +87,7 @@ func (d *desk) read(name string) string {
 
 var morning = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 
-func TestLogFileFormats(t *testing.T) {
+func TestFormats(t *testing.T) {
 	d := newDesk(t, topology.Log{})
 	d.say(morning, Stdout, "a", "\x00\xff b\r c")
 	d.say(morning, Stderr, "")
@@ -208,7 +208,7 @@ func TestNoLineIsLostByRotation(t *testing.T) {
 }
 
 // A disk that is full, or a directory that is none, is said once, counted, and got over.
-func TestLogFileThatCannotBeWritten(t *testing.T) {
+func TestFileThatCannotBeWritten(t *testing.T) {
 	d := newDesk(t, topology.Log{MaxSize: 1000, Keep: 1})
 	if err := os.WriteFile(d.dir, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestLogFileThatCannotBeWritten(t *testing.T) {
 func TestTornLines(t *testing.T) {
 	d := newDesk(t, topology.Log{})
 	full := d.writer.file("/dev/full", &topology.Log{})
-	d.writer.put(full, 1, &origin{stream: Stdout}, [][]byte{[]byte("a"), []byte("b")})
+	d.writer.put(full, 1, &Origin{Stream: Stdout}, [][]byte{[]byte("a"), []byte("b")})
 	d.writer.flush()
 	if full.lost.Load() != 2 {
 		t.Errorf("%d lost", full.lost.Load())
@@ -295,12 +295,12 @@ func TestBuffersAreBounded(t *testing.T) {
 	quiet := d.writer.file(filepath.Join(d.dir, "quiet.0.log"), &topology.Log{})
 	line := [][]byte{bytes.Repeat([]byte("x"), 32<<10)}
 	for range 1000 {
-		d.append(morning, &origin{stream: Stdout}, true, line)
+		d.Append(morning, Origin{Stream: Stdout}, true, line)
 	}
-	if d.writer.held > logBuffer || lostOf(d) < 700 {
+	if d.writer.held > writeBuffer || lostOf(d) < 700 {
 		t.Errorf("%d bytes are held, %d lines lost", d.writer.held, lostOf(d))
 	}
-	d.writer.put(quiet, 1, &origin{stream: Stdout}, [][]byte{[]byte("x")})
+	d.writer.put(quiet, 1, &Origin{Stream: Stdout}, [][]byte{[]byte("x")})
 	if quiet.lost.Load() != 0 {
 		t.Error("a flood took the room of the others")
 	}
@@ -354,7 +354,7 @@ func TestArchive(t *testing.T) {
 func TestCondemned(t *testing.T) {
 	now := morning.Add(24 * time.Hour)
 	seg := func(name string, hour int, size int64) segment {
-		s, ok := parseLogName(name)
+		s, ok := parseName(name)
 		if !ok {
 			t.Fatal(name)
 		}
@@ -400,7 +400,7 @@ func TestRotatedNames(t *testing.T) {
 		}
 		last = name
 	}
-	all, err := listLogs(filepath.Dir(path))
+	all, err := listFiles(filepath.Dir(path))
 	if err != nil || len(all) != 10 || !all[0].end.Equal(morning) {
 		t.Fatal(err, all)
 	}
@@ -413,7 +413,7 @@ func TestAgeIsLookedAtEveryHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		w := newLogWriter(slog.New(slog.DiscardHandler), d.dir, 0)
+		w := newWriter(slog.New(slog.DiscardHandler), d.dir, 0)
 		w.file(filepath.Join(d.dir, "cpu.0.log"), &topology.Log{MaxAge: 24 * time.Hour, Keep: 9})
 		old := filepath.Join(d.dir, "cpu.0.log."+time.Now().Add(-22*time.Hour-30*time.Minute).UTC().Format(rotatedLayout))
 		if err := os.WriteFile(old, nil, 0o600); err != nil {

@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"encoding/binary"

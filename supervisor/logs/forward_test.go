@@ -1,4 +1,4 @@
-package supervisor
+package logs
 
 import (
 	"bufio"
@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,7 +26,7 @@ func (d *desk) forward(s Stream, texts ...string) {
 	for _, t := range texts {
 		lines = append(lines, []byte(t))
 	}
-	d.append(morning, &origin{ref: d.ref, inc: 7, pid: 42, stream: s}, true, lines)
+	d.Append(morning, Origin{Inc: 7, PID: 42, Stream: s}, true, lines)
 }
 
 func listenUnixgram(t *testing.T) (string, *net.UnixConn) {
@@ -135,7 +134,7 @@ func TestJournald(t *testing.T) {
 	d := newDesk(t, topology.Log{})
 	d.posts.journal = path
 	l := sinkLog(topology.LogJournald, "/dev/log", "")
-	d.rule(&l)
+	d.Rule(&l)
 	defer d.posts.close()
 	d.forward(Stderr, "<4>a\x00b")
 	buf := make([]byte, 1<<16)
@@ -201,7 +200,7 @@ func TestDeadSinks(t *testing.T) {
 func TestForwarderEndsInTheMiddleOfADial(t *testing.T) {
 	d := newDesk(t, sinkLog(topology.LogSyslog, "tcp://127.0.0.1:1", "rfc5424"))
 	dialled := make(chan struct{})
-	f := d.routes[0].to
+	f := d.Book.routes[0].to
 	f.dial = func(ctx context.Context) (net.Conn, error) {
 		close(dialled)
 		<-ctx.Done()
@@ -220,28 +219,5 @@ func TestSeverities(t *testing.T) {
 		if n, _, ok := severityOf([]byte(text)); ok != (want >= 0) || ok && n != want {
 			t.Errorf("%q: %d %v", text, n, ok)
 		}
-	}
-}
-
-func TestRate(t *testing.T) {
-	m := newMeter(&topology.Log{Rate: topology.LogRate{Lines: 10, Per: time.Second}, Burst: 20})
-	now := morning
-	if got := m.admit(100, now); got != 20 {
-		t.Errorf("burst: %d", got)
-	}
-	now = now.Add(time.Second)
-	if got := m.admit(100, now); got != 10 {
-		t.Errorf("after a second: %d", got)
-	}
-	now = now.Add(-time.Hour)
-	if got := m.admit(1, now); got != 0 {
-		t.Errorf("after the clock went back: %d", got)
-	}
-	m.debit(49, now)
-	if d := m.debt(now); d < 4900*time.Millisecond || d > 5100*time.Millisecond {
-		t.Errorf("debt: %s", d)
-	}
-	if got := m.admit(100, now.Add(time.Hour)); got != 20 {
-		t.Errorf("after an hour: %d", got)
 	}
 }
