@@ -161,7 +161,11 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 		return nil, 0, err
 	}
 	if !c.made[g.path] {
-		if err := os.Mkdir(g.path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		// An earlier dsatd may have killed one of this name, and been killed before it took that away: see leave.
+		if err := dissolve(g.path); err != nil {
+			return nil, 0, fmt.Errorf("cannot take away the control group of an earlier dsatd: %w", err)
+		}
+		if err := os.Mkdir(g.path, 0o755); err != nil {
 			return nil, 0, fmt.Errorf("cannot make the control group %s: %w", g.path, cause(err))
 		}
 		c.made[g.path] = true
@@ -184,10 +188,27 @@ func (c *cgroups) leave(g *cgroup) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := os.Remove(g.path); err != nil {
+	if err := dissolve(g.path); err != nil {
 		c.log.Error("cannot take away a control group that was killed", "error", err)
 	}
 	delete(c.made, g.path)
+}
+
+// dissolve takes a group away, with what its processes have made below it; nobody lives in it.
+func dissolve(path string) error {
+	below, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, d := range below {
+		if d.IsDir() {
+			err = errors.Join(err, dissolve(filepath.Join(path, d.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 // fail says that the kernel, or a guard around it, does not spawn into groups.
@@ -287,7 +308,7 @@ func (c *cgroups) end() {
 	groups, _ := os.ReadDir(c.tree)
 	for _, d := range groups {
 		if d.IsDir() {
-			_ = os.Remove(filepath.Join(c.tree, d.Name())) // one that is still dying stays, empty, for the next dsatd
+			_ = dissolve(filepath.Join(c.tree, d.Name())) // one that is still dying stays, empty, for the next dsatd
 		}
 	}
 	_ = os.Remove(c.tree)

@@ -3,10 +3,12 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +79,7 @@ func TestLimitsAreWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	c.made[group] = true
 	g, fd, err := c.enter(ref("a", 0), topology.Limits{PIDs: 7})
 	if err != nil || g == nil {
 		t.Fatal(g, err)
@@ -132,5 +135,40 @@ func TestGroupsThatBreak(t *testing.T) {
 	}
 	if l := r.find(ref("x", 0)).life; l.cgroup != nil {
 		t.Errorf("%+v", l.cgroup)
+	}
+}
+
+// Linux kills whatever is spawned into a group that was killed once. A dsatd that was killed itself, after it had killed a group and
+// before it took it away, left such a one: everything the next one spawned died at once, again and again.
+func TestGroupThatWasKilledByAnEarlierDaemon(t *testing.T) {
+	run := t.TempDir()
+	earlier := openCgroups("auto", "killed", run, slog.New(slog.DiscardHandler))
+	if earlier.broken != nil {
+		t.Skip(earlier.broken)
+	}
+	x := ref("x", 0)
+	g, fd, err := earlier.enter(x, topology.Limits{})
+	if err != nil {
+		t.Skip(err)
+	}
+	unix.Close(fd)
+	if err := os.Mkdir(filepath.Join(g.path, "its-own"), 0o700); err != nil { // made by what ran in it
+		t.Fatal(err)
+	}
+	g.kill()
+
+	next := openCgroups("auto", "killed", run, slog.New(slog.DiscardHandler))
+	defer next.end()
+	if _, fd, err = next.enter(x, topology.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}})
+	if err != nil {
+		t.Skip(err) // a guard around us does not spawn into groups
+	}
+	var ws syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &ws, 0, nil); err != nil || ws.Signaled() {
+		t.Errorf("what is spawned there: %v %v", ws, err)
 	}
 }
