@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,8 +65,8 @@ func (s *Supervisor) lament() {
 		if e.pid == 0 {
 			continue
 		}
-		d := Death{Time: s.now(), Ref: e.ref, Inc: e.inc, PID: e.pid, Code: -1, Cause: "ended while there was no dsatd; nobody knows how"}
-		if p, err := readStat(e.pid); err == nil && p.kin == e.kin && !p.dead() {
+		d := Death{Time: s.now(), Ref: e.ref, Inc: e.inc, PID: e.living().pid, Code: -1, Cause: "ended while there was no dsatd; nobody knows how"}
+		if p, err := readStat(e.living().pid); err == nil && p.kin == e.living() && !p.dead() {
 			d.Asked, d.Cause = true, "was left by an earlier dsatd, and is replaced"
 		}
 		s.graves.add(d)
@@ -74,25 +75,31 @@ func (s *Supervisor) lament() {
 
 // regain takes hold of one process, its output and its session; nil when it is not there any more, or cannot be held.
 func (s *Supervisor) regain(i *instance, e recordEntry) *life {
-	p, err := readStat(e.pid)
+	alive := e.living()
+	p, err := readStat(alive.pid)
 	// A child of ours that has ended meanwhile waits to be collected, and tells how.
-	if err != nil || p.kin != e.kin || p.dead() && p.ppid != os.Getpid() {
+	if err != nil || p.kin != alive || p.dead() && p.ppid != os.Getpid() {
 		return nil
 	}
 	l := &life{of: i, spec: i.spec, stop: i.spec.Stop, inc: e.inc, pid: e.pid, start: e.start, started: startedAt(e.start), adopted: true, hello: e.ready, word: word{watchdog: i.spec.Notify.Watchdog}}
-	if p.ppid == os.Getpid() {
+	if e.main.pid != 0 {
+		err = s.reinstate(l, e.main)
+	} else if p.ppid == os.Getpid() {
 		s.reaper.take(l) // it came to us, because we are a subreaper, or after an exec in place
-	} else if l.survivor, err = hold(e.kin); err != nil {
-		s.log.Warn("cannot take back a process of an earlier dsatd; it is replaced", "instance", i.ref, "pid", e.pid, "error", err)
+	} else {
+		l.survivor, err = hold(e.kin)
+	}
+	if err != nil {
+		s.log.Warn("cannot take back a process of an earlier dsatd; it is replaced", "instance", i.ref, "pid", alive.pid, "error", err)
 		return nil
 	}
 	l.hunger = s.hunger
-	l.cgroup = s.cgroups.find(i.ref, e.pid)
-	l.pipes = s.reopen(l, e)
+	l.cgroup = s.cgroups.find(i.ref, alive.pid)
+	l.pipes = append(s.reopen(l, e), s.awaited(l, e)...)
 	if s.bus != nil {
 		s.bus.Admit(i.ref, e.inc)
 		in, out := s.estate.filter(i)
-		s.bus.Spawned(i.ref, e.inc, e.pid, in, out)
+		s.bus.Spawned(i.ref, e.inc, alive.pid, in, out)
 		if e.handshake != "" {
 			s.bus.Handshake(i.ref, e.inc, e.handshake)
 		}
@@ -109,7 +116,7 @@ func (s *Supervisor) reopen(l *life, e recordEntry) []*capture {
 		}
 		fd, err := s.estate.pipe(l.of.ref, stream)
 		if err != nil {
-			fd, err = openPipe(e.pid, e.pipes[n])
+			fd, err = openPipe(l.mainPID(), e.pipes[n])
 		}
 		if err != nil {
 			s.log.Warn("cannot take back the output of a process; it is lost", "instance", l.of.ref, "stream", stream, "error", err)
@@ -136,6 +143,9 @@ func (s *Supervisor) reopen(l *life, e recordEntry) []*capture {
 	return all
 }
 
+// errShut: neither a process nor what it has forked has a pipe any more.
+var errShut = errors.New("it has closed it")
+
 // openPipe opens the reading end of a pipe by its inode, through a descriptor that the process or a child of it has.
 func openPipe(pid int, inode uint64) (int, error) {
 	want := fmt.Sprintf("pipe:[%d]", inode)
@@ -159,19 +169,22 @@ func openPipe(pid int, inode uint64) (int, error) {
 			}
 		}
 	}
-	return -1, fmt.Errorf("it has closed it")
+	return -1, errShut
 }
 
-// inodes are the pipes of its stdout and stderr; 0: none of its own.
-func inodes(captures []*capture) (of [2]uint64) {
+// inodes are the pipes of its stdout, its stderr and its ready.fd; 0: none of its own.
+func inodes(captures []*capture) (of [3]uint64) {
 	for _, c := range captures {
 		var st unix.Stat_t
-		if c.book == nil || unix.Fstat(c.fd, &st) != nil {
+		if unix.Fstat(c.fd, &st) != nil {
 			continue
 		}
-		if c.stream == logs.Stdout {
+		switch {
+		case c.book == nil:
+			of[2] = st.Ino
+		case c.stream == logs.Stdout:
 			of[0] = st.Ino
-		} else {
+		default:
 			of[1] = st.Ino
 		}
 	}
@@ -187,6 +200,9 @@ func (s *Supervisor) resume() {
 		}
 		s.reopenInlet(l)
 		l.tellSpawned()
+		if h := l.heir.Load(); h != nil {
+			s.attend(h)
+		}
 		if l.survivor == nil {
 			continue
 		}
@@ -207,6 +223,10 @@ func (s *Supervisor) fallen(l *life) {
 
 // reach signals a process, child or not.
 func (s *Supervisor) reach(l *life, sig syscall.Signal, group bool) {
+	if h := l.heir.Load(); h != nil {
+		_ = h.signal(sig, group) // gone already: its exit is on the way
+		return
+	}
 	if l.survivor != nil {
 		_ = l.survivor.signal(sig, group) // gone already: its exit is on the way
 		return
@@ -279,13 +299,16 @@ func startedAt(start uint64) time.Time {
 func (s *sweeper) distant(owned map[*life][]procStat) map[*life][]procStat {
 	bySession, byName := make(map[int]*life), make(map[string]*life)
 	for l := range s.waiting {
-		if l.survivor == nil {
+		if l.survivor == nil && (!l.adopted || l.heir.Load() == nil) {
 			continue
 		}
 		byName[l.of.ref.String()] = l
 		// A number that somebody else has now means that nobody of its session is left.
-		if p, err := readStat(l.pid); err != nil || p.kin == l.survivor.kin {
+		if p, err := readStat(l.pid); err != nil || p.kin == (kin{l.pid, l.start}) {
 			bySession[l.pid] = l
+		}
+		if h := l.heir.Load(); h != nil {
+			bySession[h.pid] = l
 		}
 	}
 	if len(byName) == 0 {

@@ -25,6 +25,8 @@ type tidings struct {
 	status                     *string
 	watchdog                   *time.Duration // WATCHDOG_USEC; 0: off
 	extend                     time.Duration
+	mainPID                    int   // MAINPID; 0: not told
+	heir                       *heir // that process, once it is known to be one of its own
 
 	store, storeRemove bool
 	pollOff            bool // FDPOLL=0
@@ -70,6 +72,10 @@ func (t *tidings) field(name, value string) {
 		if d, ok := microseconds(value); ok {
 			t.extend = max(t.extend, min(d, longestExtension))
 		}
+	case "MAINPID":
+		if n, err := strconv.ParseInt(value, 10, 32); err == nil && n > 0 {
+			t.mainPID = int(n)
+		}
 	case "FDSTORE":
 		t.store = t.store || on
 	case "FDSTOREREMOVE":
@@ -100,6 +106,12 @@ func (t *tidings) add(later tidings) {
 		t.watchdog = later.watchdog
 	}
 	t.extend = max(t.extend, later.extend)
+	if later.heir != nil {
+		if t.heir != nil {
+			t.heir.letGo()
+		}
+		t.heir = later.heir
+	}
 }
 
 // microseconds reads a number of them.

@@ -96,7 +96,7 @@ func (s *Supervisor) command(l *life, within time.Duration) (cancel func()) {
 
 // ofLife is the environment of what runs beside a process.
 func ofLife(l *life) []string {
-	return []string{"DSAT_INCARNATION=" + strconv.FormatUint(uint64(l.inc), 10), "DSAT_PID=" + strconv.Itoa(l.pid)}
+	return []string{"DSAT_INCARNATION=" + strconv.FormatUint(uint64(l.inc), 10), "DSAT_PID=" + strconv.Itoa(l.mainPID())}
 }
 
 func (e *errand) launch() error {

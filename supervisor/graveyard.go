@@ -232,7 +232,7 @@ func (s *Supervisor) Deaths(refs []topology.Ref) ([]Death, error) { return s.gra
 // mourn remembers how a life ended.
 func (s *Supervisor) mourn(l *life, e Exit) {
 	s.graves.add(Death{
-		Time: s.now(), Ref: l.of.ref, Inc: l.inc, PID: l.pid, Asked: e.Asked, Motive: e.Motive, Cause: e.because(), Code: e.Code, Signal: e.Signal, Core: e.Core,
+		Time: s.now(), Ref: l.of.ref, Inc: l.inc, PID: l.mainPID(), Asked: e.Asked, Motive: e.Motive, Cause: e.because(), Code: e.Code, Signal: e.Signal, Core: e.Core,
 		Uptime: e.Uptime, Usage: e.Usage, Last: shorten(l.of.book.Last(lastLines, l.first)),
 	})
 }

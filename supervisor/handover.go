@@ -63,7 +63,7 @@ type handedLine struct {
 }
 
 // Handover is all that the next dsatd, executed in this process, needs: a text, and descriptors by name: out.NAME:WID and err.NAME:WID,
-// our ends of output pipes, and the sockets and stored descriptors. It is for a frozen Supervisor; the descriptors stay its own and close with an exec unless the caller
+// our ends of output pipes, notify.NAME:WID, its NOTIFY_SOCKET, and the sockets and stored descriptors. It is for a frozen Supervisor; the descriptors stay its own and close with an exec unless the caller
 // sees to it.
 func (s *Supervisor) Handover() (text []byte, fds map[string]int, err error) {
 	if err := s.record.whole(); err != nil {
@@ -98,7 +98,13 @@ func (i *instance) hand(fds map[string]int) handedInstance {
 		return h
 	}
 	h.Inc, h.Hello = uint64(l.inc), l.hello || i.state == Running
+	if fd := l.inlet.descriptor(); fd >= 0 {
+		fds[inletKey(i.ref)] = fd
+	}
 	for _, c := range l.pipes {
+		if c.book == nil {
+			continue // that of ready.fd: the process has it
+		}
 		stream := &handedStream{}
 		c.mu.Lock()
 		stream.Tail, stream.First, stream.Match = c.tail, c.first != nil, c.match != nil

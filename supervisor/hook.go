@@ -161,7 +161,7 @@ func (s *Supervisor) drain(l *life, within time.Duration) (cancel func()) {
 
 // signal sends one, unless a hook has something against it.
 func (s *Supervisor) signal(l *life, sig syscall.Signal, group bool) {
-	l.kin = descendants(l.pid)
+	l.kin = descendants(l.mainPID())
 	env := []string{"DSAT_SIGNAL=" + strings.TrimPrefix(unix.SignalName(sig), "SIG")}
 	if s.hook(l, topology.BeforeSignal, env, func(no string) {
 		if no == "" && !l.hard.Load() {

@@ -33,6 +33,7 @@ type inlet struct {
 
 const (
 	mostHeard    = 64  // datagrams of one turn, so that a flood does not hold up others
+	mostRounds   = 16  // of those, when the process has ended
 	mostHandedIn = 253 // descriptors of one datagram: the kernel's own limit
 	longestPath  = 107 // of a unix socket
 )
@@ -53,6 +54,13 @@ func (s *Supervisor) listenTo(l *life, p *plan) error {
 	p.env = setenv(p.env, "NOTIFY_SOCKET", path)
 	if w := l.spec.Notify.Watchdog; w > 0 {
 		p.env = setenv(p.env, "WATCHDOG_USEC", strconv.FormatInt(w.Microseconds(), 10))
+		// Where whatever it forks may feed the watchdog, none of them is to think that it is meant for another.
+		if l.spec.Notify.Access == topology.NotifyMain {
+			if p.traits == nil {
+				p.traits = &traits{}
+			}
+			p.traits.Watched = true
+		}
 	}
 	return nil
 }
@@ -73,9 +81,19 @@ func (s *Supervisor) openInlet(l *life, uid uint32) (string, error) {
 			}
 		}
 	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := bindInlet(path, uid)
 	if err != nil {
 		return "", err
+	}
+	l.inlet = &inlet{s: s, l: l, path: path, uid: uid, fd: fd}
+	return path, nil
+}
+
+// bindInlet makes the socket, which is open to one user and root.
+func bindInlet(path string, uid uint32) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, err
 	}
 	_ = os.Remove(path) // of a life before
 	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
@@ -90,10 +108,9 @@ func (s *Supervisor) openInlet(l *life, uid uint32) (string, error) {
 	}
 	if err != nil {
 		unix.Close(fd)
-		return "", err
+		return -1, err
 	}
-	l.inlet = &inlet{s: s, l: l, path: path, uid: uid, fd: fd}
-	return path, nil
+	return fd, nil
 }
 
 // inletPath is the same for every life of an instance, so that a process that is taken back is heard again.
@@ -106,6 +123,19 @@ func (s *Supervisor) inletPath(ref topology.Ref) string {
 	return filepath.Join(s.runDir, "notify", hex.EncodeToString(sum[:6]))
 }
 
+// inletKey is the name of its descriptor when it is handed over.
+func inletKey(ref topology.Ref) string { return "notify." + ref.String() }
+
+// descriptor is for a frozen Supervisor; -1: it is closed.
+func (e *inlet) descriptor() int {
+	if e == nil {
+		return -1
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.fd
+}
+
 // reopenInlet is for a life that is taken back.
 func (s *Supervisor) reopenInlet(l *life) {
 	if !l.spec.Notify.Socket {
@@ -115,21 +145,34 @@ func (s *Supervisor) reopenInlet(l *life) {
 	if who, err := identify(l.spec.Process); err == nil && who.cred != nil {
 		uid = who.cred.Uid
 	}
-	if _, err := s.openInlet(l, uid); err != nil {
+	if fd, err := s.estate.take(inletKey(l.of.ref)); err == nil { // what was told meanwhile is in it
+		unix.CloseOnExec(fd)
+		l.inlet, l.unsure = &inlet{s: s, l: l, path: s.inletPath(l.of.ref), uid: uid, fd: fd}, false
+	} else if _, err := s.openInlet(l, uid); err != nil {
 		s.log.Error("cannot open the NOTIFY_SOCKET of a process that was taken back; it is not heard", "instance", l.of.ref, "error", err)
 		return
 	}
-	l.inlet.hear(l.pid)
+	l.inlet.main(l.mainPID())
+	l.inlet.hear()
 }
 
-// hear begins to read, now that it is known who the main process is.
-func (e *inlet) hear(pid int) {
+// main tells who the main process is.
+func (e *inlet) main(pid int) {
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.pid = pid
+}
+
+// hear begins to read, now that it is known who the main process is.
+func (e *inlet) hear() {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.arm()
 }
 
@@ -166,13 +209,24 @@ func (e *inlet) close() {
 	}
 	unix.Close(e.fd)
 	e.fd = -1
+	if h := e.heard.heir; h != nil {
+		h.letGo()
+		e.heard.heir = nil
+	}
 	_ = os.Remove(e.path)
 }
 
-// read takes what has arrived, mostHeard datagrams at most. It never blocks, and may be called from anywhere.
-func (e *inlet) read() {
+// exhaust takes what a process has told before it ended, as far as it is not a flood.
+func (e *inlet) exhaust() {
+	for n := 0; n < mostRounds && e.read(); n++ {
+	}
+}
+
+// read takes what has arrived, mostHeard datagrams at most, and reports whether there may be more. It never blocks, and may be called from
+// anywhere but under the reaper's lock.
+func (e *inlet) read() (more bool) {
 	if e == nil {
-		return
+		return false
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -184,7 +238,7 @@ func (e *inlet) read() {
 			continue
 		}
 		if err != nil {
-			return
+			return false
 		}
 		sender, fds := unpack(oob[:osize])
 		t, ok := parseDatagram(buf[:size])
@@ -195,10 +249,26 @@ func (e *inlet) read() {
 			e.refuse(sender, `it is not from the main process (see notify_access)`)
 		default:
 			fds = e.hand(t, fds)
+			e.follow(sender, &t)
 			e.note(t)
 		}
 		shut(fds)
 	}
+	return e.fd >= 0
+}
+
+// follow looks at the process that is named as the main one. From here on that may speak, so that its first word is heard although the
+// owner has not come yet.
+func (e *inlet) follow(sender *unix.Ucred, t *tidings) {
+	if t.mainPID == 0 || t.mainPID == e.pid {
+		return
+	}
+	h, err := e.s.heirOf(e.l, t.mainPID)
+	if err != nil {
+		e.refuse(sender, fmt.Sprintf("MAINPID=%d: %v", t.mainPID, err))
+		return
+	}
+	e.pid, t.heir = h.pid, h
 }
 
 // note keeps what was told until the owner comes for it; he is called once.

@@ -68,6 +68,7 @@ type life struct {
 
 	adopted  bool      // an earlier daemon has started it
 	since    time.Time // it was ready since then, under the dsatd that handed it over; zero: it was not
+	unsure   bool      // whether it is ready: it may have told while there was no dsatd
 	survivor *survivor // and it is not our child; nil: it is
 
 	opening   bool                   // the first since a start: before_start is for it
@@ -85,7 +86,8 @@ type life struct {
 	kin     []kin    // what it had forked when its stop began
 	cgroup  *cgroup  // nil: it has none
 	hunger  *hunger
-	inlet   *inlet // its NOTIFY_SOCKET; nil: it has none
+	inlet   *inlet               // its NOTIFY_SOCKET; nil: it has none
+	heir    atomic.Pointer[heir] // the main process, when it is another than the one that was forked
 
 	// What follows belongs to the owner.
 	spawned, hello bool
@@ -120,6 +122,7 @@ type world interface {
 	drain(l *life, within time.Duration) (cancel func())   // -> evDrained; nil: has nothing to drain
 	command(l *life, within time.Duration) (cancel func()) // its stop command -> evTold, before evSwept
 	signal(l *life, sig syscall.Signal, group bool)        // to the process, or all of its group
+	succeed(l *life, h *heir)                              // another process is the main one
 	kill(l *life)                                          // SIGKILL to all of it, also later to what is left
 	bury(l *life, e Exit)                                  // after evExit: tell everyone, read the last output, look for leftovers -> evSwept
 	changed(i *instance, from State, s *InstanceStatus)    // a state was left
@@ -170,6 +173,7 @@ type event struct {
 	inc   topology.Incarnation // of those told from outside, instead of life
 	seq   uint64               // of the timer
 	exit  Exit
+	pid   int // of evExit: whose it is, where that may be another than the main process
 	cause string
 	hook  topology.HookKind
 	check *topology.Check
@@ -253,6 +257,9 @@ func (i *instance) step(e event) {
 	}
 	if e.life != nil && e.life != i.life || e.kind == evTimer && e.seq != i.timerSeq {
 		return
+	}
+	if e.pid != 0 && e.pid != i.life.mainPID() {
+		return // the end of one that was the main process
 	}
 	if l := i.life; e.life != nil {
 		switch e.kind {
@@ -345,7 +352,7 @@ func (i *instance) publish() {
 	if l := i.life; l != nil {
 		s.Inc = l.inc
 		if l.spawned && !l.exited {
-			s.PID, s.Started = l.pid, l.started
+			s.PID, s.Started = l.mainPID(), l.started
 		}
 		s.Said, s.Reloading = l.word.status, l.word.reloading && i.state == Running
 		if i.state == Running {

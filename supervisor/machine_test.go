@@ -132,6 +132,8 @@ func (s *stage) examine(l *life) func() {
 	}
 }
 
+func (s *stage) succeed(l *life, h *heir) { l.heir.Store(h) }
+
 func (s *stage) abandon(l *life) { l.cancelled.Store(true) }
 
 func (s *stage) greet(l *life, kind topology.HookKind) func() {

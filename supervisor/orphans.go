@@ -62,12 +62,18 @@ func (s *Supervisor) survivors(left []recordEntry) map[kin]string {
 	for _, e := range left {
 		if e.pid != 0 {
 			byKin[e.kin] = e.ref.String()
+			if e.main.pid != 0 {
+				byKin[e.main] = e.ref.String()
+			}
 		}
 	}
 	kept := make(map[string]string, len(s.adopted)) // incarnation by instance
 	for ref, l := range s.adopted {
 		kept[ref.String()] = strconv.FormatUint(uint64(l.inc), 10)
 		byKin[kin{l.pid, l.start}] = ours
+		if h := l.heir.Load(); h != nil {
+			byKin[h.kin] = ours
+		}
 	}
 	mine := map[int]bool{}
 	for pid := os.Getpid(); pid > 1; {

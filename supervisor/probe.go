@@ -17,6 +17,10 @@ import (
 func (s *Supervisor) probe(l *life) (cancel func()) {
 	r := s.readyOf(l.spec, l.of.ref.WID)
 	deadline, stop := s.readyDeadline(l, r)
+	if l.unsure {
+		t := time.AfterFunc(graceOf(r), func() { s.presume(l) })
+		return func() { stop(); t.Stop() }
+	}
 	switch r.Kind {
 	case topology.ReadyDelay:
 		t := time.AfterFunc(r.Delay, func() { l.of.post(event{kind: evReady, life: l}) })
@@ -70,7 +74,7 @@ func (s *Supervisor) attempts(ctx context.Context, l *life, r topology.Ready, la
 	for {
 		err := s.attempt(ctx, l, r, max(every, time.Second))
 		if err == nil && suspect {
-			err = stranger(foreign(r, l.of.ref.WID, l.pid))
+			err = stranger(foreign(r, l.of.ref.WID, l.mainPID()))
 		} else {
 			suspect = false
 		}
@@ -165,7 +169,7 @@ func (s *Supervisor) plumbReady(l *life, p *plan, pl *plumbing) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the pipes of %s: %w", l.of.ref, err)
 	}
-	pl.captures = append(pl.captures, &capture{fd: ours, first: func(string) { l.of.post(event{kind: evReady, life: l}) }})
+	pl.captures = append(pl.captures, s.readiness(l, ours))
 	for len(p.handed) < at {
 		p.handed = append(p.handed, ^uintptr(0)) // closed
 	}

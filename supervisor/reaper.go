@@ -114,15 +114,17 @@ func (r *reaper) forget() {
 // admit enters a new process, and tells that it was spawned, and at once that it ended when it did already.
 func (r *reaper) admit(c child, pid int, spawned func()) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	spawned()
 	// An early exit under this pid is ours only if the process is gone: else the number belonged to somebody else before.
-	if exit, ok := r.early[pid]; ok && unix.Kill(pid, 0) == unix.ESRCH {
-		c.ended(exit)
-	} else {
+	exit, early := r.early[pid]
+	if early = early && unix.Kill(pid, 0) == unix.ESRCH; !early {
 		r.table[pid] = c
 	}
 	r.settle()
+	r.mu.Unlock()
+	if early {
+		c.ended(exit) // which may look into the table
+	}
 }
 
 func (r *reaper) settle() {
@@ -150,10 +152,17 @@ func (r *reaper) signal(c child, pid int, sig syscall.Signal, group bool) error 
 func (r *reaper) signalRef(ref topology.Ref, pid int, sig syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if l, ok := r.table[pid].(*life); !ok || l.of.ref != ref {
-		return errGone
+	switch c := r.table[pid].(type) {
+	case *life:
+		if c.of.ref == ref {
+			return unix.Kill(pid, sig)
+		}
+	case *heir:
+		if c.l.of.ref == ref {
+			return c.signal(sig, false)
+		}
 	}
-	return unix.Kill(pid, sig)
+	return errGone
 }
 
 // strangers runs list, which lists our children, until no child was reaped or forked in between, and returns those that belong

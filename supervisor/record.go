@@ -19,10 +19,11 @@ import (
 //
 //	dsat-record 2 BOOT-ID
 //	intend cpu:0 4294967297
-//	spawned cpu:0 4294967297 PID START SPEC OUT ERR   (start time in clock ticks, as /proc/PID/stat has it, 0 unknown; a word for what
-//	                                                   it was started as; inodes of its output pipes, 0 none)
+//	spawned cpu:0 4294967297 PID START SPEC OUT ERR [FD]   (start time in clock ticks, as /proc/PID/stat has it, 0 unknown; a word for what
+//	                                                   it was started as; inodes of its output pipes, and of that of ready.fd; 0 none)
 //	says cpu:0 4294967297 LINE                        (a plugin's handshake, to the end of the line)
 //	ready cpu:0 4294967297                            (where readiness cannot be seen again: a log line, a delay)
+//	main cpu:0 4294967297 PID START                   (another process is its main one: MAINPID)
 //	ended cpu:0 4294967297
 //
 // Several daemons' lives follow each other in one file until it is compacted.
@@ -50,9 +51,18 @@ type recordEntry struct {
 	recordKey
 	kin
 	spec      string
-	pipes     [2]uint64 // inodes: stdout, stderr
+	pipes     [3]uint64 // inodes: stdout, stderr, ready.fd
 	ready     bool
+	main      kin // its main process, when it is another; pid 0: it is not
 	handshake string
+}
+
+// living is the main process.
+func (e *recordEntry) living() kin {
+	if e.main.pid != 0 {
+		return e.main
+	}
+	return e.kin
 }
 
 const (
@@ -115,9 +125,12 @@ func parseRecord(text []byte, boot string) (left []recordEntry, good int) {
 		switch word {
 		case "ended":
 			delete(open, e.recordKey)
-		case "ready", "says":
+		case "ready", "says", "main":
 			if now.pid != 0 {
 				now.ready = now.ready || e.ready
+				if e.main.pid != 0 {
+					now.main = e.main
+				}
 				now.handshake += e.handshake // told once
 				open[e.recordKey] = now
 			}
@@ -137,7 +150,7 @@ func parseRecord(text []byte, boot string) (left []recordEntry, good int) {
 }
 
 // recordFields is how many fields a line of each kind has; the last one of says may hold spaces.
-var recordFields = map[string]int{"intend": 3, "spawned": 8, "says": 4, "ready": 3, "ended": 3}
+var recordFields = map[string]int{"intend": 3, "spawned": 8, "says": 4, "ready": 3, "main": 5, "ended": 3}
 
 func parseRecordLine(line string) (e recordEntry, word string, ok bool) {
 	word, _, _ = strings.Cut(line, " ")
@@ -145,7 +158,7 @@ func parseRecordLine(line string) (e recordEntry, word string, ok bool) {
 	if word == "says" {
 		f = strings.SplitN(line, " ", 4)
 	}
-	if len(f) < 3 || len(f) != recordFields[word] {
+	if len(f) < 3 || len(f) != recordFields[word] && (word != "spawned" || len(f) != recordFields[word]+1) {
 		return e, "", false
 	}
 	ref, err := topology.ParseRef(f[1])
@@ -164,18 +177,30 @@ func parseRecordLine(line string) (e recordEntry, word string, ok bool) {
 		e.handshake = f[3]
 	case "ready":
 		e.ready = true
+	case "main":
+		return e, word, e.parseMain(f[3:])
 	}
 	return e, word, true
 }
 
 func (e *recordEntry) parseSpawned(f []string) bool {
-	var errs [4]error
+	var errs [5]error
 	e.pid, errs[0] = strconv.Atoi(f[0])
 	e.start, errs[1] = strconv.ParseUint(f[1], 10, 64)
 	e.spec = f[2]
 	e.pipes[0], errs[2] = strconv.ParseUint(f[3], 10, 64)
 	e.pipes[1], errs[3] = strconv.ParseUint(f[4], 10, 64)
+	if len(f) > 5 {
+		e.pipes[2], errs[4] = strconv.ParseUint(f[5], 10, 64)
+	}
 	return e.pid > 1 && e.spec != "" && errors.Join(errs[:]...) == nil
+}
+
+func (e *recordEntry) parseMain(f []string) bool {
+	var errs [2]error
+	e.main.pid, errs[0] = strconv.Atoi(f[0])
+	e.main.start, errs[1] = strconv.ParseUint(f[1], 10, 64)
+	return e.main.pid > 1 && errors.Join(errs[:]...) == nil
 }
 
 // line is the entry as it is written, in as many lines as it needs.
@@ -184,9 +209,16 @@ func (e recordEntry) line() string {
 	if e.pid == 0 {
 		return "intend " + key + "\n"
 	}
-	text := fmt.Sprintf("spawned %s %d %d %s %d %d\n", key, e.pid, e.start, e.spec, e.pipes[0], e.pipes[1])
+	text := fmt.Sprintf("spawned %s %d %d %s %d %d", key, e.pid, e.start, e.spec, e.pipes[0], e.pipes[1])
+	if e.pipes[2] != 0 {
+		text += fmt.Sprintf(" %d", e.pipes[2])
+	}
+	text += "\n"
 	if e.handshake != "" {
 		text += "says " + key + " " + e.handshake + "\n"
+	}
+	if e.main.pid != 0 {
+		text += fmt.Sprintf("main %s %d %d\n", key, e.main.pid, e.main.start)
 	}
 	if e.ready {
 		text += "ready " + key + "\n"
@@ -216,6 +248,11 @@ func (r *record) says(ref topology.Ref, inc topology.Incarnation, handshake stri
 // ready notes that it was ready once.
 func (r *record) ready(ref topology.Ref, inc topology.Incarnation) {
 	r.more(ref, inc, "ready %s %d\n", func(e *recordEntry) { e.ready = true })
+}
+
+// main notes that another process is the main one.
+func (r *record) main(ref topology.Ref, inc topology.Incarnation, k kin) {
+	r.more(ref, inc, fmt.Sprintf("main %%s %%d %d %d\n", k.pid, k.start), func(e *recordEntry) { e.main = k })
 }
 
 func (r *record) more(ref topology.Ref, inc topology.Incarnation, format string, change func(*recordEntry)) {

@@ -147,7 +147,7 @@ func (s *Supervisor) watch(l *life) (cancel func()) {
 func (s *Supervisor) weigh(w *wear, l *life, r topology.Recycle) {
 	w.after(wearMemory, r.Every, func() {
 		s.crew.run(func() {
-			if used := memoryOf(l.pid); used >= r.Memory {
+			if used := memoryOf(l.mainPID()); used >= r.Memory {
 				l.of.post(event{kind: evWorn, life: l, cause: fmt.Sprintf("it takes %s of memory, and shall take less than %s", mebibytes(used), mebibytes(r.Memory))})
 				return
 			}

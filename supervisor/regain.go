@@ -30,10 +30,11 @@ func (s *sockets) regain(k *topology.Socket, ref topology.Ref, left []recordEntr
 		if e.pid == 0 || k.Own() && e.ref != ref {
 			continue
 		}
-		if p, err := readStat(e.pid); err != nil || p.kin != e.kin || p.dead() {
+		alive := e.living()
+		if p, err := readStat(alive.pid); err != nil || p.kin != alive || p.dead() {
 			continue
 		}
-		for _, holder := range append([]kin{e.kin}, descendants(e.pid)...) {
+		for _, holder := range append([]kin{alive}, descendants(alive.pid)...) {
 			if fd, _ := takeFrom(holder, k, k.Address(ref.WID), bound); fd >= 0 {
 				s.keep(k, ref, fd)
 				s.log.Info("took back a socket that an earlier dsatd had opened", "socket", k.Name, "from", holder.pid)

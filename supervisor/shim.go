@@ -49,6 +49,9 @@ func Exec(args []string) int {
 	if t.Listens {
 		env = setenv(env, "LISTEN_PID", strconv.Itoa(os.Getpid()))
 	}
+	if t.Watched {
+		env = setenv(env, "WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	}
 	step, err := t.assume()
 	if err == nil {
 		step, err = stepExec, syscall.Exec(args[1], args[2:], env)

@@ -85,6 +85,7 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	}
 	l.pid, l.started = pid, s.now()
 	l.start = startTime(pid)
+	l.inlet.main(pid)
 	for _, c := range pl.captures {
 		c.pid = pid // nobody reads it yet
 	}
@@ -107,7 +108,7 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	for _, c := range pl.captures {
 		s.output.add(c)
 	}
-	l.inlet.hear(pid)
+	l.inlet.hear()
 	return nil
 }
 

@@ -271,6 +271,9 @@ func (s *Supervisor) release() {
 			l.survivor.letGo()
 		}
 	}
+	for _, h := range s.reaper.heirs() {
+		h.letGo()
+	}
 	s.record.close()
 	s.cgroups.end()
 	unix.Close(s.null)

@@ -45,6 +45,9 @@ func (v *survivor) signal(sig syscall.Signal, group bool) error {
 	}
 	flags := 0
 	if group {
+		if p, err := readStat(v.pid); err == nil && p.kin == v.kin && p.pgid != v.pid && p.pgid > 1 && p.pgid != unix.Getpgrp() {
+			return unix.Kill(-p.pgid, sig) // it leads none: its group has the number of another
+		}
 		flags = unix.PIDFD_SIGNAL_PROCESS_GROUP
 	}
 	err := unix.PidfdSendSignal(v.fd, sig, nil, flags)

@@ -210,7 +210,7 @@ func (s *sweeper) attribute(left []procStat) (owned map[*life][]procStat, doubt 
 	}
 	byPID, byRef, byKin := map[int]*life{}, map[string]*life{}, map[kin]*life{}
 	for l, known := range s.waiting {
-		byPID[l.pid] = l
+		byPID[l.pid], byPID[l.mainPID()] = l, l
 		if l.escort != nil && l.escort.session() != 0 {
 			byPID[l.escort.session()] = l
 		}

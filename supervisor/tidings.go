@@ -23,6 +23,9 @@ type word struct {
 func (i *instance) notified(e event) {
 	l := i.life
 	t := l.inlet.take()
+	if t.heir != nil {
+		i.succeed(t.heir)
+	}
 	if l.exited {
 		return
 	}

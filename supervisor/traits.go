@@ -29,6 +29,7 @@ type traits struct {
 	Credential   *syscall.Credential `json:",omitempty"`
 	Dir          string
 	Listens      bool `json:",omitempty"` // it is handed sockets, and is to be told its own pid
+	Watched      bool `json:",omitempty"` // so has what has a watchdog
 	Report       int  // the descriptor by which the shim says why it failed
 }
 

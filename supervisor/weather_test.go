@@ -44,6 +44,7 @@ func (w *weather) ended(*instance, bool, Exit)                 {}
 func (w *weather) failed(i *instance, e Exit, b string) string { return w.groups.failed(i, e, b) }
 
 func (w *weather) abandon(*life)                            {}
+func (w *weather) succeed(*life, *heir)                     {}
 func (w *weather) greet(*life, topology.HookKind) func()    { return nil }
 func (w *weather) listen(*instance, uint64) (string, error) { return "", nil }
 func (w *weather) deafen(*instance)                         {}

@@ -60,7 +60,7 @@ func messages(t *topology.Satellite) bool {
 // tell sends a signal now.
 func (s *Supervisor) tell(l *life, sig syscall.Signal, group bool) {
 	s.reach(l, sig, group)
-	if p, err := readStat(l.pid); err == nil && p.state == 'T' {
+	if p, err := readStat(l.mainPID()); err == nil && p.state == 'T' {
 		s.reach(l, unix.SIGCONT, group) // one that stands still would not take note of it
 	}
 }
@@ -68,7 +68,7 @@ func (s *Supervisor) tell(l *life, sig syscall.Signal, group bool) {
 func (s *Supervisor) kill(l *life) {
 	l.hard.Store(true)
 	if !l.exited {
-		l.kin = descendants(l.pid)
+		l.kin = descendants(l.mainPID())
 		s.reach(l, unix.SIGKILL, true)
 	}
 	s.sweeper.nudge()
@@ -110,15 +110,14 @@ func (s *Supervisor) bury(l *life, e Exit) {
 
 // ended is told by the reaper.
 func (l *life) ended(e Exit) {
-	if e.Signal == unix.SIGKILL && !l.hard.Load() {
-		e.Starved = l.hunger.verdict(l.cgroup, l.pid)
-	}
+	l.inlet.exhaust() // it may have named another main process, which lives
+	l.hungry(&e)
 	if e, ok := l.passage.pass(e); ok {
 		l.tellExit(e)
 	}
 }
 
-func (l *life) tellExit(e Exit) { l.of.post(event{kind: evExit, life: l, exit: e}) }
+func (l *life) tellExit(e Exit) { l.of.post(event{kind: evExit, life: l, exit: e, pid: l.pid}) }
 func (l *life) tellSpawned()    { l.of.post(event{kind: evSpawned, life: l}) }
 
 // swept is told by the sweeper.

@@ -15,7 +15,7 @@ func readyKeys() *key {
 			dropped: otherReady(ReadyGet)},
 		{name: "path", kind: pathKind{instance: true}, group: how, doc: "There is something with this path, relative to this file. What an earlier process left there counts too: it has to be removed at a stop.", aka: []string{"file", "exists"}, field: sat(func(s *Satellite) any { return &s.Ready.Path }),
 			dropped: otherReady(ReadyPath)},
-		{name: "fd", kind: wholeKind{}, group: how, min: 3, max: 255, doc: "It has written a line to this descriptor, as s6 has it: a pipe that it gets beside stdin, stdout and stderr, and should close afterwards.", aka: []string{"notification_fd", "descriptor"}, field: sat(func(s *Satellite) any { return &s.Ready.FD }),
+		{name: "fd", kind: wholeKind{}, group: how, min: 3, max: 255, doc: "It has written a line to this descriptor, as s6 has it: a pipe that it gets beside stdin, stdout and stderr, and should close afterwards. A line that is written while dsatd is dead is not lost.", aka: []string{"notification_fd", "descriptor"}, field: sat(func(s *Satellite) any { return &s.Ready.FD }),
 			dropped: otherReady(ReadyFD)},
 		{name: "exec", kind: commandKind{}, group: how, whole: true, aka: []string{"command", "cmd", "script", "test"}, field: sat(func(s *Satellite) any { return &s.Ready.Exec }), dropped: otherReady(ReadyExec),
 			doc: "This program ends with 0; written as the satellite's own command. It runs as the satellite does, with its environment, and with DSAT_PID, the number of the process; a try that takes longer than every, and than a second, is killed."},
@@ -43,11 +43,11 @@ func readyKeys() *key {
 func notifyKeys() []*key {
 	return []*key{
 		{name: "watchdog", kind: durationKind{}, def: `"0s"`, aka: []string{"watchdog_sec", "watchdogsec", "heartbeat"}, field: sat(func(s *Satellite) any { return &s.Notify.Watchdog }),
-			doc: "While it is running, WATCHDOG=1 has to come through NOTIFY_SOCKET at least so often, else it is sent ABRT, killed after stop.deadline, and counts as failed; 0s: no watchdog. It is told by WATCHDOG_USEC, in microseconds, and had better say it twice as often."},
+			doc: "While it is running, WATCHDOG=1 has to come through NOTIFY_SOCKET at least so often, else it is sent ABRT, killed after stop.deadline, and counts as failed; 0s: no watchdog. It is told by WATCHDOG_USEC, in microseconds, and WATCHDOG_PID where notify_access is main, and had better say it twice as often."},
 		{name: "notify", kind: boolKind{}, auto: `true with ready = "notify", a watchdog or fd_store`, derive: deriveNotify, aka: []string{"sd_notify", "systemd", "notify_socket"}, field: sat(func(s *Satellite) any { return &s.Notify.Socket }),
-			doc: "It gets NOTIFY_SOCKET, and may tell what services tell systemd (sd_notify): READY, STATUS, RELOADING, STOPPING, WATCHDOG, WATCHDOG_USEC, EXTEND_TIMEOUT_USEC, FDSTORE, FDSTOREREMOVE, FDNAME, FDPOLL, BARRIER."},
+			doc: "It gets NOTIFY_SOCKET, and may tell what services tell systemd (sd_notify): READY, STATUS, RELOADING, STOPPING, WATCHDOG, WATCHDOG_USEC, EXTEND_TIMEOUT_USEC, MAINPID, FDSTORE, FDSTOREREMOVE, FDNAME, FDPOLL, BARRIER. A daemon that forks into the background names by MAINPID the process that goes on, before the first one ends: from then on that is signalled, heard and waited for; it has to come from the instance. What is told while dsatd is dead is lost; a process that is taken back without having said READY=1 counts as ready 5 s later, or after half of ready.deadline."},
 		{name: "notify_access", kind: enumKind{}, def: `"main"`, applies: whenNotified, aka: []string{"notifyaccess"}, choices: []choice{
-			{value: string(NotifyMain), doc: "the main process only"}, {value: string(NotifyAll), doc: "whatever it has forked too, such as systemd-notify in a script"},
+			{value: string(NotifyMain), doc: "the main process only: the one that was started, or that it named by MAINPID"}, {value: string(NotifyAll), doc: "whatever it has forked too, such as systemd-notify in a script"},
 		}, doc: "Whose word counts there.", field: sat(func(s *Satellite) any { return &s.Notify.Access })},
 	}
 }
