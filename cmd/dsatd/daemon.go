@@ -42,8 +42,7 @@ type daemon struct {
 	own     ownLog
 	lock    *runLock
 
-	binary    string   // this dsatd's own
-	files     []string // it was started with
+	binary    string // this dsatd's own
 	upgrading chan struct{}
 
 	signals  chan os.Signal
@@ -55,7 +54,7 @@ type daemon struct {
 func build(from source, loaded *topology.Loaded, h *handover, epoch uint32, log *slog.Logger) (*daemon, error) {
 	topo := loaded.Topology
 	d := &daemon{
-		epoch: epoch, log: log, own: ownLogOf(os.Stderr), files: from.files, upgrading: make(chan struct{}, 1),
+		epoch: epoch, log: log, own: ownLogOf(os.Stderr), upgrading: make(chan struct{}, 1),
 		hub: web.NewHub(epoch), asked: make(chan struct{}), signals: make(chan os.Signal, 4), dumping: make(chan struct{}, 1),
 	}
 	d.change = newChanger(d, from, loaded)

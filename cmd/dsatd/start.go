@@ -51,6 +51,23 @@ func start(args []string) int {
 	return runDaemon(from, loaded)
 }
 
+// args is the flags as they were given. Who is started with them has its own way to the background behind it.
+func (f startFlags) args() []string {
+	var args []string
+	for _, flag := range []struct {
+		name, value string
+		given       bool
+	}{{"--run-dir", f.runDir, f.runDir != ""}, {"--state-dir", f.stateDir, f.stateDir != ""}, {"--http", f.http, f.httpSet}} {
+		if flag.given {
+			args = append(args, flag.name, flag.value)
+		}
+	}
+	if f.verbose {
+		args = append(args, "-v")
+	}
+	return args
+}
+
 // begin reads what the daemon starts with: the files, and what was changed at run time under one that was killed. When those do
 // not go together any more, the files are what counts.
 func begin(files []string, f startFlags) (source, *topology.Loaded, error) {

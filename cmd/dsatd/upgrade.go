@@ -97,7 +97,8 @@ func (d *daemon) examine(ctx context.Context, binary string) (fs.FileInfo, error
 	if err := d.sameFiles(); err != nil {
 		return nil, err
 	}
-	if _, err := d.sup.Trial(ctx, append([]string{binary, "check"}, d.files...), os.Environ(), trialPatience); err != nil {
+	from, _ := d.change.present()
+	if _, err := d.sup.Trial(ctx, append([]string{binary, "check"}, from.files...), os.Environ(), trialPatience); err != nil {
 		return nil, fmt.Errorf("%s does not take the topology: %w", binary, err)
 	}
 	return info, nil
@@ -106,10 +107,13 @@ func (d *daemon) examine(ctx context.Context, binary string) (fs.FileInfo, error
 // sameFiles tells whether the files still say what runs: an upgrade is not the moment to change the topology too.
 func (d *daemon) sameFiles() error {
 	from, _ := d.change.present()
-	from.files = d.files // those that the next dsatd is started with
+	from.name = "" // the next dsatd knows only what the files say
 	now, err := from.read()
 	if err != nil {
 		return fmt.Errorf("the topology's files are not what runs: %w", err)
+	}
+	if name := d.sup.Topology().Name; now.Name != name {
+		return fmt.Errorf("the files that were applied would name the topology %s: say name = %q in the first of them, %s", now.Name, name, from.files[0])
 	}
 	if !bytes.Equal(now.Effective(), d.sup.Topology().Effective()) {
 		return errors.New("the topology's files have been changed since they were loaded: apply the change or take it back first")
@@ -189,7 +193,8 @@ func (d *daemon) execute(binary string, epoch uint32) error {
 	env = append(env, handoverEnv+"="+strconv.Itoa(memory))
 	// Nobody forks now: forks are frozen. So nobody else gets what is left open for a moment.
 	if err = closeOnExec(keep, false); err == nil {
-		err = syscall.Exec(binary, os.Args, env)
+		from, _ := d.change.present()
+		err = syscall.Exec(binary, append(append([]string{os.Args[0], "start"}, from.flags.args()...), from.files...), env)
 	}
 	return errors.Join(fmt.Errorf("cannot execute %s: %w", binary, err), closeOnExec(keep, true))
 }
