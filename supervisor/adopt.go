@@ -31,6 +31,9 @@ func (s *Supervisor) adopt() {
 	s.adopted = make(map[topology.Ref]*life)
 	for _, i := range s.everyone() {
 		e, ok := newest[i.ref]
+		if _, rests := s.record.resting(i.ref); rests && !s.estate.given {
+			continue // it was being stopped
+		}
 		if !ok || e.pid == 0 || !s.estate.has(e) && (!adoptable(i.spec) || e.spec != s.specOf(i.spec)) {
 			continue
 		}
@@ -194,6 +197,11 @@ func inodes(captures []*capture) (of [3]uint64) {
 // resume lets the loops have what was adopted.
 func (s *Supervisor) resume() {
 	s.estate.resume(s)
+	if !s.estate.given {
+		for _, i := range s.everyone() {
+			i.rearm()
+		}
+	}
 	for _, l := range s.adopted {
 		for _, c := range l.pipes {
 			s.output.add(c)

@@ -13,6 +13,7 @@ import (
 // StopSources stops what speaks to the bus and is fed by no link.
 func (s *Supervisor) StopSources(ctx context.Context) error {
 	s.table.permit(false)
+	s.record.finish()
 	fed, now := make(map[string]bool), s.roster()
 	for _, t := range now.topology.Satellites {
 		for _, l := range t.To {
@@ -32,6 +33,7 @@ func (s *Supervisor) StopSources(ctx context.Context) error {
 // it nothing that we ever forked lives. When the context ends, what is left is killed, and the error names it.
 func (s *Supervisor) StopAll(ctx context.Context) error {
 	s.table.permit(false)
+	s.record.finish()
 	now := s.roster()
 	layers := circles(now.topology)
 	gone := make([]chan struct{}, len(layers))
@@ -72,6 +74,7 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 // KillAll kills everything now, and waits until it is gone.
 func (s *Supervisor) KillAll() {
 	s.table.permit(false)
+	s.record.finish()
 	s.hurry()
 	ctx, cancel := context.WithTimeout(context.Background(), purgeTime)
 	defer cancel()

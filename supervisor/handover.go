@@ -285,7 +285,7 @@ func (e *estate) filter(i *instance) (in, out *os.File) {
 // resume sets the timers of those that wait for their next start.
 func (e *estate) resume(s *Supervisor) {
 	for _, i := range s.everyone() {
-		if h := e.byRef[i.ref]; h != nil && i.state == Backoff {
+		if h := e.byRef[i.ref]; h != nil && !h.Due.IsZero() && (i.state == Backoff || i.state == Fatal) {
 			i.arm(max(time.Until(h.Due), 0))
 			i.publish()
 		}

@@ -166,6 +166,7 @@ func TestRecordIsMendedAndCompacted(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(recordMagic + "B\nintend cpu:0 1\nspawned cpu:0 1 77 5 s 8 9\nended cpu:0 1\n"))
 	f.Add([]byte(recordMagic + "B\nspawned cpu:0 1 77 5 s 8 9\nready cpu:0 1\nsays cpu:0 1 a b\nended"))
+	f.Add([]byte(recordMagic + "B\nrests cpu:0 done 5 s it is\nrests net:0 fatal 5 s \nwakes cpu:0\nscaled cpu 4 2\nover\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		left, good := parseRecord(text, "B")
 		if good > len(text) || good > 0 && text[good-1] != '\n' {
@@ -174,6 +175,12 @@ func FuzzRecord(f *testing.F) {
 		again, same := parseRecord(text[:good], "B")
 		if same != good || !slices.Equal(left, again) {
 			t.Fatal("what is good reads differently")
+		}
+		for ref, r := range standingOf(text[:good]).rests {
+			back := newStanding()
+			if line := r.line(ref); !back.read(line[:len(line)-1]) || back.rests[ref] != r {
+				t.Fatalf("%+v is written as %q", r, line)
+			}
 		}
 		for _, e := range left {
 			if e.pid == 1 || e.pid < 0 {

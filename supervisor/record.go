@@ -17,7 +17,7 @@ import (
 // record is what survives the daemon: before every fork that it is intended, after it which process it became, at its end that it
 // ended. It is written, not synced: the page cache survives kill -9, and after a power loss the boot id says that all are gone.
 //
-//	dsat-record 2 BOOT-ID
+//	dsat-record 3 BOOT-ID
 //	intend cpu:0 4294967297
 //	spawned cpu:0 4294967297 PID START SPEC OUT ERR [FD]   (start time in clock ticks, as /proc/PID/stat has it, 0 unknown; a word for what
 //	                                                   it was started as; inodes of its output pipes, and of that of ready.fd; 0 none)
@@ -26,6 +26,7 @@ import (
 //	main cpu:0 4294967297 PID START                   (another process is its main one: MAINPID)
 //	ended cpu:0 4294967297
 //
+// and lines about those that have no process (rest.go).
 // Several daemons' lives follow each other in one file until it is compacted.
 type record struct {
 	path string
@@ -36,6 +37,8 @@ type record struct {
 	size    int64
 	limit   int64 // beyond it is compacted
 	open    map[recordKey]recordEntry
+	past    standing
+	over    bool        // nothing of past holds for the next dsatd
 	failing bool        // the file is behind
 	retry   *time.Timer // while it is
 	closed  bool
@@ -66,7 +69,7 @@ func (e *recordEntry) living() kin {
 }
 
 const (
-	recordMagic = "dsat-record 2 "
+	recordMagic = "dsat-record 3 "
 	recordLimit = 1 << 20
 	recordRetry = time.Second
 )
@@ -88,7 +91,7 @@ func openRecord(path string, log *slog.Logger) (*record, []recordEntry, error) {
 		f.Close()
 		return nil, nil, fmt.Errorf("cannot mend the record of processes: %w", err)
 	}
-	r := &record{path: path, log: log, f: f, size: int64(good), limit: recordLimit, open: make(map[recordKey]recordEntry)}
+	r := &record{path: path, log: log, f: f, size: int64(good), limit: recordLimit, open: make(map[recordKey]recordEntry), past: standingOf(text[:good])}
 	if good == 0 {
 		r.append(recordMagic + boot + "\n")
 	}
@@ -113,6 +116,14 @@ func parseRecord(text []byte, boot string) (left []recordEntry, good int) {
 		line, after, ok := bytes.Cut(rest, []byte("\n"))
 		if !ok {
 			break
+		}
+		if kind, _, _ := strings.Cut(string(line), " "); restFields[kind] > 0 {
+			if nowhere := newStanding(); !nowhere.read(string(line)) {
+				break
+			}
+			good += len(line) + 1
+			rest = after
+			continue
 		}
 		e, word, ok := parseRecordLine(string(line))
 		if !ok {
@@ -356,6 +367,7 @@ func (r *record) replace() error {
 	for _, e := range r.open {
 		text.WriteString(e.line())
 	}
+	text.WriteString(r.past.lines())
 	f, err := os.OpenFile(r.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

@@ -21,13 +21,16 @@ func (s *Supervisor) Boot(ctx context.Context) error {
 			all = append(all, sat.instances()...)
 		}
 	}
+	var resigned []*instance
 	if s.estate.given {
 		all = s.estate.starts(s)
+	} else {
+		all, resigned = s.wakeful(all)
 	}
 	s.order.intend(all)
 	s.table.permit(true)
 	all = s.sleepers(all)
-	results := s.wait(ctx, all, evStart, goalUp)
+	results := append(s.wait(ctx, resigned, evAwait, goalUp), s.wait(ctx, all, evStart, goalUp)...)
 	var errs []error
 	for _, r := range results {
 		if r.Err != nil {
@@ -166,6 +169,7 @@ func (s *Supervisor) Scale(ctx context.Context, name string, n int) ([]Result, e
 		fresh := list[len(now):]
 		s.order.intend(fresh)
 		sat.list.Store(&list)
+		s.record.scaled(name, scaling{n, sat.spec.Instances})
 		sat.give()
 		return s.wait(ctx, fresh, evStart, goalUp), ctx.Err()
 	}
@@ -176,6 +180,7 @@ func (s *Supervisor) Scale(ctx context.Context, name string, n int) ([]Result, e
 		defer sat.give()
 		results := s.wait(context.Background(), going, evStop, goalDown)
 		sat.list.Store(&kept)
+		s.record.scaled(name, scaling{n, sat.spec.Instances})
 		done <- results
 	}) {
 		sat.give()

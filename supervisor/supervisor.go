@@ -168,6 +168,7 @@ func New(c Config) (*Supervisor, error) {
 	if err := s.inherit(c.Handover, c.Inherited); err != nil {
 		s.log.Error("what the dsatd before handed over cannot be used; its processes are taken back as after a kill: " + err.Error())
 	}
+	s.recall()
 	s.adopt()
 	return s, nil
 }

@@ -135,6 +135,7 @@ func (s *Supervisor) swept(l *life) {
 func (s *Supervisor) changed(i *instance, from State, now *InstanceStatus) {
 	s.table.changed(i, from, now)
 	s.resting(i, now.State)
+	s.rests(i, now)
 	if now.State == Running && now.Inc != 0 && unseen(i.spec.Ready.Kind) {
 		s.record.ready(i.ref, now.Inc) // it cannot be seen again
 	}
