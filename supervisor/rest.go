@@ -94,7 +94,9 @@ func (r rest) line(ref topology.Ref) string {
 	return fmt.Sprintf("rests %s %s %d %s %s\n", ref, r.state, r.since.UnixNano(), r.spec, oneLine(r.why))
 }
 
-func (c scaling) line(name string) string { return fmt.Sprintf("scaled %s %d %d\n", name, c.to, c.entry) }
+func (c scaling) line(name string) string {
+	return fmt.Sprintf("scaled %s %d %d\n", name, c.to, c.entry)
+}
 
 // lines is all that holds.
 func (s *standing) lines() string {

@@ -43,4 +43,3 @@ func TestRests(t *testing.T) {
 		t.Fatalf("%+v", r.past)
 	}
 }
-

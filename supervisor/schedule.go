@@ -28,6 +28,7 @@ type scheduled struct {
 	at   time.Duration // of an interval: the same, by the clock that counts
 	late time.Duration // the jitter of the next run
 	last time.Time     // the newest run that was due, by the clock on the wall; zero: none
+	seen time.Time     // when it began; an interval before its first run counts from then
 
 	owed    int    // missed runs that are made up
 	waiting bool   // a run waits for the end of the one before
@@ -42,11 +43,15 @@ func (e *scheduled) begin(c clocks, last time.Time, roll float64) {
 		e.last = last
 	}
 	e.late = e.jitter(roll)
+	if e.seen.IsZero() || e.seen.After(c.wall) {
+		e.seen = c.wall
+	}
 	if e.calendar == nil {
-		e.at = c.boot + e.plan.Every
-		if elapsed := c.wall.Sub(last); known && elapsed > 0 {
-			e.at -= elapsed
+		from := e.seen // or it never ran under a dsatd that is replaced more often
+		if known {
+			from = last
 		}
+		e.at = c.boot + e.plan.Every - max(c.wall.Sub(from), 0)
 		return
 	}
 	from := c.wall

@@ -107,6 +107,25 @@ func TestScheduleMissed(t *testing.T) {
 	}
 }
 
+// An interval longer than any dsatd lives has its run all the same.
+func TestScheduleShortLives(t *testing.T) {
+	w := newWatch(t, "2026-05-05T12:00:00Z")
+	e := &scheduled{plan: topology.Schedule{Every: 24 * time.Hour}}
+	for day := range 2 {
+		for range 3 {
+			e = &scheduled{plan: e.plan, seen: e.seen}
+			e.begin(w.clocks, time.Time{}, 0)
+			if e.turn(w.clocks, 0, 0) != (day == 1) {
+				t.Fatalf("on day %d at %s it is due in %s", day, w.wall, e.next(w.clocks).Sub(w.wall))
+			} else if day == 1 {
+				return
+			}
+			w.pass(8 * time.Hour)
+		}
+	}
+	t.Fatal("never ran")
+}
+
 // Whatever the clocks do, a schedule neither stops for ever nor runs more often than it is asked; an interval does not care for the wall.
 func TestScheduleAnyClock(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

@@ -34,12 +34,13 @@ type runLine struct {
 	Result string    `json:"result,omitempty"`
 }
 
-// dueLine is a schedule: what it says, and the newest time at which it was due.
+// dueLine is a schedule: what it says, the newest time at which it was due, and when it was first seen.
 type dueLine struct {
 	Satellite string    `json:"satellite"`
 	Schedule  string    `json:"schedule,omitempty"`
 	Says      string    `json:"says"`
 	Last      time.Time `json:"last,omitzero"`
+	Seen      time.Time `json:"seen,omitzero"`
 	Owed      int       `json:"owed,omitempty"`
 }
 
@@ -109,7 +110,7 @@ func (t *timesheet) write(entries []*scheduled, jobs map[string]*job) {
 	}
 	f := sheetFile{Runs: make(map[string]runLine, len(jobs)), Due: make([]dueLine, 0, len(entries))}
 	for _, e := range entries {
-		f.Due = append(f.Due, dueLine{Satellite: e.satellite, Schedule: e.plan.Name, Says: says(e.plan), Last: e.last, Owed: e.owed})
+		f.Due = append(f.Due, dueLine{Satellite: e.satellite, Schedule: e.plan.Name, Says: says(e.plan), Last: e.last, Seen: e.seen, Owed: e.owed})
 		if j := jobs[e.satellite]; j != nil && !j.began.IsZero() {
 			f.Runs[e.satellite] = runLine{Began: j.began, Ended: j.ended, Well: j.well, Result: j.result}
 		}

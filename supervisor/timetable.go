@@ -152,7 +152,7 @@ func (t *timetable) follow(c clocks) {
 			if e == nil || e.plan != plan {
 				e = &scheduled{satellite: sat.spec.Name, plan: plan}
 				line := t.sheet.find(e)
-				e.owed = line.Owed
+				e.owed, e.seen = line.Owed, line.Seen
 				e.begin(c, line.Last, rand.Float64())
 			}
 			t.entries = append(t.entries, e)

@@ -21,7 +21,7 @@ func scheduleKeys() *key {
 				field: job(func(s *Schedule) any { return &s.Cron }), dropped: func(_, v any) bool { return v == "" }},
 			{name: "zone", kind: zoneKind{}, auto: "the zone of the machine", aka: []string{"tz", "timezone", "time_zone"}, doc: `Time zone of cron: "Europe/Vienna", "UTC".`,
 				field: job(func(s *Schedule) any { return &s.Zone }), dropped: func(_, v any) bool { return v == "" }},
-			{name: "every", kind: durationKind{}, group: "when", min: int64(time.Second), doc: "In place of cron: so long after the start of the run before, whatever is done to the clock. The first run is so long after dsatd's start, or after the last run of a dsatd before it.", aka: []string{"interval", "period"},
+			{name: "every", kind: durationKind{}, group: "when", min: int64(time.Second), doc: "In place of cron: so long after the start of the run before, whatever is done to the clock. The first run is so long after it was first seen by a dsatd; the last run of a dsatd before counts.", aka: []string{"interval", "period"},
 				field: job(func(s *Schedule) any { return &s.Every }), dropped: func(_, v any) bool { return v == time.Duration(0) }},
 			{name: "jitter", kind: durationKind{}, def: `"0s"`, doc: "Each run is late by up to so much, at random.", aka: []string{"randomized_delay", "splay"},
 				field: job(func(s *Schedule) any { return &s.Jitter })},
