@@ -87,14 +87,16 @@ type Supervisor struct {
 	estate  estate
 	forks   *spawnQueue
 	crew    *crew
-	eyes    *eyes
-	floor   atomic.Uint32 // of the spawns of new instances: above those of satellites that are gone
-	turns   turnstile
-	errands errands
-	table   *timetable
-	sockets *sockets
-	store   *store
-	ears    ears
+
+	questions questions
+	eyes      *eyes
+	floor     atomic.Uint32 // of the spawns of new instances: above those of satellites that are gone
+	turns     turnstile
+	errands   errands
+	table     *timetable
+	sockets   *sockets
+	store     *store
+	ears      ears
 
 	hurry   func() // ends the patience with what an earlier daemon left
 	hurried <-chan struct{}

@@ -24,6 +24,7 @@ const (
 	AfterSignal
 	BeforeReap
 	AfterReap
+	ExtendedStats
 	hookKinds
 )
 
@@ -54,5 +55,6 @@ func hookWords() [hookKinds]hookWord {
 		{"after_signal", "After a signal, sent or not; DSAT_SENT tells.", "", true},
 		{"before_reap", "When its process has ended, before what it has left behind is ended. DSAT_EXIT_CODE, DSAT_SIGNAL and DSAT_CAUSE tell how.", "", true},
 		{"after_reap", "When nothing is left of it, with the same.", "", true},
+		{"extended_stats", "When `dsatctl stats` asks, and never by itself: tells figures of its process, as lines of NAME=NUMBER or as a JSON object of numbers, 256 at most. What it prints goes to no log.", "", true},
 	}
 }

@@ -66,6 +66,9 @@ var outputs = []struct {
 			{Name: "shard", Network: "udp", Address: "127.0.0.1:9001", State: "open", FD: 11, Instance: "shard:1", Holders: []string{"shard:1"}, Waiting: 1},
 			{Name: "own", Network: "tcp", Address: ":80", State: "closed", FD: -1, Backlog: 4096}},
 		Stored: []control.Stored{{Instance: "shop:0", Names: []string{"stored", "client"}}}}}), 0},
+	{"stats", "stats", answers(map[string]any{"GET /v1/satellites/*/stats": []control.Stats{
+		{Name: "shop", PID: 7301, Uptime: 3725, CPU: 12.5, RSS: 64 << 20, Figures: map[string]float64{"queue": 3, "cache.hits": 1234567.5}},
+		{Name: "shop", WID: 1}, {Name: "csv", PID: 7302, Uptime: 2, RSS: 1 << 20, Problem: "exit code 3 (its last line: \x1b[2J)"}}}), 0},
 	{"sockets-none", "sockets", always(control.Sockets{}), 0},
 	{"queues-none", "queues", always("[]"), 0},
 	{"quarantine", "quarantine --step csv", answers(map[string]any{"GET /v1/quarantine?step=csv": []control.Quarantined{
