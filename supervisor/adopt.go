@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -253,6 +254,35 @@ func (s *Supervisor) send(ref topology.Ref, pid int, sig syscall.Signal) error {
 // specOf is a word for all of an entry that shapes its processes: while it is the same, a process is as a new one would be. What
 // concerns dsatd alone is left out.
 func (s *Supervisor) specOf(t *topology.Satellite) string {
+	now := s.roster()
+	if len(t.EnvFile) > 0 {
+		return s.shapeOf(now, t) // files change
+	}
+	return s.shapes.word(now, t, s.shapeOf)
+}
+
+// shapes keeps these words: an entry is never changed, and 1,000 instances have one in common.
+type shapes struct {
+	mu    sync.Mutex
+	of    *roster
+	words map[*topology.Satellite]string
+}
+
+func (c *shapes) word(of *roster, t *topology.Satellite, find func(*roster, *topology.Satellite) string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of != of {
+		c.of, c.words = of, make(map[*topology.Satellite]string)
+	}
+	word, known := c.words[t]
+	if !known {
+		word = find(of, t)
+		c.words[t] = word
+	}
+	return word
+}
+
+func (s *Supervisor) shapeOf(now *roster, t *topology.Satellite) string {
 	shape := *t
 	shape.Instances, shape.Autostart, shape.OnDaemonDeath = 0, false, ""
 	shape.Needs, shape.After, shape.To, shape.Schedules, shape.Hooks = nil, nil, nil, nil, topology.Hooks{}
@@ -269,9 +299,9 @@ func (s *Supervisor) specOf(t *topology.Satellite) string {
 	}
 	h := sha256.New()
 	h.Write(text)
-	h.Write([]byte(s.roster().topology.Dir))
+	h.Write([]byte(now.topology.Dir))
 	for _, name := range t.Sockets {
-		if k := s.roster().topology.Socket(name); k != nil {
+		if k := now.topology.Socket(name); k != nil {
 			h.Write([]byte(describe(k)))
 		}
 	}

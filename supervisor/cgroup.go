@@ -160,6 +160,7 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 	if err := c.enable(limits.Controllers()); err != nil {
 		return nil, 0, err
 	}
+	fresh := false
 	if !c.made[g.path] {
 		// An earlier dsatd may have killed one of this name, and been killed before it took that away: see leave.
 		if err := dissolve(g.path); err != nil {
@@ -168,12 +169,15 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 		if err := os.Mkdir(g.path, 0o755); err != nil {
 			return nil, 0, fmt.Errorf("cannot make the control group %s: %w", g.path, cause(err))
 		}
+		fresh = true
 		c.made[g.path] = true
 	}
 	if err := g.limit(limits, c.enabled); err != nil {
 		return nil, 0, err
 	}
-	g.kills = g.oomKills()
+	if !fresh { // nobody was killed in one that was made just now
+		g.kills = g.oomKills()
+	}
 	if fd, err = unix.Open(g.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, 0, fmt.Errorf("cannot open the control group %s: %w", g.path, err)
 	}

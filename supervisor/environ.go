@@ -30,7 +30,7 @@ func inherited() []string {
 }
 
 // environment is what one instance sees, without incarnation and bus. Later entries win in the child, so equal keys are replaced.
-func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, here *strings.Replacer) ([]string, error) {
+func (s *Supervisor) environment(t *topology.Satellite, wid int, who identity, here filling) ([]string, error) {
 	env := slices.Clone(s.inherited)
 	if len(t.EnvInherit) > 0 {
 		hidden := secretNames(s.roster().topology)

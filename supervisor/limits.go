@@ -87,6 +87,9 @@ func settings(l topology.Limits) []setting {
 
 // limit sets what the topology limits. What it does not mention is as the kernel has it, also when it was limited before.
 func (g *cgroup) limit(l topology.Limits, enabled map[string]bool) error {
+	if len(enabled) == 0 {
+		return nil
+	}
 	for _, s := range settings(l) {
 		if !enabled[s.controller] {
 			continue

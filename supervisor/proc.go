@@ -34,11 +34,12 @@ func (p procStat) dead() bool {
 }
 
 func readStat(pid int) (procStat, error) {
-	text, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
+	var buf [1024]byte
+	n, err := readInto(buf[:], "/proc/"+strconv.Itoa(pid)+"/stat")
 	if err != nil {
 		return procStat{}, err
 	}
-	return parseStat(pid, text)
+	return parseStat(pid, buf[:n])
 }
 
 // parseStat: the name is in parentheses and may hold anything, even those.
@@ -48,33 +49,47 @@ func parseStat(pid int, text []byte) (procStat, error) {
 		return procStat{}, fmt.Errorf("cannot read the state of process %d", pid)
 	}
 	p := procStat{kin: kin{pid: pid}, name: string(text[open+1 : end])}
-	f := strings.Fields(string(text[end+1:]))
-	if len(f) < 21 {
-		return procStat{}, fmt.Errorf("cannot read the state of process %d", pid)
+	n := 0
+	for f := range bytes.FieldsSeq(text[end+1:]) { // it is read at every spawn and of all processes at a sweep: nothing is allocated
+		switch n {
+		case 0:
+			p.state = f[0]
+		case 1:
+			p.ppid, _ = strconv.Atoi(string(f))
+		case 2:
+			p.pgid, _ = strconv.Atoi(string(f))
+		case 3:
+			p.sid, _ = strconv.Atoi(string(f))
+		case 17:
+			p.threads, _ = strconv.Atoi(string(f))
+		case 19:
+			p.start, _ = strconv.ParseUint(string(f), 10, 64)
+		case 20:
+			p.memory = string(f) != "0"
+			return p, nil
+		}
+		n++
 	}
-	p.state = f[0][0]
-	p.ppid, _ = strconv.Atoi(f[1])
-	p.pgid, _ = strconv.Atoi(f[2])
-	p.sid, _ = strconv.Atoi(f[3])
-	p.threads, _ = strconv.Atoi(f[17])
-	p.memory = f[20] != "0"
-	p.start, _ = strconv.ParseUint(f[19], 10, 64)
-	return p, nil
+	return procStat{}, fmt.Errorf("cannot read the state of process %d", pid)
 }
 
 // readSmall is os.ReadFile without its poller and growing: three system calls.
 func readSmall(path string) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
 	buf := make([]byte, 1024)
-	n, err := unix.Read(fd, buf)
+	n, err := readInto(buf, path)
 	if err != nil {
 		return nil, err
 	}
 	return buf[:n], nil
+}
+
+func readInto(buf []byte, path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	return unix.Read(fd, buf)
 }
 
 func startTime(pid int) uint64 {

@@ -94,7 +94,7 @@ func (s *Supervisor) reveal(l *life, g topology.SecretGrant) ([]byte, error) {
 		}
 		return []byte(v), nil
 	}
-	return readSecret(replacer(l.of.ref.WID).Replace(c.File))
+	return readSecret(s.fillings(nil, l.of.ref.WID).Replace(c.File))
 }
 
 func readSecret(path string) ([]byte, error) {

@@ -119,10 +119,10 @@ type plan struct {
 	env    []string
 	dir    string
 	who    identity
-	traits *traits           // nil: nothing comes between fork and exec
-	here   *strings.Replacer // fills what is not known before
-	handed []uintptr         // descriptors beside the standard ones, from 3 on
-	tty    bool              // descriptor 0 is a terminal, and becomes its controlling one
+	traits *traits   // nil: nothing comes between fork and exec
+	here   filling   // fills what is not known before
+	handed []uintptr // descriptors beside the standard ones, from 3 on
+	tty    bool      // descriptor 0 is a terminal, and becomes its controlling one
 
 	cgroup  int  // descriptor of the control group to be spawned into; 0: none
 	limited bool // and it must not be without
@@ -165,7 +165,7 @@ func (s *Supervisor) plan(t *topology.Satellite, wid int) (*plan, error) {
 // dsatd itself.
 func (s *Supervisor) surroundings(t *topology.Satellite, wid int) (*plan, error) {
 	if t == nil {
-		return &plan{dir: s.roster().topology.Dir, env: s.about(slices.Clone(s.inherited)), here: replacer(wid)}, nil
+		return &plan{dir: s.roster().topology.Dir, env: s.about(slices.Clone(s.inherited)), here: s.fillings(nil, wid)}, nil
 	}
 	here := s.here(t, wid)
 	p := &plan{dir: here.Replace(t.Dir), traits: traitsOf(t.Process), here: here}
@@ -181,10 +181,6 @@ func (s *Supervisor) surroundings(t *topology.Satellite, wid int) (*plan, error)
 		p.env = setenv(setenv(p.env, "CREDENTIALS_DIRECTORY", dir), "DSAT_SECRETS", dir)
 	}
 	return p, err
-}
-
-func replacer(wid int) *strings.Replacer {
-	return strings.NewReplacer("${instance}", strconv.Itoa(wid))
 }
 
 // program sets what is executed.

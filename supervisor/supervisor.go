@@ -80,6 +80,7 @@ type Supervisor struct {
 	logs    *logs.Library
 	graves  *graveyard
 	record  *record
+	shapes  shapes
 	cgroups *cgroups
 	hunger  *hunger
 	left    []recordEntry // what an earlier daemon left, but for
