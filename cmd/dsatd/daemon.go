@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -211,6 +212,8 @@ func (d *daemon) ready(err error) {
 	tellDetacher(err)
 	d.manager.ready(d.sentence())
 	d.celebrate(err)
+	// To start 1,000 processes takes more memory than to have them; the runtime would keep it for minutes.
+	d.finished.Go(debug.FreeOSMemory)
 }
 
 // sameSignal is how close two signals are one wish: timeout(1) and a terminal under make send the same one twice, to the
