@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,8 @@ import (
 func TestTurnstile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns turnstile
-		crew, inside, done := &crew{}, make(chan struct{}), 0
+		var done atomic.Int32
+		crew, inside := &crew{}, make(chan struct{})
 		turns.run(crew, func() { <-inside })
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -24,17 +26,20 @@ func TestTurnstile(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
-			if !turns.run(crew, func() { done++ }) {
+			if !turns.run(crew, func() { done.Add(1) }) {
 				t.Error("the crew has not gone home")
 			}
 		}
 		synctest.Wait()
-		if done != 0 {
-			t.Errorf("%d came in while it was shut", done)
+		if n := done.Load(); n != 0 {
+			t.Errorf("%d came in while it was shut", n)
 		}
 		turns.thaw(crew)
 		turns.run(crew, func() {})
 		crew.close()
+		if n := done.Load(); n != 3 {
+			t.Errorf("%d of 3 came in afterwards", n)
+		}
 		if len(turns.held) != 0 || turns.inside != 0 {
 			t.Errorf("%d are held, %d inside", len(turns.held), turns.inside)
 		}
