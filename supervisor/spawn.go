@@ -31,6 +31,9 @@ func (s *Supervisor) fork(l *life) {
 		extra = s.bus.Admit(l.of.ref, l.inc)
 	}
 	s.record.intend(l.of.ref, l.inc)
+	if s.boot.open.Load() {
+		s.boot.spawned(l.of.ref)
+	}
 	if err := s.launch(l, extra); err != nil {
 		l.inlet.close()
 		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: err}})

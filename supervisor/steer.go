@@ -30,7 +30,9 @@ func (s *Supervisor) Boot(ctx context.Context) error {
 	s.order.intend(all)
 	s.table.permit(true)
 	all = s.sleepers(all)
+	s.boot.begin(all, s.roster().topology.Daemon.StartConcurrency, s.adopted, s.now())
 	results := append(s.wait(ctx, resigned, evAwait, goalUp), s.wait(ctx, all, evStart, goalUp)...)
+	s.boot.end(s.now())
 	var errs []error
 	for _, r := range results {
 		if r.Err != nil {

@@ -73,6 +73,7 @@ type Supervisor struct {
 	depth     int // of output pipes
 
 	order   *order
+	boot    bootlog
 	groups  *groups
 	reaper  *reaper
 	output  *output

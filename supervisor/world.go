@@ -18,16 +18,31 @@ var _ world = (*Supervisor)(nil)
 
 const evidence = 10 // last lines of output told with a death
 
-func (s *Supervisor) now() time.Time             { return time.Now() }
-func (s *Supervisor) roll() float64              { return rand.Float64() }
-func (s *Supervisor) run(f func()) bool          { return s.turns.run(s.crew, f) }
-func (s *Supervisor) phase(i *instance, p phase) { s.order.set(i, p) }
+func (s *Supervisor) now() time.Time    { return time.Now() }
+func (s *Supervisor) roll() float64     { return rand.Float64() }
+func (s *Supervisor) run(f func()) bool { return s.turns.run(s.crew, f) }
+
+func (s *Supervisor) phase(i *instance, p phase) {
+	if s.boot.open.Load() {
+		s.boot.phase(i.ref, p, s.now())
+	}
+	s.order.set(i, p)
+}
 
 func (s *Supervisor) ask(i *instance) (string, bool) {
-	if why := s.groups.holds(i); why != "" {
-		return why, false
+	why := s.groups.holds(i)
+	hopeless := false
+	if why == "" {
+		why, hopeless = s.order.ask(i)
 	}
-	return s.order.ask(i)
+	if s.boot.open.Load() {
+		var w *BootWait
+		if why != "" {
+			w = s.order.culprit(i)
+		}
+		s.boot.held(i.ref, w, s.now())
+	}
+	return why, hopeless
 }
 
 func (s *Supervisor) incarnation(spawn uint32) topology.Incarnation {

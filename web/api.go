@@ -35,6 +35,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/satellites/{names}/history", accessRead, s.history},
 		{"GET /v1/satellites/{names}/wait", accessRead, s.wait},
 		{"GET /v1/satellites/{names}/stats", accessOperate, s.figures},
+		{"GET /v1/boot", accessRead, s.boot},
 		{"GET /v1/sockets", accessRead, s.sockets},
 		{"GET /v1/queues", accessRead, s.queues},
 		{"GET /v1/tasks/{id}", accessRead, s.task},

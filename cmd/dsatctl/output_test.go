@@ -69,6 +69,10 @@ var outputs = []struct {
 	{"stats", "stats", answers(map[string]any{"GET /v1/satellites/*/stats": []control.Stats{
 		{Name: "shop", PID: 7301, Uptime: 3725, CPU: 12.5, RSS: 64 << 20, Figures: map[string]float64{"queue": 3, "cache.hits": 1234567.5}},
 		{Name: "shop", WID: 1}, {Name: "csv", PID: 7302, Uptime: 2, RSS: 1 << 20, Problem: "exit code 3 (its last line: \x1b[2J)"}}}), 0},
+	{"boot", "status --boot", answers(map[string]any{"GET /v1/boot": booted}), 0},
+	{"boot-some", "status --boot site", answers(map[string]any{"GET /v1/boot": booted, "GET /v1/status": control.Status{Satellites: []control.Satellite{
+		{Name: "csv", Instances: []control.Instance{{}}}, {Name: "site", Instances: []control.Instance{{}}}}}}), 0},
+	{"boot-none", "status --boot", answers(map[string]any{"GET /v1/boot": control.Boot{}}), 0},
 	{"sockets-none", "sockets", always(control.Sockets{}), 0},
 	{"queues-none", "queues", always("[]"), 0},
 	{"quarantine", "quarantine --step csv", answers(map[string]any{"GET /v1/quarantine?step=csv": []control.Quarantined{
@@ -99,6 +103,17 @@ var outputs = []struct {
 	{"unknown-flag", "status --jsno", always("{}"), 2},
 	{"not-dsatd", "status", always("<html>"), 1},
 }
+
+// booted is a start that goes on: one was ready at once, one waited for it and for a place, one fails, one waits.
+var booted = control.Boot{Began: ago(time.Minute), Total: 2.5, StartConcurrency: 2, Chain: []string{"site:0", "csv:0"}, Instances: []control.BootInstance{
+	{Name: "csv:0", State: "ready", Opened: s(0.001), Spawned: s(0.002), Ready: s(1.5), Took: 1.499, Spawns: 1},
+	{Name: "site:0", State: "ready", Opened: s(1.75), Spawned: s(1.751), Ready: s(2.5), Took: 0.75, Spawns: 2, Waits: []control.BootWait{
+		{For: "csv:ready", From: 0, Until: s(1.5)}, {For: "place", By: []string{"a:0", "b:0"}, From: 1.5, Until: s(1.75)}}},
+	{Name: "bad:0", State: "failed", Opened: s(0), Spawned: s(0)},
+	{Name: "late:0", State: "waiting", Waits: []control.BootWait{{For: "bad:ready\x1b[2J"}}},
+}}
+
+func s(at float64) *float64 { return &at }
 
 // deaths are a crash with its last words, one that was asked for, and a failed start.
 var deaths = []control.Death{

@@ -19,10 +19,14 @@ pid, restarts that nobody asked for, how long it has been so, messages waiting f
 its hands.
 Below: why it is not as wanted, and the ledger of all messages.
 
-It exits with 0 whenever the daemon answers. With names and --json the answer holds these satellites only.`
+It exits with 0 whenever the daemon answers. With names and --json the answer holds these satellites only.
+
+With --boot it tells instead how the start of this daemon went: first the chain of waits that determined the total, the
+last to be ready first, then each instance, the slowest first: how long it took from when nothing held it up, when it was
+asked to start, let go, spawned and ready, and what it had to wait for.`
 
 func (t *tool) statusCommand() *cobra.Command {
-	verbose := false
+	verbose, boot := false, false
 	cmd := &cobra.Command{
 		Use:               "status [NAME...]",
 		Aliases:           []string{"ps", "ls"},
@@ -30,9 +34,13 @@ func (t *tool) statusCommand() *cobra.Command {
 		Long:              statusHelp,
 		ValidArgsFunction: t.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if boot {
+				return t.boot(cmd.Context(), splitNames(args))
+			}
 			return t.status(cmd.Context(), splitNames(args), verbose)
 		},
 	}
+	cmd.Flags().BoolVar(&boot, "boot", false, "how long the start took, and which waits determined that")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "every instance on a line of its own")
 	return cmd
 }

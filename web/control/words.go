@@ -302,6 +302,7 @@ type ErrorAnswer struct {
 //	                                                epoch all kept ones come. Events are numbered without gaps, so that a reader sees what it lost
 //	POST /v1/down?timeout=30s                       {} at once; the daemon stops afterwards
 //	POST /v1/upgrade?binary=/PATH&timeout=30s       an Error when it could not be; else the connection ends, and the next daemon answers
+//	GET  /v1/boot                                   Boot
 //	GET  /v1/sockets                                Sockets
 //	GET  /v1/doctor                                 []Finding
 //	GET  /v1/queues                                 []Queue
