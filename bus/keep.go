@@ -157,9 +157,3 @@ func (k *kept) check() error {
 	}
 	return nil
 }
-
-// CheckExport says why a bus could not be made of an export; nil: it could.
-func CheckExport(b []byte) error {
-	_, err := decodeKept(b)
-	return err
-}

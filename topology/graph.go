@@ -168,17 +168,6 @@ func (t *Topology) Order() [][]string {
 	return out
 }
 
-// Inputs returns the names of the satellites that are linked to this one, in file order.
-func (t *Topology) Inputs(name string) []string {
-	var out []string
-	for _, s := range t.Satellites {
-		if slices.Contains(s.To, Link{To: name}) {
-			out = append(out, s.Name)
-		}
-	}
-	return out
-}
-
 // Sources returns the names of the satellites that speak to the bus and are fed by no link, in file order: where work
 // enters. They are stopped first.
 func (t *Topology) Sources() []string {

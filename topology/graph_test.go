@@ -49,8 +49,6 @@ func TestGraph(t *testing.T) {
 	}{
 		{"order", topo.Order(), [][]string{{"clock", "cpu", "own", "db"}, {"site"}, {"csv"}, {"py"}}},
 		{"sources", topo.Sources(), []string{"clock", "py"}},
-		{"inputs", topo.Inputs("csv"), []string{"cpu", "own"}},
-		{"no inputs", topo.Inputs("clock"), []string(nil)},
 	} {
 		if d := cmp.Diff(c.want, c.got); d != "" {
 			t.Errorf("%s: %s", c.what, d)

@@ -34,9 +34,6 @@ type Hooks [hookKinds]*Hook
 // String is the name of the hook in the file.
 func (k HookKind) String() string { return hookWords()[k].name }
 
-// Vetoes reports whether a no of the hook has an effect.
-func (k HookKind) Vetoes() bool { return hookWords()[k].veto != "" }
-
 type hookWord struct {
 	name, doc, veto string
 	ignore          bool // the default of ignore_failure
