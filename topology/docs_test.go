@@ -165,13 +165,10 @@ func laters(b *strings.Builder, k *key) {
 				fmt.Fprintf(b, "- `%s = %q`: %s.\n", c.label, v.value, v.doc)
 			}
 		}
-		switch c.kind.(type) {
-		case linksKind:
+		if _, isLinks := c.kind.(linksKind); isLinks {
 			for _, l := range linkKeys().keys {
 				fmt.Fprintf(b, "- `to = { NAME = { %s = ... } }`: %s\n", l.name, l.doc)
 			}
-		case needsKind:
-			fmt.Fprintf(b, "- `needs = \"NAME:%s\"`: comes with health.\n", StageHealthy)
 		}
 		laters(b, c)
 		if _, isEntries := c.kind.(entriesKind); isEntries {

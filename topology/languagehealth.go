@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"slices"
 	"syscall"
 	"time"
 )
@@ -104,6 +105,10 @@ func (r *rules) health(s *Satellite, said *setting) {
 			}
 			return f != nil
 		}
+		ways := []string{"exec", "get", "tcp", "grpc", "progress", "on"}
+		if c.Kind == "" && slices.ContainsFunc(ways, func(way string) bool { return at.find(way) != nil }) {
+			continue // and that cannot be read, which is told already
+		}
 		switch {
 		case c.Kind == "":
 			r.add(at.pos, `say one of exec, get, tcp, grpc, progress, or on = "bus"`, "the check %s does not say how it looks", c.Name)
@@ -112,10 +117,10 @@ func (r *rules) health(s *Satellite, said *setting) {
 		case c.Kind == CheckBus && s.Speaks.Filter():
 			r.add(at.pos, "progress looks at what it has in hand", "a filter cannot answer a PING: the check %s", c.Name)
 		}
-		if c.Kind != CheckGet && vain("status", "", "status means nothing for a check by %s", c.Kind) {
+		if c.Kind != CheckGet && c.Kind != "" && vain("status", "", "status means nothing for a check by %s", c.Kind) {
 			c.Status = nil
 		}
-		if c.Kind != CheckGet && vain("body", "", "body means nothing for a check by %s", c.Kind) {
+		if c.Kind != CheckGet && c.Kind != "" && vain("body", "", "body means nothing for a check by %s", c.Kind) {
 			c.Body = ""
 		}
 		if c.Then != CheckSignal && vain("signal", `say then = "signal"`, "signal means nothing where then = %q", c.Then) {
