@@ -38,6 +38,27 @@ func (e Exit) refused() *refusal {
 	return nil
 }
 
+// hooking is a hook that an instance waits for. It is for those who ask, not for the instance.
+type hooking struct {
+	kind topology.HookKind
+	due  time.Time // it is killed then
+}
+
+// tell adds it to what an instance says of itself.
+func (h *hooking) tell(s *InstanceStatus) {
+	if h == nil || s.State != Starting && s.State != Stopping {
+		return
+	}
+	s.Hook, s.HookDue = h.kind.String(), h.due
+	switch h.kind {
+	case topology.AfterStart: // said so already
+	case topology.BeforeStop, topology.BeforeSignal:
+		s.Why += ", and its " + s.Hook + " hook runs"
+	default:
+		s.Why = "its " + s.Hook + " hook runs"
+	}
+}
+
 // hook runs one, and calls then with why it says no; "": it does not. It returns nil, and then is not called, when there is none.
 func (s *Supervisor) hook(l *life, kind topology.HookKind, env []string, then func(no string)) *errand {
 	return s.beside(l.of, l.spec, kind, append(ofLife(l), env...), then)
@@ -48,11 +69,16 @@ func (s *Supervisor) beside(i *instance, spec *topology.Satellite, kind topology
 	if h == nil {
 		return nil
 	}
+	run := &hooking{kind, time.Now().Add(h.Deadline)}
+	if awaited := kind != topology.AfterSpawn && kind != topology.AfterSignal; awaited {
+		i.hooking.Store(run)
+	}
 	return s.errand(chore{
 		ref: i.ref, spec: spec, argv: h.Command, within: h.Deadline, book: i.book, toFile: spec.Log.Stdout == topology.LogCapture,
 		env: append(env, "DSAT_HOOK="+kind.String(), "DSAT_STATE="+i.status.Load().State.String()),
 		// The reaper may tell of the end under its own lock, and what follows a hook signals and forks.
 		done: func(o outcome) {
+			i.hooking.CompareAndSwap(run, nil)
 			s.crew.run(func() { then(s.verdict(i.ref.String(), kind.String(), h, o)) })
 		},
 	})

@@ -51,8 +51,9 @@ type instance struct {
 	waiters   []waiter
 	drowse    drowse
 
-	status atomic.Pointer[InstanceStatus]
-	book   *logs.Book
+	status  atomic.Pointer[InstanceStatus]
+	hooking atomic.Pointer[hooking] // nil: waits for none
+	book    *logs.Book
 }
 
 // life is one incarnation: one process and what it forked.

@@ -57,6 +57,7 @@ func (s *Supervisor) Snapshot() []SatelliteStatus {
 		}
 		for n, i := range list {
 			is := *i.status.Load()
+			i.hooking.Load().tell(&is)
 			is.LogLost, is.LogSuppressed = i.book.Lost()
 			st.Instances = append(st.Instances, is)
 			st.Want = max(st.Want, is.Want)

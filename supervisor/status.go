@@ -95,6 +95,8 @@ type InstanceStatus struct {
 	Due       time.Time // when it goes on by itself: the next start of Backoff, the next scheduled run, the next measure of Stopping; zero: unknown
 	Started   time.Time // of the process; zero without one
 	Why       string    // a sentence that tells why it is in this state
+	Hook      string    // that it waits for, Starting or Stopping: "before_start"; "": none
+	HookDue   time.Time // when that is killed
 	Said      string    // its own words: STATUS of sd_notify
 	Reloading bool      // it said RELOADING=1, and not READY=1 since
 	LastExit  string    // "exit code 3", "killed by signal 9 (SIGKILL)", "cannot execute /x: no such file or directory"

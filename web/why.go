@@ -40,7 +40,7 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request) error {
 	for _, queue := range stats.Queues {
 		q.queues[queue.Step] = queueOf(queue)
 	}
-	out := q.answer(refs, strings.Contains(names, ":"))
+	out := append(q.answer(refs, strings.Contains(names, ":")), q.vacant(names)...)
 	if err != nil {
 		out = append(out, control.Why{Name: "the bus", Text: []string{"Its queues are not known: " + err.Error() + "."}})
 	}
@@ -63,11 +63,29 @@ func (q *inquiry) answer(refs []topology.Ref, instancesOnly bool) []control.Why 
 	return out
 }
 
+// vacant answers for satellites that are named and have no instances.
+func (q *inquiry) vacant(names string) (out []control.Why) {
+	for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' }) {
+		sat, ok := q.satellites[name]
+		if !ok || len(sat.Instances) > 0 {
+			continue
+		}
+		out = append(out, control.Why{Name: name, State: sat.State.String(), Text: []string{"It has no instances: " + sat.Why + "."}})
+		if queue, ok := q.queues[name]; ok {
+			out = append(out, control.Why{Name: name, Text: q.queue(&queue)})
+		}
+	}
+	return out
+}
+
 // instance tells what it is and since when, what it waits for, what comes next, and what it died of.
 func (q *inquiry) instance(in *supervisor.InstanceStatus) []string {
 	said := []string{q.present(in)}
 	if in.State == supervisor.Starting && in.PID == 0 {
 		said = append(said, q.needs(in.Ref.Name, map[string]bool{in.Ref.Name: true})...)
+	}
+	if in.Hook != "" {
+		said = append(said, fmt.Sprintf("If the hook has not ended by %s, in %s, it is killed.", q.at(in.HookDue), spell(max(0, in.HookDue.Sub(q.now)))))
 	}
 	if in.Said != "" {
 		said = append(said, fmt.Sprintf("It says of itself: %q.", in.Said))
@@ -118,7 +136,12 @@ func (q *inquiry) next(in *supervisor.InstanceStatus) string {
 		}
 		return "It is started again now."
 	case supervisor.Stopping:
-		if in.Due.After(q.now) {
+		switch {
+		case !in.Due.After(q.now):
+		case in.PID == 0 && in.Hook != "": // nothing else is left of it
+		case in.PID == 0:
+			return fmt.Sprintf("What has not ended by %s, in %s, is killed.", q.at(in.Due), spell(in.Due.Sub(q.now)))
+		default:
 			return fmt.Sprintf("If it has not ended by %s, in %s, harder measures follow: its stop signal, then SIGKILL.", q.at(in.Due), spell(in.Due.Sub(q.now)))
 		}
 	case supervisor.Starting:
