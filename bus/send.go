@@ -187,6 +187,8 @@ type HopStatus struct {
 	Attempts int
 	Age      time.Duration // since its admission; of an ended one, up to its end
 	Reason   string
+	Retry    time.Duration // held: until it is tried again
+	Failures []string      // of an open one: what became of each attempt that failed, oldest first: "attempt 1 at csv:0: the process ended: ..."
 }
 
 // Task says what is known of a task; ended ones are remembered for a while. Errors are *Error.

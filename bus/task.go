@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // task is a message and all that descends from it. It ends when no hop of it is open.
@@ -156,6 +157,10 @@ func (t *tracker) openHops(now int64, id uint64) []HopStatus {
 			hs := HopStatus{ID: formatID(h.id), Step: t.steps[pg.steps[k]].name, State: pg.states[k].String(), Attempts: int(h.attempts), Age: duration(now - h.admitted)}
 			if e := t.evidence[slot]; e != nil {
 				hs.Reason = e.lines[len(e.lines)-1]
+				hs.Failures = failures(e.lines)
+			}
+			if pg.states[k] == held {
+				hs.Retry = duration(max(h.due-now, 0))
 			}
 			if pg.states[k] == dispatched {
 				hs.Instance = t.holder(slot)
@@ -176,4 +181,15 @@ func (t *tracker) holder(slot int32) string {
 		}
 	}
 	return ""
+}
+
+// failures are the lines of the evidence that begin an attempt; what a process printed is indented.
+func failures(evidence []string) (all []string) {
+	for _, line := range evidence {
+		if strings.HasPrefix(line, "attempt ") {
+			line, _, _ = strings.Cut(line, "; the last lines of its log")
+			all = append(all, line)
+		}
+	}
+	return all
 }

@@ -39,6 +39,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/sockets", accessRead, s.sockets},
 		{"GET /v1/queues", accessRead, s.queues},
 		{"GET /v1/tasks/{id}", accessRead, s.task},
+		{"GET /v1/tasks/{id}/why", accessRead, s.whyTask},
 		{"GET /v1/quarantine", accessRead, s.quarantineList},
 		{"GET /v1/quarantine/{id}", accessRead, s.quarantineShow},
 		{"POST /v1/send/{step}", accessSend, s.send},

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -32,19 +33,26 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q := &inquiry{topology: s.cfg.Supervisor.Topology(), satellites: map[string]supervisor.SatelliteStatus{}, queues: map[string]control.Queue{}, deaths: deaths, now: time.Now()}
-	for _, sat := range s.cfg.Supervisor.Snapshot() {
-		q.satellites[sat.Name] = sat
-	}
-	stats, err := s.stats(r.Context())
-	for _, queue := range stats.Queues {
-		q.queues[queue.Step] = queueOf(queue)
-	}
+	q, err := s.inquire(r.Context())
+	q.deaths = deaths
 	out := append(q.answer(refs, strings.Contains(names, ":")), q.vacant(names)...)
 	if err != nil {
 		out = append(out, control.Why{Name: "the bus", Text: []string{"Its queues are not known: " + err.Error() + "."}})
 	}
 	return answer(w, out)
+}
+
+// inquire gathers what is known; without the queues, and an error, when the bus does not answer.
+func (s *Server) inquire(ctx context.Context) (*inquiry, error) {
+	q := &inquiry{topology: s.cfg.Supervisor.Topology(), satellites: map[string]supervisor.SatelliteStatus{}, queues: map[string]control.Queue{}, now: time.Now()}
+	for _, sat := range s.cfg.Supervisor.Snapshot() {
+		q.satellites[sat.Name] = sat
+	}
+	stats, err := s.stats(ctx)
+	for _, queue := range stats.Queues {
+		q.queues[queue.Step] = queueOf(queue)
+	}
+	return q, err
 }
 
 func (q *inquiry) answer(refs []topology.Ref, instancesOnly bool) []control.Why {

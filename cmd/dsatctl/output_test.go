@@ -88,6 +88,9 @@ var outputs = []struct {
 	{"why", "why csv", answers(map[string]any{"GET /v1/satellites/csv/why": []control.Why{
 		{Name: "csv:0", State: "backoff", Text: []string{"It is backoff.", "It is started again at 12:00:03, in 1.2s."}},
 		{Name: "csv", Text: []string{"csv gets nothing: no session is up\x1b[2J."}}}}), 0},
+	{"why-task", "why csv:0 7.40", answers(map[string]any{
+		"GET /v1/satellites/csv:0/why": []control.Why{{Name: "csv:0", State: "running", Text: []string{"It is running."}}},
+		"GET /v1/tasks/7.40/why":       control.Why{Name: "task 7.40", State: "running", Text: []string{"It goes on.", "7.41 is in the hands of csv:0."}}}), 0},
 	{"history", "history csv -v", answers(map[string]any{"GET /v1/satellites/csv/history": deaths}), 0},
 	{"history-none", "history csv", always("[]"), 0},
 	{"wait", "wait csv --for exited --timeout 2s", answers(map[string]any{"GET /v1/satellites/csv/wait?for=exited&timeout=2s": control.Change{

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,15 +12,18 @@ import (
 )
 
 const whyHelp = `Tell in plain sentences why instances are as they are: what they wait for, when the next thing happens, what they
-died of last. For a satellite that takes messages also what waits for it, and why nobody takes it.`
+died of last. For a satellite that takes messages also what waits for it, and why nobody takes it.
+
+A task is named by its number, such as 7.40: where its messages are, what they wait for, who has them in hand, and what
+became of earlier attempts.`
 
 func (t *tool) whyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "why NAME...",
-		Short:             "Tell why satellites or instances are as they are",
+		Use:               "why NAME|TASK...",
+		Short:             "Tell why satellites, instances, queues or tasks are as they are",
 		Long:              whyHelp,
-		Example:           "  dsatctl why csv\n  dsatctl why cpu:1",
-		Args:              atLeast(1, "NAME"),
+		Example:           "  dsatctl why csv\n  dsatctl why cpu:1\n  dsatctl why 7.40",
+		Args:              atLeast(1, "NAME or TASK"),
 		ValidArgsFunction: t.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := t.client()
@@ -26,7 +32,7 @@ func (t *tool) whyCommand() *cobra.Command {
 			}
 			ctx, cancel := t.limit(cmd.Context(), 0)
 			defer cancel()
-			all, err := client.Why(ctx, splitNames(args))
+			all, err := whyAll(ctx, client, splitNames(args))
 			if err != nil || t.json {
 				return err
 			}
@@ -38,6 +44,34 @@ func (t *tool) whyCommand() *cobra.Command {
 			return err
 		},
 	}
+}
+
+// isTask tells the number of a task, EPOCH.NUMBER, from names, which have no dot.
+var isTask = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
+
+// whyAll asks about satellites and instances at once, then about each task.
+func whyAll(ctx context.Context, client *control.Client, names []string) (all []control.Why, err error) {
+	var tasks []string
+	names = slices.DeleteFunc(names, func(name string) bool {
+		if isTask.MatchString(name) {
+			tasks = append(tasks, name)
+			return true
+		}
+		return false
+	})
+	if len(names) > 0 {
+		if all, err = client.Why(ctx, names); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range tasks {
+		w, err := client.WhyTask(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, *w)
+	}
+	return all, nil
 }
 
 func writeWhy(b *strings.Builder, w *control.Why, paint bool) {

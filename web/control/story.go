@@ -30,8 +30,8 @@ type Death struct {
 
 // Why tells in plain sentences why an instance or a queue is as it is.
 type Why struct {
-	Name  string   `json:"name"`            // "cpu:0" is an instance, "cpu" the queue of that step
-	State string   `json:"state,omitempty"` // of an instance
+	Name  string   `json:"name"`            // "cpu:0" is an instance, "cpu" the queue of that step, "task 7.40" a task
+	State string   `json:"state,omitempty"` // of an instance or a task
 	Text  []string `json:"text"`            // sentences: what, since when, what it waits for, what comes next
 }
 
@@ -51,6 +51,11 @@ func (c *Client) Why(ctx context.Context, names []string) ([]Why, error) {
 		return nil, err
 	}
 	return *why, nil
+}
+
+// WhyTask asks why a task is as it is.
+func (c *Client) WhyTask(ctx context.Context, id string) (*Why, error) {
+	return ask[Why](ctx, c, get(PathTasks+url.PathEscape(id)+"/why", nil))
 }
 
 // Wait returns when all named instances are in a state: running, stopped, exited or fatal. It asks once; the daemon answers when it

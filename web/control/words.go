@@ -308,6 +308,7 @@ type ErrorAnswer struct {
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
 //	GET  /v1/tasks/{id}                             Task
+//	GET  /v1/tasks/{id}/why                         Why
 //	POST /v1/tasks/{id}/cancel                      Task, as it is then
 //	GET  /v1/quarantine?step=NAME                   []Quarantined
 //	GET  /v1/quarantine/{id}                        Quarantined with payload
