@@ -36,6 +36,7 @@ type stage struct {
 	sleeps   bool   // a socket starts it
 	ear      uint64 // the listening; 0: none
 	hooks    bool   // its processes have hooks
+	heirs    int    // main processes that were named
 	begun    time.Time
 	trace    []string // what was done to processes, and when since begun
 }
@@ -54,6 +55,7 @@ type actor struct {
 	greets                      map[topology.HookKind]bool // hooks under way
 	signals                     []syscall.Signal
 	late                        bool // a signal came after the kill
+	left                        bool // it has named another main process, and ended
 	buried, probed, examined    int
 	watched                     int
 }
@@ -255,7 +257,7 @@ func stageHealth(d dice) []*topology.Check {
 
 func stageSpec(d dice) *topology.Satellite {
 	return &topology.Satellite{
-		Name: "x", Health: stageHealth(d), Ready: topology.Ready{Kind: []topology.ReadyKind{topology.ReadySpawned, topology.ReadyHello}[d.pick(2)]},
+		Name: "x", Health: stageHealth(d), Ready: topology.Ready{Kind: []topology.ReadyKind{topology.ReadySpawned, topology.ReadyHello, topology.ReadyNotify}[d.pick(3)]},
 		Restart: topology.Restart{
 			Policy:       []topology.RestartPolicy{topology.RestartAlways, topology.RestartOnFailure, topology.RestartNever}[d.pick(3)],
 			SuccessCodes: []int{0}, ForbidCodes: [][]int{nil, {1}}[d.pick(2)], Limit: d.pick(5), Window: time.Minute,
@@ -277,7 +279,7 @@ func (s *stage) act(d dice, i *instance) string {
 		last = s.lives[len(s.lives)-1]
 	}
 	any := s.lives
-	switch what := d.pick(25); what {
+	switch what := d.pick(27); what {
 	case 0, 1:
 		i.post(event{kind: evStart})
 		return "start"
@@ -299,7 +301,7 @@ func (s *stage) act(d dice, i *instance) string {
 		for _, a := range any {
 			if a.forked && !a.dead {
 				a.dead = true
-				i.post(event{kind: evExit, life: a.life, exit: Exit{Code: d.pick(2)}})
+				i.post(event{kind: evExit, life: a.life, exit: Exit{Code: d.pick(2)}, pid: a.mainPID()})
 			}
 		}
 		return "exit"
@@ -337,6 +339,8 @@ func (s *stage) act(d dice, i *instance) string {
 			i.post(event{kind: []eventKind{evSick, evWell}[d.pick(2)], life: last.life, check: i.spec.Health[0], cause: "ill"})
 		}
 		return "check"
+	case 25, 26:
+		return s.tells(d)
 	case 23:
 		s.hooked(func() bool { return d.pick(3) == 0 })
 		return "hooked"
@@ -380,6 +384,7 @@ func (s *stage) fork(d dice, a *actor) {
 		a.of.post(event{kind: evExit, life: a.life, exit: Exit{Err: errors.New("cannot fork")}})
 	default:
 		a.forked, a.pid, a.started = true, 100+len(s.lives), time.Now()
+		a.born()
 		a.of.post(event{kind: evSpawned, life: a.life})
 	}
 }
@@ -451,7 +456,7 @@ func (s *stage) check(d dice, i *instance, what string) {
 			fail("signals %v", a.signals)
 		}
 	}
-	if l := i.life; st.State == Stopping && st.PID != 0 && !i.draining && !l.hard.Load() && len(l.stop.Command) == 0 && !s.actor(l).signalled {
+	if l := i.life; st.State == Stopping && st.PID != 0 && !i.draining && !l.hard.Load() && len(l.stop.Command) == 0 && !l.word.leaving && !s.actor(l).signalled {
 		fail("nobody told it to stop")
 	}
 	if running && (st.PID == 0 || st.Want != Up) || (st.State == Stopped || st.State == Backoff || st.State == Fatal) && st.PID != 0 {
@@ -504,15 +509,17 @@ func (s *stage) tend(d dice, i *instance, hello bool) {
 		case !a.forked && !a.dead:
 			if !a.cancelled.Load() {
 				a.forked, a.pid, a.started = true, 99, time.Now()
+				a.born()
 				i.post(event{kind: evSpawned, life: a.life})
 			} else {
 				s.fork(d, a)
 			}
 		case a.forked && !a.dead && (a.killed || a.signalled || a.asked > 0):
 			a.dead = true
-			i.post(event{kind: evExit, life: a.life, exit: Exit{Signal: 15}})
+			i.post(event{kind: evExit, life: a.life, exit: Exit{Signal: 15}, pid: a.mainPID()})
 		case hello && a.forked && !a.dead:
 			i.post(event{kind: evReady, inc: a.inc})
+			a.appease()
 		}
 	}
 	s.mu.Unlock()

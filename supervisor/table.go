@@ -170,7 +170,7 @@ func (i *instance) ready(event) {
 // unready: stopped and judged as failed.
 func (i *instance) unready(e event) {
 	l := i.life
-	if !l.spawned || l.exited || l.cause != "" || i.patient(e) {
+	if !l.spawned || l.exited || l.cause != "" || e.kind == evUnready && i.patient(e) {
 		return
 	}
 	l.cause, l.judged = e.cause, true
