@@ -21,7 +21,7 @@ const patience = 35 * time.Second
 
 const superviseNote = "The child is a static program whose first act is a stamp of CLOCK_MONOTONIC. " +
 	"launch: from before the manager's exec to the last child's stamp; respawn: from before kill(2) to the next stamp, of 20 kills one after the other " +
-	"(of those that fit into 3 s, where it is slow); mass kill: all killed at once, to the last of as many new stamps, when all had been up for 1.5 s at least; " +
+	"(of those that fit into 3 s, where it is slow); mass kill: all killed at once, to the last of as many new stamps, when all had been up for 1.2 s at least; " +
 	"stop: from the signal to the end of the manager, of all its processes and of all children. " +
 	"Memory, threads, CPU and wake-ups are of all processes of the manager together, the children left out; idle is over 2 s. " +
 	"status: a whole process that asks for all children (for s6 one for each, by a loop of sh). " +

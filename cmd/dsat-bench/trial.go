@@ -55,7 +55,7 @@ func (t *trial) steps() []func(context.Context) error {
 }
 
 // rest lets the youngest child be as old as managers with a fixed back-off want it to be.
-func (t *trial) rest(ctx context.Context) error { return sleep(ctx, 1500*time.Millisecond) }
+func (t *trial) rest(ctx context.Context) error { return sleep(ctx, 1200*time.Millisecond) }
 
 // tree is the manager's processes, and those of the children.
 func (t *trial) tree() (own, children []proc, err error) {
