@@ -348,7 +348,7 @@ func (g *cgroup) members() []int {
 
 // populated: somebody lives in it, or below it.
 func (g *cgroup) populated() bool {
-	text, err := os.ReadFile(filepath.Join(g.path, "cgroup.events"))
+	text, err := readSmall(filepath.Join(g.path, "cgroup.events"))
 	return err == nil && bytes.Contains(text, []byte("populated 1"))
 }
 

@@ -107,7 +107,7 @@ func (g *cgroup) limit(l topology.Limits, enabled map[string]bool) error {
 
 // oomKills is how many processes of it the kernel has killed for want of memory; 0 where it cannot tell.
 func (g *cgroup) oomKills() uint64 {
-	text, err := os.ReadFile(filepath.Join(g.path, "memory.events"))
+	text, err := readSmall(filepath.Join(g.path, "memory.events"))
 	if err != nil {
 		return 0
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,6 +82,27 @@ func readSmall(path string) ([]byte, error) {
 		return nil, err
 	}
 	return buf[:n], nil
+}
+
+// readProcFile is the same for a file of any size. The kernel counts anew for each read of such a file: they are few and large.
+func readProcFile(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	text := make([]byte, 0, 8<<10)
+	for {
+		text = slices.Grow(text, 4<<10)
+		n, err := unix.Read(fd, text[len(text):cap(text)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return text, err
+		}
+		text = text[:len(text)+n]
+	}
 }
 
 func readInto(buf []byte, path string) (int, error) {

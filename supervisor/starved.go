@@ -3,7 +3,6 @@ package supervisor
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +21,7 @@ func newHunger() *hunger {
 
 // more reports whether there were kills since it was last asked.
 func (h *hunger) more() bool {
-	text, err := os.ReadFile("/proc/vmstat")
+	text, err := readProcFile("/proc/vmstat")
 	if err != nil {
 		return false
 	}

@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,5 +63,24 @@ func TestReadingAProcessAllocatesItsPathAndName(t *testing.T) {
 		}
 	}); n > 5 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestProcFilesAreReadWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	for _, size := range []int{0, 1, 4095, 4096, 8192, 8193, 100_000} {
+		want := bytes.Repeat([]byte("x"), size)
+		if err := os.WriteFile(path, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readProcFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("of %d bytes came %d, %v", size, len(got), err)
+		}
+	}
+	if _, err := readProcFile(path + ".gone"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if text, err := readProcFile("/proc/vmstat"); err != nil || !bytes.Contains(text, []byte("nr_free_pages ")) {
+		t.Errorf("%d bytes of vmstat, %v", len(text), err)
 	}
 }
