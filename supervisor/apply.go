@@ -116,7 +116,7 @@ func (a *applying) stop(ctx context.Context, r *roster, names []string) error {
 		for _, name := range group {
 			all = append(all, r.byName[name].instances()...)
 		}
-		for _, res := range a.s.wait(ctx, all, evStop, goalDown) {
+		for _, res := range a.s.leave(ctx, all) {
 			a.tell(res)
 			if res.Err != nil {
 				return fmt.Errorf("cannot stop %s: %w", res.Ref, res.Err)

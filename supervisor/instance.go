@@ -35,6 +35,7 @@ type instance struct {
 	free      bool // the next spawn does not count for the limit of starts
 	recycles  int
 	parting   string // why it was stopped, where there is more to say than that it was
+	leaving   bool   // it was stopped because there is no place for it any more
 	hopeless  bool   // waits for one that will not become ready by itself
 	draining  bool
 	toldAt    time.Time // when its stop began, after the drain
@@ -181,6 +182,8 @@ type event struct {
 	wait  *waiter
 	spec  *topology.Satellite // of evSpec
 	anew  bool                // of evSpec: what runs is replaced
+
+	leaving bool // of evStop: there is no place for it any more
 }
 
 // goal is what a waiter waits for.
@@ -278,7 +281,7 @@ func (i *instance) step(e event) {
 		}
 	}
 	if e.kind == evStop || e.kind == evKill {
-		i.parting = e.cause
+		i.parting, i.leaving = e.cause, e.leaving
 	}
 	if act := table[i.state][e.kind]; act != nil {
 		act(i, e)

@@ -144,7 +144,7 @@ func restOf(now *InstanceStatus) string {
 // only is found as it is without that.
 func (s *Supervisor) rests(i *instance, now *InstanceStatus) {
 	state := restOf(now)
-	if i.drowse.on != "" || !i.spec.Autostart && state != "stopped" {
+	if i.drowse.on != "" || i.leaving && state == "stopped" || !i.spec.Autostart && state != "stopped" {
 		state = ""
 	}
 	if state == "" {

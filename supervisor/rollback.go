@@ -140,6 +140,7 @@ func (s *Supervisor) retire(had, has *roster) {
 		}
 		for _, i := range sat.instances() {
 			s.floor.Store(max(s.floor.Load(), i.status.Load().Inc.Spawn()))
+			s.record.wakes(i.ref)
 		}
 	}
 }

@@ -180,7 +180,7 @@ func (s *Supervisor) Scale(ctx context.Context, name string, n int) ([]Result, e
 	done := make(chan []Result, 1)
 	if !s.crew.run(func() {
 		defer sat.give()
-		results := s.wait(context.Background(), going, evStop, goalDown)
+		results := s.leave(context.Background(), going)
 		sat.list.Store(&kept)
 		s.record.scaled(name, scaling{n, sat.spec.Instances})
 		done <- results
@@ -227,10 +227,20 @@ func (s *Supervisor) resolve(refs []topology.Ref) ([]*instance, error) {
 
 // wait posts an event to all at once, and waits for the goal of each.
 func (s *Supervisor) wait(ctx context.Context, all []*instance, kind eventKind, g goal) []Result {
+	return s.bid(ctx, all, event{kind: kind}, g)
+}
+
+// leave stops those that the topology, or its number of instances, has no place for any more; nobody has to remember that.
+func (s *Supervisor) leave(ctx context.Context, all []*instance) []Result {
+	return s.bid(ctx, all, event{kind: evStop, leaving: true}, goalDown)
+}
+
+func (s *Supervisor) bid(ctx context.Context, all []*instance, e event, g goal) []Result {
 	replies := make([]chan Result, len(all))
 	for n, i := range all {
 		replies[n] = make(chan Result, 1)
-		i.post(event{kind: kind, wait: &waiter{goal: g, reply: replies[n]}})
+		e.wait = &waiter{goal: g, reply: replies[n]}
+		i.post(e)
 	}
 	out := make([]Result, 0, len(all))
 	for n, i := range all {
