@@ -179,7 +179,7 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 		g.kills = g.oomKills()
 	}
 	if fd, err = unix.Open(g.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return nil, 0, fmt.Errorf("cannot open the control group %s: %w", g.path, err)
+		return nil, 0, fmt.Errorf("cannot open the control group %s: %w%s", g.path, err, scarce(err))
 	}
 	return g, fd, nil
 }

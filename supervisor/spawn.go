@@ -67,7 +67,7 @@ func (s *Supervisor) launch(l *life, extra []string) error {
 	defer p.letGo()
 	pl, err := s.plumb(l)
 	if err != nil {
-		return fmt.Errorf("cannot open the pipes of %s: %w", l.of.ref, err)
+		return fmt.Errorf("cannot open the pipes of %s: %w%s", l.of.ref, err, scarce(err))
 	}
 	if err = s.plumbReady(l, p, pl); err == nil {
 		err = s.entrust(l, p, pl)
@@ -226,7 +226,7 @@ func (p *plan) explain(err error) error {
 	case errors.Is(err, unix.EAGAIN):
 		return fmt.Errorf("cannot execute %s: %w: user %d has as many processes as rlimits.nproc allows", p.path, err, p.who.cred.Uid)
 	}
-	return fmt.Errorf("cannot execute %s: %w", p.path, err)
+	return fmt.Errorf("cannot execute %s: %w%s", p.path, err, scarce(err))
 }
 
 // shut: its directory cannot be entered.

@@ -151,6 +151,7 @@ func runDaemon(from source, loaded *topology.Loaded) int {
 		return exitFailed
 	}
 	defer lock.release()
+	reserveThreads()
 	epoch, err := h.epoch(topo.Daemon.StateDir)
 	if err != nil {
 		complain(err)
