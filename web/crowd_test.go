@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -51,6 +52,9 @@ func TestACrowdIsBounded(t *testing.T) {
 	if res := ask(first, "/"); res.StatusCode != http.StatusOK {
 		t.Errorf("%s", res.Status)
 	}
+	for !c.silent() { // the server notes a little after the answer that the first one asks no more
+		runtime.Gosched()
+	}
 	for range 4 {
 		fmt.Fprint(dial(), "GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		<-entered
@@ -66,6 +70,18 @@ func TestACrowdIsBounded(t *testing.T) {
 	if res, err := http.ReadResponse(bufio.NewReader(dial()), nil); err != nil || res.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("%v %v", res, err)
 	}
+}
+
+// silent: nobody is being answered.
+func (c *crowd) silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, since := range c.inside {
+		if since.IsZero() {
+			return false
+		}
+	}
+	return true
 }
 
 // Many at once through the real door, each on a connection of its own: all are answered or told to come back, and nothing is left of them.
