@@ -288,10 +288,17 @@ func (g *groups) tell(m *muster) (letters []letter) {
 	}
 	for _, i := range m.rows[m.at] {
 		m.open[i] = true
-		e.wait = &waiter{goal: goal, by: m.name, tell: func(Result) { g.answered(m, i) }}
+		e.wait = &waiter{goal: goal, by: m.name, live: func() bool { return g.goesOn(m) }, tell: func(Result) { g.answered(m, i) }}
 		letters = append(letters, letter{i, e})
 	}
 	return letters
+}
+
+// goesOn: letters are sent without the lock, so those of a muster that was overtaken can come after those of the one in its place.
+func (g *groups) goesOn(m *muster) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.get(m.name).muster == m
 }
 
 // answered is told by the owner of an instance. Answers of a muster that was overtaken are nobody's business any more.

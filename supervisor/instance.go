@@ -202,6 +202,7 @@ type waiter struct {
 	restarts int          // so many there were when the waiting began
 	reply    chan Result  // of capacity 1
 	tell     func(Result) // in place of reply; must not block
+	live     func() bool  // false: who asked does not want it any more, not even the event; nil: they do
 	by       string       // the group that waits: it waits for one thing of an instance at a time, and a later one replaces it
 }
 
@@ -264,6 +265,9 @@ func (i *instance) step(e event) {
 	}
 	if e.pid != 0 && e.pid != i.life.mainPID() {
 		return // the end of one that was the main process
+	}
+	if e.wait != nil && e.wait.live != nil && !e.wait.live() {
+		return
 	}
 	if l := i.life; e.life != nil {
 		switch e.kind {

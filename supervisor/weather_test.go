@@ -163,6 +163,8 @@ func TestStormOfAnHour(t *testing.T) {
 			if len(i.waiters) > 1 { // its group
 				t.Errorf("%s has %d waiters", i.ref, len(i.waiters))
 			}
+		}
+		for _, i := range all { // not before: one that stops concerns others
 			i.post(event{kind: evStop})
 		}
 		time.Sleep(time.Second)
