@@ -281,7 +281,7 @@ func (r *rig) status(ref topology.Ref) InstanceStatus {
 	return *i.status.Load()
 }
 
-// until waits for a status; events of changes wake it.
+// until waits for a status; events of changes wake it, and it looks again by itself.
 func (r *rig) until(ref topology.Ref, what string, ok func(InstanceStatus) bool) InstanceStatus {
 	r.t.Helper()
 	deadline := time.After(30 * time.Second)
@@ -292,6 +292,7 @@ func (r *rig) until(ref topology.Ref, what string, ok func(InstanceStatus) bool)
 		}
 		select {
 		case <-r.changed:
+		case <-time.After(20 * time.Millisecond): // a part of a status, such as when it is due, comes after its event
 		case <-deadline:
 			r.t.Fatalf("%s never was %s: %+v", ref, what, st)
 		}
