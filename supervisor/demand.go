@@ -64,8 +64,8 @@ func (i *instance) ignore(e event) {
 		return
 	}
 	if i.want = Down; listened {
-		i.world.idle(i)
 		i.enter(Stopped, "was stopped, and no connection starts it")
+		i.world.idle(i)
 	}
 }
 
@@ -217,8 +217,11 @@ func (s *Supervisor) resting(i *instance, state State) {
 	}
 }
 
-// idle is resting for one that has listened until now.
-func (s *Supervisor) idle(i *instance) { s.resting(i, Stopped) }
+// idle is resting for one that has listened until now, of which nobody hears: it was stopped before as well.
+func (s *Supervisor) idle(i *instance) {
+	s.resting(i, Stopped)
+	s.rests(i, &InstanceStatus{Want: i.want, State: i.state, Since: i.since, Why: i.why})
+}
 
 // storeLimit is how many descriptors an instance may leave.
 func (s *Supervisor) storeLimit(ref topology.Ref) int {

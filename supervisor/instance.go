@@ -355,7 +355,7 @@ func (i *instance) enter(s State, why string) {
 func (i *instance) publish() {
 	s := &InstanceStatus{
 		Ref: i.ref, Want: i.want, State: i.state, Restarts: i.restarts, Since: i.since, Why: i.why,
-		LastExit: i.lastExit, Success: i.success, Due: i.due, Recycles: i.recycles,
+		LastExit: i.lastExit, Success: i.success, Due: i.due, Recycles: i.recycles, Asleep: i.drowse.on != "",
 	}
 	if l := i.life; l != nil {
 		s.Inc = l.inc

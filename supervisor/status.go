@@ -95,6 +95,7 @@ type InstanceStatus struct {
 	Due       time.Time // when it goes on by itself: the next start of Backoff, the next scheduled run, the next measure of Stopping; zero: unknown
 	Started   time.Time // of the process; zero without one
 	Why       string    // a sentence that tells why it is in this state
+	Asleep    bool      // Stopped or Exited: a connection to its sockets starts it
 	Hook      string    // that it waits for, Starting or Stopping: "before_start"; "": none
 	HookDue   time.Time // when that is killed
 	Said      string    // its own words: STATUS of sd_notify

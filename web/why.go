@@ -129,6 +129,9 @@ func (q *inquiry) next(in *supervisor.InstanceStatus) string {
 	name := in.Ref.String()
 	switch in.State {
 	case supervisor.Stopped, supervisor.Exited:
+		if in.Asleep {
+			return fmt.Sprintf("dsatctl start %s starts it without one.", name)
+		}
 		if in.Due.After(q.now) {
 			return fmt.Sprintf("Its schedule runs it at %s, in %s; dsatctl start %s does at once.", q.at(in.Due), spell(in.Due.Sub(q.now)), name)
 		}

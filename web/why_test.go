@@ -75,6 +75,8 @@ func TestWhy(t *testing.T) {
 				"If it has not ended by 12:00:04, in 4s, harder measures follow: its stop signal, then SIGKILL."}}},
 		"what a stop leaves": {in: supervisor.InstanceStatus{Ref: csv, State: supervisor.Stopping, Why: "waits", Due: noon.Add(4 * time.Second)},
 			want: map[string][]string{"csv:0": {"It is stopping: waits.", "What has not ended by 12:00:04, in 4s, is killed."}}},
+		"asleep": {in: supervisor.InstanceStatus{Ref: csv, State: supervisor.Stopped, Asleep: true, Why: "is started by the first connection to x"},
+			want: map[string][]string{"csv:0": {"It is stopped: is started by the first connection to x.", "dsatctl start csv:0 starts it without one."}}},
 		"hook": {in: supervisor.InstanceStatus{Ref: csv, State: supervisor.Stopping, Why: "its after_stop hook runs", Due: noon.Add(4 * time.Second), Hook: "after_stop", HookDue: noon.Add(2 * time.Second)},
 			want: map[string][]string{"csv:0": {"It is stopping: its after_stop hook runs.", "If the hook has not ended by 12:00:02, in 2s, it is killed."}}},
 		"fatal": {in: supervisor.InstanceStatus{Ref: csv, State: supervisor.Fatal, Restarts: 1, Why: "gave up"},
