@@ -28,7 +28,10 @@ func (t *tool) stopCommand() *cobra.Command {
 		Use:   "stop NAME...",
 		Short: "Stop satellites or instances and wait until they are gone",
 		Long: `Stop satellites or instances and wait until they are gone: what is in their hands is finished, then they get
-their stop signal, after the deadline SIGKILL. Messages for them wait until they are started again.`,
+their stop signal, after the deadline SIGKILL. Messages for them wait until they are started again.
+
+They stay stopped: changes of the topology, upgrades and a dsatd that was killed and started again do not start them. dsatctl start,
+dsatctl restart and, where there is one, their schedule do; so does dsatd after dsatctl down.`,
 		Args:              atLeast(1, "NAME"),
 		ValidArgsFunction: t.completeNames,
 		RunE: t.change(func(ctx context.Context, c *control.Client, args []string) (*control.Change, error) {
@@ -54,8 +57,10 @@ new ones are ready. No message is lost: what is in hand is finished, what arrive
 
 func (t *tool) scaleCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "scale NAME N",
-		Short:             "Want N instances of a satellite and wait until they are ready, or gone",
+		Use:   "scale NAME N",
+		Short: "Want N instances of a satellite and wait until they are ready, or gone",
+		Long: `Want N instances of a satellite and wait until they are ready, or gone; those with the highest numbers go. The number holds
+until another is asked for, by hand or by a change of the topology, or dsatd is ended; to keep it, set instances in the file.`,
 		Example:           "  dsatctl scale cpu 4",
 		Args:              exactly("NAME", "N"),
 		ValidArgsFunction: t.completeNames,

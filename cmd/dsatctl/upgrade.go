@@ -80,7 +80,7 @@ func (t *tool) upgrade(ctx context.Context, binary string) error {
 	kept, lost := compare(before, after)
 	fmt.Fprintf(t.out, "dsatd %s took over from %s (pid %d, epoch %d): %d processes run on\n", after.Version, before.Version, after.PID, after.Epoch, kept)
 	for _, name := range lost {
-		t.note("%s is another process now: see dsatctl why %s", name, name)
+		t.note("%s is not the process it was: see dsatctl why %s", name, name)
 	}
 	return nil
 }
