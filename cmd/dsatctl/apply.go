@@ -139,6 +139,8 @@ func verdictText(s control.Planned) string {
 	switch {
 	case s.From != "":
 		what = "was " + s.From + ", is started anew"
+	case s.Verdict == "changed" && s.Stopped:
+		what = "changed, stays stopped"
 	case s.Verdict == "changed" && s.Restart:
 		what = "changed, is started anew"
 	case s.Verdict == "changed":

@@ -27,6 +27,10 @@ func (c *changer) tell(p *prepared, what control.ChangeRequest) *control.Plan {
 				}
 			}
 		}
+		all := running[ch.Name].Instances
+		planned.Stopped = ch.Verdict == topology.Changed && len(all) > 0 && !slices.ContainsFunc(all, func(i supervisor.InstanceStatus) bool {
+			return i.State != supervisor.Stopped || i.Want == supervisor.Up
+		})
 		if ch.Verdict != topology.Unchanged {
 			out.Changes++
 		}

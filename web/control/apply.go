@@ -38,9 +38,10 @@ type Plan struct {
 // Planned is one satellite of a Plan.
 type Planned struct {
 	Name    string         `json:"name"`
-	From    string         `json:"from,omitempty"` // of a renamed one: its former name
-	Verdict string         `json:"verdict"`        // unchanged, added, removed, changed, renamed
-	Restart bool           `json:"restart"`        // its processes are started anew
+	From    string         `json:"from,omitempty"`    // of a renamed one: its former name
+	Verdict string         `json:"verdict"`           // unchanged, added, removed, changed, renamed
+	Restart bool           `json:"restart"`           // its processes are started anew
+	Stopped bool           `json:"stopped,omitempty"` // it is stopped, and stays so
 	Keys    []PlannedValue `json:"keys,omitempty"`
 	PIDs    []int          `json:"pids,omitempty"`    // processes that stay
 	Waiting int            `json:"waiting,omitempty"` // messages that wait for one that is removed or renamed
