@@ -57,58 +57,6 @@ type instance struct {
 	book    *logs.Book
 }
 
-// life is one incarnation: one process and what it forked.
-type life struct {
-	of      *instance
-	spec    *topology.Satellite // what it was spawned as; that of the instance may be another by now
-	stop    topology.Stop       // how it is ended; the owner's
-	inc     topology.Incarnation
-	pid     int       // set before evSpawned is posted
-	start   uint64    // the kernel's start time of pid, in clock ticks; 0 when it was gone before it could be read
-	started time.Time // set before evSpawned is posted
-	first   uint64    // sequence number of the log before its first line
-
-	adopted  bool      // an earlier daemon has started it
-	since    time.Time // it was ready since then, under the dsatd that handed it over; zero: it was not
-	unsure   bool      // whether it is ready: it may have told while there was no dsatd
-	survivor *survivor // and it is not our child; nil: it is
-
-	opening   bool                   // the first since a start: before_start is for it
-	guard     atomic.Pointer[errand] // the hook that comes before its fork
-	ending    Exit                   // set by bury
-	cancelled atomic.Bool            // must not be forked any more
-	hard      atomic.Bool            // what it leaves behind is killed, not asked
-
-	fetched fetched // secrets for its fork
-	lacks   error   // why it cannot have one of them
-
-	pipes   []*capture
-	filter  bool     // its standard output carries messages
-	passage *passage // from the shim to its program; nil: it needs none
-	kin     []kin    // what it had forked when its stop began
-	cgroup  *cgroup  // nil: it has none
-	hunger  *hunger
-	inlet   *inlet               // its NOTIFY_SOCKET; nil: it has none
-	heir    atomic.Pointer[heir] // the main process, when it is another than the one that was forked
-
-	// What follows belongs to the owner.
-	spawned, hello bool
-	refused        bool // judged, because a hook said no
-	greeting       bool // its after_start hook was begun
-	exited, swept  bool
-	judged         bool // ended by us for a failure: judge its exit although we asked for it
-	cause          string
-	found          findings
-	word           word    // what it has told through NOTIFY_SOCKET
-	exit           Exit    // once it has exited
-	cancel         func()  // ends what goes on for it: the probe, or the drain
-	recall         func()  // ends its stop command; nil: there is none
-	unwatch        func()  // ends the look at its age and memory; nil: nothing looks
-	worn           string  // why it shall be replaced
-	motive         string  // why it was ended, though it did nothing wrong and nobody asked
-	escort         *errand // the stop command
-}
-
 // world is everything an instance needs from outside; tests fake it. No method blocks for long, and each answers by posting.
 type world interface {
 	now() time.Time
@@ -133,85 +81,6 @@ type world interface {
 	idle(i *instance)                                      // it has been deafened for good
 	upkeep
 	run(f func()) bool
-}
-
-type eventKind uint8
-
-const (
-	evStart eventKind = iota
-	evStop
-	evRestart
-	evKill    // stop without manners
-	evGo      // the gate may have opened
-	evNeed    // one it needs became ready
-	evTimer   // back-off is over, or a deadline has passed
-	evSpawned // the fork succeeded
-	evReady
-	evUnready // the deadline of readiness has passed
-	evExit
-	evSwept // nothing is left of it
-	evDrained
-	evTold    // its stop command has ended; with a cause: in vain
-	evFault   // it broke the protocol
-	evSick    // a check has failed often enough
-	evWell    // a check passes, for the first time or again
-	evCede    // its group wants it down for a while
-	evWorn    // it shall be replaced
-	evRenew   // now
-	evHooked  // a hook is over; with a cause: it says no
-	evAwait   // nothing happens, only the waiter is told
-	evListen  // be started by the first connection, where a socket does that
-	evDemand  // a connection waits
-	evSpec    // its entry in the topology is another
-	evNotify  // it has told something through NOTIFY_SOCKET
-	evStarved // WATCHDOG=1 did not come in time
-	eventKinds
-)
-
-// event is something that happened to an instance. Those that concern a life name it; of another than the newest they are stale.
-type event struct {
-	kind  eventKind
-	life  *life
-	inc   topology.Incarnation // of those told from outside, instead of life
-	seq   uint64               // of the timer
-	exit  Exit
-	pid   int // of evExit: whose it is, where that may be another than the main process
-	cause string
-	hook  topology.HookKind
-	check *topology.Check
-	wait  *waiter
-	spec  *topology.Satellite // of evSpec
-	anew  bool                // of evSpec: what runs is replaced
-
-	leaving bool // of evStop: there is no place for it any more
-}
-
-// goal is what a waiter waits for.
-type goal uint8
-
-const (
-	goalUp      goal = iota // running, or it is clear that it will not be soon
-	goalDown                // stopped, and nothing is left of it
-	goalVoid                // nothing is left of the newest life
-	goalSettled             // as goalUp, or it has failed and will be tried again
-	goalFirm                // up at the first attempt
-)
-
-type waiter struct {
-	goal     goal
-	restarts int          // so many there were when the waiting began
-	reply    chan Result  // of capacity 1
-	tell     func(Result) // in place of reply; must not block
-	live     func() bool  // false: who asked does not want it any more, not even the event; nil: they do
-	by       string       // the group that waits: it waits for one thing of an instance at a time, and a later one replaces it
-}
-
-func (w *waiter) answer(r Result) {
-	if w.tell != nil {
-		w.tell(r)
-		return
-	}
-	w.reply <- r
 }
 
 func newInstance(ref topology.Ref, spec *topology.Satellite, w world) *instance {
@@ -329,14 +198,6 @@ func (i *instance) exited(l *life, e Exit) {
 	l.exit = e
 	l.unguard()
 	i.world.bury(l, e)
-}
-
-// quit ends what goes on for it.
-func (l *life) quit() {
-	if l.cancel != nil {
-		l.cancel()
-		l.cancel = nil
-	}
 }
 
 // enter changes the state.
