@@ -12,17 +12,27 @@ import (
 	"github.com/dsat/dsat/web/control"
 )
 
-// lasting are the states one can wait for: an instance stays in them until something happens.
-var lasting = map[string]supervisor.State{
-	"running": supervisor.Running, "stopped": supervisor.Stopped, "exited": supervisor.Exited, "fatal": supervisor.Fatal,
+// lasting are the states and stages one can wait for: an instance stays in them until something happens.
+var lasting = map[string]func(supervisor.InstanceStatus) bool{
+	"running": is(supervisor.Running), "stopped": is(supervisor.Stopped), "exited": is(supervisor.Exited), "fatal": is(supervisor.Fatal),
+	"ready": func(in supervisor.InstanceStatus) bool { return in.State == supervisor.Running && !in.Unready },
+	"healthy": func(in supervisor.InstanceStatus) bool {
+		return in.State == supervisor.Running && (in.Health == supervisor.Healthy || in.Health == supervisor.Unchecked)
+	},
+	"done": func(in supervisor.InstanceStatus) bool { return in.State == supervisor.Exited && in.Success },
+}
+
+func is(state supervisor.State) func(supervisor.InstanceStatus) bool {
+	return func(in supervisor.InstanceStatus) bool { return in.State == state }
 }
 
 // wait answers when all named instances are in the state of ?for=, or with an error after ?timeout=. It looks again when an
 // event says that something has changed.
 func (s *Server) wait(w http.ResponseWriter, r *http.Request) error {
-	state, ok := lasting[r.URL.Query().Get("for")]
+	state := r.URL.Query().Get("for")
+	met, ok := lasting[state]
 	if !ok {
-		return invalid("cannot wait for %q: want ?for= running, stopped, exited or fatal", r.URL.Query().Get("for"))
+		return invalid("cannot wait for %q: want ?for= running, ready, healthy, done, stopped, exited or fatal", state)
 	}
 	refs, err := s.cfg.Supervisor.Select(r.PathValue("names"))
 	if err != nil {
@@ -36,7 +46,7 @@ func (s *Server) wait(w http.ResponseWriter, r *http.Request) error {
 	for {
 		changed := s.hub.Changed()
 		now := s.states(refs)
-		if settled(now, state) {
+		if settled(now, met) {
 			return answer(w, changeOf(now))
 		}
 		select {
@@ -45,7 +55,7 @@ func (s *Server) wait(w http.ResponseWriter, r *http.Request) error {
 			return fail(control.KindUnavailable, "cannot wait longer: the daemon is ending")
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return unsettled(now, state)
+				return unsettled(now, state, met)
 			}
 			return ctx.Err()
 		}
@@ -68,9 +78,9 @@ func (s *Server) states(refs []topology.Ref) []supervisor.InstanceStatus {
 	return out
 }
 
-func settled(now []supervisor.InstanceStatus, state supervisor.State) bool {
+func settled(now []supervisor.InstanceStatus, met func(supervisor.InstanceStatus) bool) bool {
 	for _, in := range now {
-		if in.State != state {
+		if !met(in) {
 			return false
 		}
 	}
@@ -78,12 +88,16 @@ func settled(now []supervisor.InstanceStatus, state supervisor.State) bool {
 }
 
 // unsettled names what the timeout did not leave the time for.
-func unsettled(now []supervisor.InstanceStatus, state supervisor.State) error {
+func unsettled(now []supervisor.InstanceStatus, state string, met func(supervisor.InstanceStatus) bool) error {
 	const most = 5
 	var open []string
 	for _, in := range now {
-		if in.State != state {
-			open = append(open, fmt.Sprintf("%s is %s", in.Ref, in.State))
+		if !met(in) {
+			what := in.State.String()
+			if in.State == supervisor.Running && in.Health != supervisor.Unchecked {
+				what += " and " + in.Health.String()
+			}
+			open = append(open, fmt.Sprintf("%s is %s", in.Ref, what))
 		}
 	}
 	who := strings.Join(open[:min(len(open), most)], ", ")

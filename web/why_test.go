@@ -146,3 +146,28 @@ func TestWhyAndHistoryAreServed(t *testing.T) {
 
 // words is the Go client of the API.
 func (h *house) words() *control.Client { return control.Dial(h.socket()) }
+
+func TestStagesThatAreWaitedFor(t *testing.T) {
+	running := supervisor.InstanceStatus{State: supervisor.Running}
+	checked, sick, unready := running, running, running
+	checked.Health, sick.Health = supervisor.Healthy, supervisor.Unhealthy
+	unready.Health, unready.Unready = supervisor.Unhealthy, true
+	for what, c := range map[string]struct {
+		in  supervisor.InstanceStatus
+		met string
+	}{
+		"without checks": {running, "running ready healthy"}, "healthy": {checked, "running ready healthy"}, "sick": {sick, "running ready"},
+		"unready": {unready, "running"}, "failed": {supervisor.InstanceStatus{State: supervisor.Exited}, "exited"},
+		"done": {supervisor.InstanceStatus{State: supervisor.Exited, Success: true}, "exited done"}, "backoff": {supervisor.InstanceStatus{State: supervisor.Backoff}, ""},
+	} {
+		var met []string
+		for _, stage := range []string{"running", "ready", "healthy", "stopped", "exited", "done", "fatal"} {
+			if lasting[stage](c.in) {
+				met = append(met, stage)
+			}
+		}
+		if got := strings.Join(met, " "); got != c.met {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+}

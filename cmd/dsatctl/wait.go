@@ -9,10 +9,13 @@ import (
 )
 
 const waitHelp = `Wait until all named instances are in a state, and print them. Without --timeout it waits as long as the daemon
-lives; with it, it exits with 124 when they are not there in time. It changes nothing.`
+lives; with it, it exits with 124 when they are not there in time. It changes nothing.
 
-// waitStates are those an instance stays in until something happens.
-var waitStates = [...]string{"running", "stopped", "exited", "fatal"}
+Beside the states there are stages: ready is running while no check has taken readiness away, healthy is running with
+all checks passed, done is exited with success.`
+
+// waitStates are the states and stages an instance stays in until something happens.
+var waitStates = [...]string{"running", "ready", "healthy", "done", "stopped", "exited", "fatal"}
 
 func (t *tool) waitCommand() *cobra.Command {
 	state := "running"
