@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,7 +89,9 @@ type Supervisor struct {
 	adopted map[topology.Ref]*life
 	estate  estate
 	forks   *spawnQueue
-	crew    *crew
+
+	forkExec func(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) // the kernel's; tests let it fail
+	crew     *crew
 
 	questions questions
 	eyes      *eyes
@@ -122,7 +125,7 @@ func New(c Config) (*Supervisor, error) {
 	s := &Supervisor{
 		runDir: c.RunDir, epoch: c.Epoch, log: c.Log, bus: c.Bus, self: c.Self, event: c.Event, exit: c.Exit,
 		inherited: inherited(), order: newOrder(c.Topology),
-		crew: &crew{}, forks: newSpawnQueue(), over: make(chan struct{}),
+		crew: &crew{}, forks: newSpawnQueue(), forkExec: syscall.ForkExec, over: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -87,13 +87,13 @@ func (s *Supervisor) execute(p *plan, files []uintptr) (pid int, report *os.File
 // unless it is to be limited.
 func (s *Supervisor) clone(p *plan, path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = p.cgroup > 0, p.cgroup
-	pid, err = syscall.ForkExec(path, argv, attr)
+	pid, err = s.forkExec(path, argv, attr)
 	if err == nil || p.cgroup == 0 || p.limited || !slices.Contains([]error{unix.ENOSYS, unix.EINVAL, unix.EOPNOTSUPP, unix.EPERM, unix.EACCES, unix.EBUSY}, err) {
 		return pid, err
 	}
 	first := err
 	attr.Sys.UseCgroupFD = false
-	if pid, err = syscall.ForkExec(path, argv, attr); err == nil {
+	if pid, err = s.forkExec(path, argv, attr); err == nil {
 		s.cgroups.fail(first)
 	}
 	return pid, err
