@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // heir is the process that a life has named as its main one in place of the one that was forked (sd_notify, MAINPID): daemons that fork
@@ -33,15 +31,7 @@ func (l *life) mainPID() int {
 // ended is told by the reaper, when it was our child by then.
 func (h *heir) ended(e Exit) {
 	h.l.inlet.exhaust() // it may have named one itself
-	h.l.hungry(&e)
 	h.l.of.post(event{kind: evExit, life: h.l, exit: e, pid: h.pid})
-}
-
-// hungry looks whether a kill was the kernel's.
-func (l *life) hungry(e *Exit) {
-	if e.Signal == unix.SIGKILL && !l.hard.Load() {
-		e.Starved = l.hunger.verdict(l.cgroup, l.mainPID())
-	}
 }
 
 // succeed: another process is the main one of its life.

@@ -143,6 +143,7 @@ func (i *instance) step(e event) {
 		case evSpawned:
 			l.spawned = true
 		case evExit:
+			l.hungry(&e.exit)
 			i.exited(l, e.exit)
 		case evSwept:
 			l.swept = true

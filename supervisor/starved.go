@@ -46,6 +46,13 @@ func (h *hunger) verdict(g *cgroup, pid int) string {
 	return "perhaps by the kernel, which was out of memory"
 }
 
+// hungry looks whether a kill was the kernel's. It reads files: the owner of the instance asks, never the reaper, which holds a lock.
+func (l *life) hungry(e *Exit) {
+	if e.Signal == unix.SIGKILL && !l.hard.Load() && l.hunger != nil { // nil: it was never forked
+		e.Starved = l.hunger.verdict(l.cgroup, l.mainPID())
+	}
+}
+
 // inKernelLog looks for the kill of a process in what the kernel still remembers of its log.
 func inKernelLog(pid int) bool {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

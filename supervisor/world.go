@@ -126,7 +126,6 @@ func (s *Supervisor) bury(l *life, e Exit) {
 // ended is told by the reaper.
 func (l *life) ended(e Exit) {
 	l.inlet.exhaust() // it may have named another main process, which lives
-	l.hungry(&e)
 	if e, ok := l.passage.pass(e); ok {
 		l.tellExit(e)
 	}
