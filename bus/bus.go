@@ -31,7 +31,7 @@ import (
 // from its loop: they may take their time, but what they wait for must not wait for the bus's notifications.
 type Config struct {
 	Topology *topology.Topology
-	RunDir   string // the socket bus.sock and the plugins' directories are made here; must exist, mode 0700
+	RunDir   string // the socket bus.sock and the plugins' directories are made here; must exist, and be closed to others' writing
 	Epoch    uint32 // of this run of the daemon
 	Log      *slog.Logger
 	Hello    func(ref topology.Ref, inc topology.Incarnation)             // said HELLO and was welcomed
@@ -76,20 +76,21 @@ const SocketName = "bus.sock"
 
 // Bus carries the messages of one topology.
 type Bus struct {
-	cfg   Config
-	url   string
-	start time.Time
-	in    chan inbound
-	mail  mailbox
-	notes notifier
-	zmq   *zmqCarrier
-	pool  framePool
-	key   []byte // of tokens
-	done  chan struct{}
-	end   sync.Once
-	owned atomic.Bool    // Serve or Close frees the socket, whoever comes first
-	group sync.WaitGroup // goroutines of plugins and filters
-	loop  *orchester
+	cfg    Config
+	url    string
+	start  time.Time
+	in     chan inbound
+	mail   mailbox
+	notes  notifier
+	zmq    *zmqCarrier
+	pool   framePool
+	key    []byte // of tokens
+	access access
+	done   chan struct{}
+	end    sync.Once
+	owned  atomic.Bool    // Serve or Close frees the socket, whoever comes first
+	group  sync.WaitGroup // goroutines of plugins and filters
+	loop   *orchester
 
 	topology atomic.Pointer[topology.Topology] // the present one
 }
@@ -107,7 +108,7 @@ func New(cfg Config) (*Bus, error) {
 		return nil, fmt.Errorf("cannot open the bus: the path %s is longer than the 100 bytes a socket may have; choose a shorter --run-dir", path)
 	}
 	b := &Bus{cfg: cfg, url: "ipc://" + path, start: time.Now(), in: make(chan inbound, inboundFrames),
-		pool: make(framePool, keptFrames), done: make(chan struct{})}
+		pool: make(framePool, keptFrames), done: make(chan struct{}), access: access{path: path}}
 	b.mail.wake = make(chan struct{}, 1)
 	b.notes.wake = make(chan struct{}, 1)
 	b.topology.Store(cfg.Topology)
@@ -129,6 +130,10 @@ func New(cfg Config) (*Bus, error) {
 		return nil, fmt.Errorf("cannot open the bus at %s: %w", b.url, err)
 	}
 	b.zmq = z
+	if err := b.access.shut(); err != nil {
+		z.shut()
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -172,28 +177,30 @@ func (b *Bus) deliver(ev inbound) bool {
 	}
 }
 
-// Admit prepares the bus for one life of an instance and returns the environment by which its process finds it.
-func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation) []string {
-	sat := b.topology.Load().Satellite(ref.Name)
+// Admit prepares the bus for one life of an instance, whose process will be of that user and group, and returns the environment by
+// which its process finds it. After an error too it is followed by one Gone.
+func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation, uid, gid int) ([]string, error) {
+	t := b.topology.Load()
+	sat := t.Satellite(ref.Name)
 	if sat == nil || (sat.Speaks != topology.SpeaksBus && !sat.Speaks.Filter()) {
-		return nil
+		return nil, nil
 	}
-	token := b.token(ref, inc)
-	b.mail.post(func(o *orchester) { o.admit(ref, inc, token) })
+	token, who := b.token(ref, inc), Owner{uid, gid}
+	b.mail.post(func(o *orchester) { o.admit(ref, inc, token, who) })
 	if sat.Speaks != topology.SpeaksBus {
-		return nil
+		return nil, nil
 	}
 	env := []string{"DSAT_BUS=" + b.url, "DSAT_TOKEN=" + token}
 	if sat.Plugin == "" {
-		return env
+		return env, b.access.admit(t, ref, who)
 	}
-	dir := b.pluginDir(ref, inc)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		b.cfg.Log.Error("cannot make the socket directory of a plugin", "instance", ref.String(), "error", err)
+	dir, err := b.furnish(ref, inc, who)
+	if err != nil {
+		return nil, err
 	}
 	h := plug.Handshake()
 	return append(env, h.MagicCookieKey+"="+h.MagicCookieValue, "PLUGIN_UNIX_SOCKET_DIR="+dir,
-		"PLUGIN_PROTOCOL_VERSIONS="+strconv.Itoa(plug.ProtocolVersion))
+		"PLUGIN_PROTOCOL_VERSIONS="+strconv.Itoa(plug.ProtocolVersion)), nil
 }
 
 // pluginDir is where one life of a plugin has its socket, and nobody else: incarnations are counted by instance, so the first

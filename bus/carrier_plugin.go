@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
 
 	"github.com/dsat/dsat/bus/plug"
 	"github.com/dsat/dsat/topology"
@@ -23,6 +24,7 @@ import (
 type pluginCarrier struct {
 	bus    *Bus
 	addr   string
+	owner  Owner
 	ctx    context.Context // ends the stream
 	cancel context.CancelFunc
 	exited chan struct{} // closed when the process is known to be gone, or the bus is closed
@@ -31,12 +33,15 @@ type pluginCarrier struct {
 
 // startPlugin attaches to the plugin that wrote this handshake line. The attempt goes on in the background: what goes wrong
 // there is the end of the peer's input.
-func (b *Bus) startPlugin(ref topology.Ref, _ topology.Incarnation, line string) (*peer, error) {
+func (b *Bus) startPlugin(ref topology.Ref, inc topology.Incarnation, who Owner, line string) (*peer, error) {
 	addr, err := parseHandshake(line)
 	if err != nil {
 		return nil, fmt.Errorf("cannot attach to plugin %v: %w", ref, err)
 	}
-	c := &pluginCarrier{bus: b, addr: addr, exited: make(chan struct{})}
+	if err := b.vouch(ref, inc, who, addr); err != nil {
+		return nil, err
+	}
+	c := &pluginCarrier{bus: b, addr: addr, owner: who, exited: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	p := newPeer(c, b.pool)
 	b.group.Go(func() { c.serve(p) })
@@ -75,7 +80,7 @@ func (c *pluginCarrier) serve(p *peer) {
 		HandshakeConfig:  plug.Handshake(),
 		Plugins:          plug.Set(nil),
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		GRPCDialOptions:  plug.DialOptions(),
+		GRPCDialOptions:  append(plug.DialOptions(), grpc.WithContextDialer(c.dial)),
 		// Only a logger that is off keeps go-plugin from parsing lines of the plugin as its log, which can crash the host.
 		Logger:     hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard}),
 		SyncStdout: io.Discard,
@@ -158,6 +163,20 @@ func (c *pluginCarrier) write(stream *plug.Stream, p *peer) {
 			p.pool.put(f)
 		}
 	}
+}
+
+// dial connects to the plugin, and to nobody else who may have put a socket of his in its place.
+func (c *pluginCarrier) dial(ctx context.Context, _ string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.addr)
+	if err != nil || !c.owner.foreign() {
+		return conn, err
+	}
+	if err := isOf(conn, c.owner.UID); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("cannot attach to the plugin at %s: %w", c.addr, err)
+	}
+	return conn, nil
 }
 
 // leave says that the process is gone.

@@ -93,7 +93,7 @@ func (st *stage) admit(name string, wid int, spawn uint32) *actor {
 	a := &actor{st: st, car: &fake{}, ref: topology.Ref{Name: name, WID: wid}, inc: topology.NewIncarnation(7, spawn)}
 	a.p = newPeer(a.car, st.o.bus.pool)
 	a.tok = fmt.Sprintf("token-%d", spawn)
-	st.o.admit(a.ref, a.inc, a.tok)
+	st.o.admit(a.ref, a.inc, a.tok, Owner{})
 	return a
 }
 

@@ -44,6 +44,7 @@ type instance struct {
 	ref      topology.Ref
 	inc      topology.Incarnation
 	token    string
+	owner    Owner
 	step     *step
 	sat      *topology.Satellite // as it was when this life was admitted
 	peer     *peer               // plugins and filters: before HELLO too
@@ -256,9 +257,9 @@ func (o *orchester) close() {
 }
 
 // admit makes ready for one life of an instance.
-func (o *orchester) admit(ref topology.Ref, inc topology.Incarnation, token string) {
+func (o *orchester) admit(ref topology.Ref, inc topology.Incarnation, token string, who Owner) {
 	if s := o.byName[ref.Name]; s != nil {
-		o.instances[ref] = &instance{ref: ref, inc: inc, token: token, step: s, sat: s.sat}
+		o.instances[ref] = &instance{ref: ref, inc: inc, token: token, owner: who, step: s, sat: s.sat}
 	}
 }
 
@@ -295,7 +296,7 @@ func (o *orchester) handshake(ref topology.Ref, inc topology.Incarnation, line s
 	if i == nil || i.gone || i.peer != nil {
 		return
 	}
-	p, err := o.bus.startPlugin(ref, inc, line)
+	p, err := o.bus.startPlugin(ref, inc, i.owner, line)
 	if err != nil {
 		o.tellFault(ref, inc, err.Error())
 		return

@@ -86,7 +86,11 @@ func (s *served) admit(name string, wid int) (topology.Ref, topology.Incarnation
 	s.spawn++
 	ref, inc := topology.Ref{Name: name, WID: wid}, topology.NewIncarnation(7, s.spawn)
 	env := map[string]string{}
-	for _, e := range s.Admit(ref, inc) {
+	told, err := s.Admit(ref, inc, os.Geteuid(), os.Getegid())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, e := range told {
 		k, v, _ := strings.Cut(e, "=")
 		env[k] = v
 	}

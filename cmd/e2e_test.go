@@ -46,6 +46,10 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "cannot build the binaries: %v\n%s", err, out)
 		return 1
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // satellites that are other users' execute what is in it
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	binaries = dir
 	return m.Run()
 }

@@ -101,7 +101,9 @@ func (s *Supervisor) regain(i *instance, e recordEntry) *life {
 	l.cgroup = s.cgroups.find(i.ref, alive.pid)
 	l.pipes = append(s.reopen(l, e), s.awaited(l, e)...)
 	if s.bus != nil {
-		s.bus.Admit(i.ref, e.inc)
+		if _, err := s.letIn(i.spec, i.ref, e.inc); err != nil {
+			s.log.Warn("cannot let a process of an earlier dsatd reach the bus", "instance", i.ref, "error", err)
+		}
 		in, out := s.estate.filter(i)
 		s.bus.Spawned(i.ref, e.inc, alive.pid, in, out)
 		if e.handshake != "" {

@@ -128,6 +128,14 @@ func number(s string) (uint32, error) {
 	return uint32(n), err
 }
 
+// uid is the number of its user.
+func (id identity) uid() uint32 {
+	if id.cred == nil {
+		return uint32(os.Geteuid())
+	}
+	return id.cred.Uid
+}
+
 // barred is the first part of a path that is closed to those credentials; "" when none is, or it cannot be seen. The kernel says
 // only that something was.
 func (id identity) barred(path string) string {

@@ -43,11 +43,7 @@ func (s *Supervisor) listenTo(l *life, p *plan) error {
 	if !l.spec.Notify.Socket {
 		return nil
 	}
-	uid := uint32(os.Geteuid())
-	if p.who.cred != nil {
-		uid = p.who.cred.Uid
-	}
-	path, err := s.openInlet(l, uid)
+	path, err := s.openInlet(l, p.who)
 	if err != nil {
 		return fmt.Errorf("cannot open the NOTIFY_SOCKET of %s: %w", l.of.ref, err)
 	}
@@ -65,7 +61,7 @@ func (s *Supervisor) listenTo(l *life, p *plan) error {
 	return nil
 }
 
-func (s *Supervisor) openInlet(l *life, uid uint32) (string, error) {
+func (s *Supervisor) openInlet(l *life, who identity) (string, error) {
 	path := s.inletPath(l.of.ref)
 	if len(path) > longestPath {
 		return "", fmt.Errorf("its path is longer than %d bytes: %s (choose a shorter --run-dir)", longestPath, path)
@@ -74,11 +70,10 @@ func (s *Supervisor) openInlet(l *life, uid uint32) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	if uid != uint32(os.Geteuid()) { // it may pass through, and see nothing else
-		for _, d := range []string{s.runDir, dir} {
-			if err := os.Chmod(d, 0o711); err != nil {
-				return "", err
-			}
+	uid := who.uid()
+	if uid != uint32(os.Geteuid()) {
+		if err := s.corridor(who, dir); err != nil {
+			return "", err
 		}
 	}
 	fd, err := bindInlet(path, uid)
@@ -141,14 +136,14 @@ func (s *Supervisor) reopenInlet(l *life) {
 	if !l.spec.Notify.Socket {
 		return
 	}
-	uid := uint32(os.Geteuid())
-	if who, err := identify(l.spec.Process); err == nil && who.cred != nil {
-		uid = who.cred.Uid
+	who, err := identify(l.spec.Process)
+	if err != nil {
+		who = identity{}
 	}
 	if fd, err := s.estate.take(inletKey(l.of.ref)); err == nil { // what was told meanwhile is in it
 		unix.CloseOnExec(fd)
-		l.inlet, l.unsure = &inlet{s: s, l: l, path: s.inletPath(l.of.ref), uid: uid, fd: fd}, false
-	} else if _, err := s.openInlet(l, uid); err != nil {
+		l.inlet, l.unsure = &inlet{s: s, l: l, path: s.inletPath(l.of.ref), uid: who.uid(), fd: fd}, false
+	} else if _, err := s.openInlet(l, who); err != nil {
 		s.log.Error("cannot open the NOTIFY_SOCKET of a process that was taken back; it is not heard", "instance", l.of.ref, "error", err)
 		return
 	}

@@ -430,9 +430,9 @@ func (b *fakeBus) note(format string, args ...any) {
 	b.mu.Unlock()
 }
 
-func (b *fakeBus) Admit(r topology.Ref, inc topology.Incarnation) []string {
+func (b *fakeBus) Admit(r topology.Ref, inc topology.Incarnation, _, _ int) ([]string, error) {
 	b.note("admit %s %s", r, inc)
-	return []string{"DSAT_BUS=ipc://x"}
+	return []string{"DSAT_BUS=ipc://x"}, nil
 }
 
 func (b *fakeBus) Spawned(r topology.Ref, inc topology.Incarnation, pid int, in, out *os.File) {

@@ -26,15 +26,16 @@ func (s *Supervisor) fork(l *life) {
 		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: errCancelled}})
 		return
 	}
-	var extra []string
-	if s.bus != nil {
-		extra = s.bus.Admit(l.of.ref, l.inc)
-	}
+	extra, barred := s.letIn(l.spec, l.of.ref, l.inc)
 	s.record.intend(l.of.ref, l.inc)
 	if s.boot.open.Load() {
 		s.boot.spawned(l.of.ref)
 	}
-	if err := s.launch(l, extra); err != nil {
+	err := barred
+	if err == nil {
+		err = s.launch(l, extra)
+	}
+	if err != nil {
 		l.inlet.close()
 		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: err}})
 	}

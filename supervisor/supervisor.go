@@ -24,9 +24,9 @@ import (
 
 // Bus is what the supervisor tells whoever carries the messages, and asks. No method but Drain and Ping may block.
 type Bus interface {
-	// Admit comes before the fork, and is followed by exactly one Gone. It returns environment ("KEY=VALUE") by which the
-	// process finds the bus.
-	Admit(ref topology.Ref, inc topology.Incarnation) (env []string)
+	// Admit comes before the fork, and is followed by exactly one Gone, after an error too. The process will be of this user and
+	// group. It returns environment ("KEY=VALUE") by which the process finds the bus.
+	Admit(ref topology.Ref, inc topology.Incarnation, uid, gid int) (env []string, err error)
 	// Spawned comes after the fork. in and out are our ends of a filter's stdin and stdout, not blocking, and belong to the
 	// receiver; nil for anything else.
 	Spawned(ref topology.Ref, inc topology.Incarnation, pid int, in, out *os.File)

@@ -25,8 +25,4 @@ func (r *rules) process(s *Satellite, said *setting) {
 			r.add(orElse(said.find("restart").find("forbid_codes"), said).item(i), "success_codes is [0] unless you say it", "restart.forbid_codes holds %d, which is a success code too", code)
 		}
 	}
-	// The run directory, through which a satellite finds the bus, is open to dsatd's own user only.
-	if f := said.find("user"); f != nil && !f.bad && s.Speaks == SpeaksBus {
-		r.add(f.pos, `say speaks = "lines" or "none" of it, or run dsatd as that user`, "%s cannot run as another user: a satellite that speaks bus has to be dsatd's own user in this version", s.Name)
-	}
 }
