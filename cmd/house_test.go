@@ -23,11 +23,12 @@ var mayImport = map[string][]string{
 	"web/control":     {},
 	"supervisor":      {"supervisor/logs", "topology"},
 	"supervisor/logs": {"topology"},
-	"bus":             {"topology", "bus/wire", "bus/plug", "bus/codec"},
+	"bus":             {"topology", "bus/wire", "bus/plug", "bus/codec", "bus/v1"},
 	"bus/codec":       {},
 	"bus/wire":        {},
 	"bus/plug":        {"bus/wire"},
-	"topology":        {},
+	"bus/v1":          {},
+	"topology":        {"bus/v1"}, // the grammar of link names, which is pure, for `dsatd check`
 	"satellites":      {"satellites", "bus/wire", "bus/plug"},
 }
 
