@@ -23,9 +23,10 @@ var mayImport = map[string][]string{
 	"web/control":     {},
 	"supervisor":      {"supervisor/logs", "topology"},
 	"supervisor/logs": {"topology"},
-	"bus":             {"topology", "bus/wire", "bus/plug", "bus/codec", "bus/v1"},
+	"bus":             {"topology", "bus/wire", "bus/plug", "bus/codec", "bus/v1", "bus/journal"},
 	"bus/codec":       {},
 	"bus/wire":        {},
+	"bus/journal":     {},
 	"bus/plug":        {"bus/wire"},
 	"bus/v1":          {},
 	"topology":        {"bus/v1"}, // the grammar of link names, which is pure, for `dsatd check`
