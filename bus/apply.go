@@ -163,7 +163,7 @@ func (o *orchester) turnAway() {
 			return false
 		}
 		o.t.bodies.drop(s.m.body)
-		s.answer(Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %s: it was removed from the topology", s.to.name)})
+		o.answer(s, Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %s: it was removed from the topology", s.to.name)})
 		return true
 	})
 }

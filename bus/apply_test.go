@@ -288,15 +288,13 @@ func TestSendersOfARemovedStepAreAnswered(t *testing.T) {
 	w := sat("w")
 	w.Queue.MaxMessages = 1
 	st := newStage(t, w)
-	first, second := &sending{wait: true, c: make(chan answer, 1)}, &sending{c: make(chan answer, 1)}
-	st.o.send(first, "w", 0, []byte("1"))
-	st.o.send(second, "w", 0, []byte("2"))
+	first, second := st.ask(&sending{wait: true}, "w", "1"), st.ask(&sending{}, "w", "2")
 	st.mustApply(ApplyOptions{Discard: map[string]bool{"w": true}}, sat("x"))
-	if a := <-first.c; a.err != nil || a.sent.State != "failed" || !strings.Contains(a.sent.Reason, "removed") {
-		t.Errorf("%+v", a)
+	if _, sent, err, end := first.take(); !end || err != nil || sent.State != "failed" || !strings.Contains(sent.Reason, "removed") {
+		t.Errorf("%v, %+v, %v", end, sent, err)
 	}
-	if a := <-second.c; kindOf(a.err) != KindNotFound {
-		t.Errorf("%+v", a)
+	if _, _, err, end := second.take(); !end || kindOf(err) != KindNotFound {
+		t.Errorf("%v, %v", end, err)
 	}
 }
 

@@ -36,8 +36,9 @@ func notFoundTask(id string) error {
 func (t *tracker) cancelTask(now int64, id uint64) int {
 	const reason = "cancelled on request"
 	n := 0
+	of := func(i int32) bool { return t.hops.at(i).task == id }
 	for _, s := range t.steps {
-		for _, i := range t.pick(s, id) {
+		for _, i := range t.pick(s, of) {
 			t.finish(now, i, cancelled, reason)
 			n++
 		}
@@ -46,10 +47,9 @@ func (t *tracker) cancelTask(now int64, id uint64) int {
 	return n
 }
 
-// pick takes the hops of a task out of a step: out of its queue, from those that are held, and out of the hands of its workers, who
-// are told.
-func (t *tracker) pick(s *step, task uint64) []int32 {
-	of := func(i int32) bool { return t.hops.at(i).task == task }
+// pick takes the hops that are meant out of a step: out of its queue, from those that are held, and out of the hands of its workers,
+// who are told.
+func (t *tracker) pick(s *step, of func(int32) bool) []int32 {
 	picked := append(t.sift(&s.waiting, of), t.sift(&s.suspect, of)...)
 	if slices.ContainsFunc(s.held, func(r retry) bool { return of(r.slot) }) {
 		list := s.held

@@ -38,6 +38,9 @@ func (t *tracker) dispatch(now int64, s *step) {
 			t.finish(now, s.waiting.popFront(&t.hops), expired, outlived)
 			continue
 		}
+		if t.lapsed.some() && t.let(now, &s.waiting, h) {
+			continue
+		}
 		w := s.pick(h)
 		if w == nil {
 			break
@@ -62,6 +65,9 @@ func (t *tracker) dispatchSuspects(now int64, s *step) {
 		h := t.hops.at(i)
 		if t.outlived(now, s, h) {
 			t.finish(now, s.suspect.popFront(&t.hops), expired, outlived)
+			continue
+		}
+		if t.lapsed.some() && t.let(now, &s.suspect, h) {
 			continue
 		}
 		w := s.leastLoaded(int(h.crashes)+1 >= s.cfg.crashes)

@@ -20,6 +20,7 @@ func (b *Bus) Export(ctx context.Context) ([]byte, error) {
 			return nil, &Error{KindConflict, "cannot export the state of the bus: it is not frozen"}
 		}
 		o.takeIn()
+		o.endCalls()
 		k := o.t.keep(o.now)
 		k.Strays = o.strays
 		k.Sources = o.sources()

@@ -55,9 +55,8 @@ func TestAFrozenBusTakesNothingAndLosesNothing(t *testing.T) {
 	f := st.freeze()
 	gen.look()
 	gen.emit("3")
-	early := &sending{c: make(chan answer, 1)}
-	st.o.send(early, "w", 0, []byte("4"))
-	if f.told() || len(gen.only(wire.Accepted)) > 0 || len(early.c) > 0 {
+	early := st.ask(&sending{}, "w", "4")
+	if f.told() || len(gen.only(wire.Accepted)) > 0 || early.end {
 		t.Fatal("frozen with work in hand, or it took something")
 	}
 	if who := st.o.t.busy(); !slices.Equal(who, []string{"w:0 has 2"}) {
@@ -80,7 +79,7 @@ func TestAFrozenBusTakesNothingAndLosesNothing(t *testing.T) {
 	}
 	st.o.thaw()
 	st.turn()
-	if acc := gen.only(wire.Accepted); len(acc) != 1 || acc[0].N != 3 || w.p.sess.hand.live != 3 || len(early.c) != 1 {
+	if acc := gen.only(wire.Accepted); len(acc) != 1 || acc[0].N != 3 || w.p.sess.hand.live != 3 || !early.end {
 		t.Errorf("after the thaw: %+v, %d in hand", acc, w.p.sess.hand.live)
 	}
 }

@@ -26,6 +26,7 @@ type orchester struct {
 	sends   []*sending         // from outside, waiting for room
 	waiters map[int32]*sending // waiting for the end of their task
 	waiter  int32              // the last number given
+	timing  timing
 	idle    []chan struct{}
 	version uint64 // of the links: how often they were changed
 	shut    bool
@@ -131,8 +132,9 @@ func (o *orchester) letters() {
 
 // endTurn sends what the turn has caused and returns when the loop wants to be woken; 0: not.
 func (o *orchester) endTurn() int64 {
+	due := o.expireCalls()
 	o.t.tick(o.now)
-	due := o.departures()
+	due = sooner(due, o.departures())
 	o.distribute()
 	for _, s := range o.acks {
 		s.ackDue = false
@@ -246,10 +248,10 @@ func (o *orchester) checkIdle() {
 // close answers all who wait.
 func (o *orchester) close() {
 	for _, s := range o.sends {
-		s.answer(Sent{}, errClosed)
+		o.answer(s, Sent{}, errClosed)
 	}
 	for _, s := range o.waiters {
-		s.answer(Sent{}, errClosed)
+		o.answer(s, Sent{}, errClosed)
 	}
 	if err := os.RemoveAll(o.bus.pluginRoot()); err != nil {
 		o.bus.cfg.Log.Warn("cannot remove the plugins' sockets", "error", err)

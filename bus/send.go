@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dsat/dsat/bus/wire"
@@ -12,8 +13,9 @@ import (
 // Sent is what became of a message from outside.
 type Sent struct {
 	Task    string
-	State   string   // accepted; with wait: done or failed
+	State   string   // accepted; with wait: done or failed; of a call also expired
 	Results []Result // with wait: what the last steps put out
+	Omitted int      // outputs that were left out, because nobody took those before them
 	Reason  string   // of a failure
 }
 
@@ -23,29 +25,34 @@ type Result struct {
 	Payload []byte
 }
 
-// resultBytes bounds what is kept for one waiting sender.
-const resultBytes = 16 << 20
-
-// sending is one Send on its way.
+// sending is one message from outside on its way, or a call of a satellite.
 type sending struct {
-	to    *step
-	m     message
-	wait  bool
-	sent  Sent
-	bytes int
-	c     chan answer
-	gave  bool // the caller has given up
+	to      *step
+	m       message
+	wait    bool
+	lasting bool  // its task goes on when nobody waits for it any more
+	due     int64 // then the wait is over, ns since the start; 0: never
+	timed   int32 // its number among those with a deadline; 0: it has none
+	waiter  int32 // its number among those who wait, once it is admitted
+	task    int32 // slot of its task, likewise
+	sent    Sent
+	by      asker
+	over    bool // it has its answer
 }
 
-type answer struct {
-	sent Sent
-	err  error
+// asker is who is to be told what became of a sending.
+type asker interface {
+	// result is one output of a last step.
+	result(o *orchester, out *wire.Output)
+	// answer is the end, told once.
+	answer(o *orchester, sent Sent, err error)
 }
 
-func (s *sending) answer(sent Sent, err error) {
-	if !s.gave {
-		s.gave = true
-		s.c <- answer{sent, err}
+func (o *orchester) answer(s *sending, sent Sent, err error) {
+	if !s.over {
+		s.over = true
+		o.timing.remove(s)
+		s.by.answer(o, sent, err)
 	}
 }
 
@@ -53,44 +60,32 @@ func (s *sending) answer(sent Sent, err error) {
 // when the task has ended, with the outputs of its last steps. Errors are *Error; ctx's end is KindTimeout, and what was
 // admitted goes on: then Sent.Task is its id, and "" when nothing was admitted.
 func (b *Bus) Send(ctx context.Context, to, codec string, payload []byte, wait bool) (Sent, error) {
-	c, err := wire.ParseCodec(codec)
-	if err != nil {
-		return Sent{}, &Error{KindInvalid, err.Error()}
+	out := newOutsider()
+	s := &sending{wait: wait, lasting: true, by: out}
+	if err := b.hand(s, to, codec, payload); err != nil {
+		return Sent{}, err
 	}
-	if len(payload) > wire.MaxBody {
-		return Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send %d bytes: a message has at most %d", len(payload), wire.MaxBody)}
+	sent, err := out.wait(ctx, b, s, nil)
+	if !errors.Is(err, errGaveUp) {
+		return sent, err
 	}
-	s := &sending{wait: wait, c: make(chan answer, 1)}
-	b.mail.post(func(o *orchester) { o.send(s, to, c, payload) })
-	select {
-	case a := <-s.c:
-		return a.sent, a.err
-	case <-b.done:
-		return Sent{}, errClosed
-	case <-ctx.Done():
+	if sent.Task != "" {
+		return sent, &Error{KindTimeout, fmt.Sprintf("cannot wait longer for task %s, which goes on: %v", sent.Task, context.Cause(ctx))}
 	}
-	return b.giveUp(ctx, s)
+	return Sent{}, &Error{KindTimeout, fmt.Sprintf("cannot send: the queue is full: %v", context.Cause(ctx))}
 }
 
-// giveUp ends the wait of s and says how far it came. A loop that does not answer this either is not waited for.
-func (b *Bus) giveUp(ctx context.Context, s *sending) (Sent, error) {
-	b.mail.post(func(o *orchester) { o.forget(s) })
-	stuck := time.NewTimer(loopPatience)
-	defer stuck.Stop()
-	select {
-	case a := <-s.c:
-		if errors.Is(a.err, errGaveUp) {
-			if a.sent.Task != "" {
-				return a.sent, &Error{KindTimeout, fmt.Sprintf("cannot wait longer for task %s, which goes on: %v", a.sent.Task, context.Cause(ctx))}
-			}
-			return Sent{}, &Error{KindTimeout, fmt.Sprintf("cannot send: the queue is full: %v", context.Cause(ctx))}
-		}
-		return a.sent, a.err
-	case <-stuck.C:
-		return Sent{}, &Error{KindTimeout, "cannot tell whether the message was taken: the bus does not answer"}
-	case <-b.done:
-		return Sent{}, errClosed
+// hand gives a sending to the loop.
+func (b *Bus) hand(s *sending, to, codec string, payload []byte) error {
+	c, err := wire.ParseCodec(codec)
+	if err != nil {
+		return &Error{KindInvalid, err.Error()}
 	}
+	if len(payload) > wire.MaxBody {
+		return &Error{KindInvalid, fmt.Sprintf("cannot send %d bytes: a message has at most %d", len(payload), wire.MaxBody)}
+	}
+	b.mail.post(func(o *orchester) { o.send(s, to, c, payload) })
+	return nil
 }
 
 var errGaveUp = &Error{KindTimeout, "gave up"}
@@ -99,60 +94,77 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 	s.to = o.byName[to]
 	switch {
 	case o.shut:
-		s.answer(Sent{}, &Error{KindUnavailable, "cannot send: the daemon is stopping"})
+		o.answer(s, Sent{}, &Error{KindUnavailable, "cannot send: the daemon is stopping"})
 	case s.to == nil && o.bus.topology.Load().Satellite(to) != nil:
-		s.answer(Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it does not speak to the bus", to)})
+		o.answer(s, Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it does not speak to the bus", to)})
 	case s.to == nil:
-		s.answer(Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %q: no such satellite", to)})
+		o.answer(s, Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %q: no such satellite", to)})
 	case s.to.source:
-		s.answer(Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it is a source, and takes no messages", to)})
+		o.answer(s, Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it is a source, and takes no messages", to)})
 	default:
-		s.m = message{codec: uint16(codec), from: outside, body: o.t.bodies.copy(payload)}
-		if o.t.frozen || s.to.blocked() {
-			o.sends = append(o.sends, s)
-			return
-		}
-		o.inject(s)
+		o.take(s, codec, payload)
 	}
+}
+
+// take admits a sending, now or when there is room.
+func (o *orchester) take(s *sending, codec wire.Codec, payload []byte) {
+	s.m.codec, s.m.from, s.m.body = uint16(codec), outside, o.t.bodies.copy(payload)
+	if s.due > 0 {
+		o.timing.add(s)
+	}
+	if o.t.frozen || s.to.blocked() {
+		o.sends = append(o.sends, s)
+		return
+	}
+	o.inject(s)
 }
 
 func (o *orchester) inject(s *sending) {
-	waiter := none
+	s.waiter = none
 	if s.wait {
 		o.waiter++
-		waiter = o.waiter
-		o.waiters[waiter] = s
+		s.waiter = o.waiter
+		o.waiters[s.waiter] = s
 	}
 	s.sent.Task = formatID(o.t.peekID())
 	s.sent.State = "accepted"
-	o.t.inject(o.now, s.to, s.m, waiter)
+	_, s.task = o.t.inject(o.now, s.to, s.m, s.waiter)
 	if !s.wait {
-		s.answer(s.sent, nil)
+		o.answer(s, s.sent, nil)
 	}
 }
 
-// forget answers a sender that waits no longer.
+// forget answers a sender that waits no longer. Unless it is lasting, its task ends.
 func (o *orchester) forget(s *sending) {
-	for i, x := range o.sends {
-		if x == s {
-			o.sends = append(o.sends[:i], o.sends[i+1:]...)
-			o.t.bodies.drop(s.m.body)
-			break
-		}
+	if s.over {
+		return
 	}
-	s.answer(s.sent, errGaveUp)
+	o.withdraw(s, cancelled, "its caller is gone")
+	o.answer(s, s.sent, errGaveUp)
+}
+
+// withdraw takes a sending back: out of those who wait for room, or from the end of its task, which is ended too unless it is lasting.
+func (o *orchester) withdraw(s *sending, end state, why string) {
+	if k := slices.Index(o.sends, s); k >= 0 {
+		o.sends = slices.Delete(o.sends, k, k+1)
+		o.t.bodies.drop(s.m.body)
+		return
+	}
+	if o.waiters[s.waiter] != s {
+		return
+	}
+	delete(o.waiters, s.waiter)
+	o.t.tasks.at(s.task).waiter = none
+	if !s.lasting {
+		o.t.lapse(s.task, end, why)
+	}
 }
 
 // result is the tracker's sink: an output of a last step.
 func (o *orchester) result(waiter int32, out *wire.Output) {
-	s := o.waiters[waiter]
-	if s == nil || s.gave {
-		return
+	if s := o.waiters[waiter]; s != nil {
+		s.by.result(o, out)
 	}
-	if s.bytes += len(out.Payload); s.bytes > resultBytes {
-		return
-	}
-	s.sent.Results = append(s.sent.Results, Result{Codec: out.Codec.String(), Payload: append([]byte(nil), out.Payload...)})
 }
 
 // taskEnded is the tracker's sink: the task somebody waits for is over.
@@ -166,7 +178,7 @@ func (o *orchester) taskEnded(waiter int32, t *task) {
 	if t.failed > 0 {
 		s.sent.State, s.sent.Reason = "failed", t.reason
 	}
-	s.answer(s.sent, nil)
+	o.answer(s, s.sent, nil)
 }
 
 // TaskStatus is a message and all that descends from it.

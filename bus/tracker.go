@@ -35,6 +35,7 @@ type tracker struct {
 	unblocked bool             // a queue that was full has room since the last look
 	frozen    bool             // nothing is dispatched or let in
 	past      Ledger           // of steps that are not any more
+	lapsed    lapses           // tasks that nobody wants any more
 }
 
 // sink is where the tracker's decisions go.
@@ -85,14 +86,15 @@ func (t *tracker) emit(now int64, s *step, port uint16, m message) {
 	t.bodies.drop(m.body)
 }
 
-// inject admits a message from outside to one step, as a new task somebody may wait for, and returns the task's id.
-func (t *tracker) inject(now int64, to *step, m message, waiter int32) uint64 {
-	task := t.begin(now, waiter)
-	id := t.tasks.at(task).id
+// inject admits a message from outside to one step, as a new task somebody may wait for, and returns the task's id and its slot, which
+// is that of another when the task has ended at once.
+func (t *tracker) inject(now int64, to *step, m message, waiter int32) (id uint64, task int32) {
+	task = t.begin(now, waiter)
+	id = t.tasks.at(task).id
 	t.admit(now, to, task, m)
 	t.close(task)
 	t.bodies.drop(m.body)
-	return id
+	return id, task
 }
 
 // begin makes a task that is held open until close, so that it cannot end between its first hops.

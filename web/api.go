@@ -43,6 +43,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/quarantine", accessRead, s.quarantineList},
 		{"GET /v1/quarantine/{id}", accessRead, s.quarantineShow},
 		{"POST /v1/send/{step}", accessSend, s.send},
+		{"POST /v1/call/{step}", accessSend, s.call},
 		{"POST /v1/tasks/{id}/cancel", accessOperate, s.taskCancel},
 		{"POST /v1/satellites/{names}/start", accessOperate, s.change((*supervisor.Supervisor).Start)},
 		{"POST /v1/satellites/{names}/stop", accessOperate, s.change((*supervisor.Supervisor).Stop)},

@@ -76,11 +76,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.suggest(err, r.PathValue("step"))
 	}
-	out := control.Sent{Task: sent.Task, State: sent.State, Reason: sent.Reason}
-	for _, result := range sent.Results {
-		out.Results = append(out.Results, bodyOf(result.Codec, result.Payload))
-	}
-	return answer(w, out)
+	return answer(w, sentOf(sent))
 }
 
 // suggest adds the names that are close to a step nobody knows.

@@ -50,6 +50,16 @@ var outputs = []struct {
 	{"send-failed", "send csv {} --wait --timeout 2s", answers(map[string]any{"POST /v1/send/csv?wait=2s": control.Sent{
 		Task: "1-7", State: "failed", Reason: "csv: cannot read"}}), 1},
 	{"send-late", "send csv {} --wait", always(control.Sent{Task: "1-7", State: "running"}), 124},
+	{"call", "call upper hello --codec text", answers(map[string]any{"POST /v1/call/upper?codec=text&stream=1&timeout=30s": `{"result":{"text":"HELLO"}}` + "\n" +
+		`{"result":{"text":"two\u001b\n"}}` + "\n" + `{"end":{"task":"1.7","state":"done"}}` + "\n"}), 0},
+	{"call-failed", "call csv {} --timeout 2s --lasting", answers(map[string]any{"POST /v1/call/csv?lasting=1&stream=1&timeout=2s": control.CallPart{End: &control.Sent{
+		Task: "1.7", State: "failed", Reason: "csv: cannot read\x1b"}}}), 1},
+	{"call-expired", "call csv {}", always(control.CallPart{End: &control.Sent{Task: "1.7", State: "expired", Reason: "no answer in time"}}), 124},
+	{"call-omitted", "call csv {}", always(control.CallPart{End: &control.Sent{Task: "1.7", State: "done", Omitted: 1200}}), 1},
+	{"call-cut", "call csv {}", always(`{"result":{"text":"HELLO"}}`), 3},
+	{"call-error", "call csv {}", always(control.CallPart{Error: &control.Error{Kind: control.KindUnavailable, Message: "cannot wait for the answer: dsatd is being replaced; ask again"}}), 3},
+	{"call-what", "call", always("{}"), 2},
+	{"call-too-much", "call csv a b", always("{}"), 2},
 	{"task-cancel", "task 1-7 --cancel", answers(map[string]any{"POST /v1/tasks/1-7/cancel": control.Task{ID: "1-7", State: "failed", Hops: []control.Hop{
 		{ID: "1-8", Step: "csv", State: "cancelled", Attempts: 1, Age: 0.25, Reason: "cancelled on request"}}}}), 0},
 	{"task", "task 1-7", answers(map[string]any{"GET /v1/tasks/1-7": control.Task{ID: "1-7", State: "running", Open: 1, Hops: []control.Hop{

@@ -227,27 +227,32 @@ func ask[T any](ctx context.Context, c *Client, req request) (*T, error) {
 	return into, nil
 }
 
-// askLong asks what may rightly take long. Beside it small questions go to the daemon; when one stays without an answer
-// the daemon hangs and the call is given up.
+// askLong asks what may rightly take long.
 func askLong[T any](ctx context.Context, c *Client, req request) (*T, error) {
+	into := new(T)
+	if err := c.long(ctx, func(ctx context.Context) error { return c.exchange(ctx, req, into) }); err != nil {
+		return nil, err
+	}
+	return into, nil
+}
+
+// long runs a conversation that may rightly take long. Beside it small questions go to the daemon; when one stays without an answer
+// the daemon hangs and the conversation is given up.
+func (c *Client) long(ctx context.Context, talk func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		c.watch(ctx, cancel)
 	}()
-	into := new(T)
-	err := c.exchange(ctx, req, into)
+	err := talk(ctx)
 	hung := context.Cause(ctx)
 	cancel(nil)
 	<-watched
 	if failure := (*Error)(nil); err != nil && errors.As(hung, &failure) {
-		return nil, failure
+		return failure
 	}
-	if err != nil {
-		return nil, err
-	}
-	return into, nil
+	return err
 }
 
 // watch ends ctx when the daemon does not answer.

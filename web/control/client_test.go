@@ -63,6 +63,10 @@ func TestClientAsksForThePathsOfTheTable(t *testing.T) {
 		{func(c *Client) error { return c.Down(ctx, minute) }, "POST /v1/down?timeout=1m0s", ""},
 		{func(c *Client) error { _, err := c.Send(ctx, "csv", "json", []byte("x\x00"), minute); return err }, "POST /v1/send/csv?codec=json&wait=1m0s", "x\x00"},
 		{func(c *Client) error { _, err := c.Send(ctx, "csv", "", nil, 0); return err }, "POST /v1/send/csv", ""},
+		{func(c *Client) error {
+			_, err := c.Call(ctx, CallRequest{Step: "c/v", Codec: "json", Payload: []byte("x"), Timeout: minute, Lasting: true})
+			return err
+		}, "POST /v1/call/c%2Fv?codec=json&lasting=1&timeout=1m0s", "x"},
 		{func(c *Client) error { _, err := c.Task(ctx, "7"); return err }, "GET /v1/tasks/7", ""},
 		{func(c *Client) error { _, err := c.CancelTask(ctx, "7"); return err }, "POST /v1/tasks/7/cancel", ""},
 		{func(c *Client) error { _, err := c.QuarantineGet(ctx, "9"); return err }, "GET /v1/quarantine/9", ""},

@@ -177,8 +177,9 @@ type Body struct {
 // Sent is the answer to POST /v1/send/STEP.
 type Sent struct {
 	Task    string `json:"task"`
-	State   string `json:"state"`             // accepted; with wait: done, failed, or running when the wait was over first (status 200 all the same)
+	State   string `json:"state"`             // accepted; with wait: done, failed, or running when the wait was over first (status 200 all the same); of a call done, failed or expired
 	Results []Body `json:"results,omitempty"` // with wait: what came out at the last steps
+	Omitted int    `json:"omitted,omitempty"` // outputs that are not among them: they were more than 16 MiB
 	Reason  string `json:"reason,omitempty"`
 }
 

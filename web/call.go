@@ -1,0 +1,83 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/dsat/dsat/bus"
+	"github.com/dsat/dsat/web/control"
+)
+
+// callPatience is how long a call without ?timeout= may take.
+const callPatience = 30 * time.Second
+
+// call answers POST /v1/call/STEP: the body becomes a message, and the answer comes when its task has ended, or when the deadline is
+// over. A caller that hangs up is forgotten.
+func (s *Server) call(w http.ResponseWriter, r *http.Request) error {
+	c, err := callOf(w, r)
+	if err != nil {
+		return err
+	}
+	if isSet(r, "stream") {
+		return s.streamCall(w, r, c)
+	}
+	sent, err := s.cfg.Bus.Call(r.Context(), c, nil)
+	if err != nil {
+		return s.suggest(err, c.To)
+	}
+	return answer(w, sentOf(sent))
+}
+
+func callOf(w http.ResponseWriter, r *http.Request) (bus.Call, error) {
+	c := bus.Call{To: r.PathValue("step"), Codec: r.URL.Query().Get("codec"), Within: callPatience, Lasting: isSet(r, "lasting")}
+	d, err := duration(r, "timeout")
+	if err != nil {
+		return c, err
+	}
+	if d > 0 {
+		c.Within = d
+	}
+	c.Payload, err = payloadOf(w, r)
+	return c, err
+}
+
+func sentOf(sent bus.Sent) control.Sent {
+	out := control.Sent{Task: sent.Task, State: sent.State, Reason: sent.Reason, Omitted: sent.Omitted}
+	for _, result := range sent.Results {
+		out.Results = append(out.Results, bodyOf(result.Codec, result.Payload))
+	}
+	return out
+}
+
+// streamCall writes every output as it comes, one JSON value a line, and the end as the last one.
+func (s *Server) streamCall(w http.ResponseWriter, r *http.Request, c bus.Call) error {
+	out, stream, begun := json.NewEncoder(w), http.NewResponseController(w), false
+	begin := func() {
+		if !begun {
+			begun = true
+			w.Header().Set("Content-Type", linesType)
+			w.Header().Set("Cache-Control", "no-store")
+		}
+	}
+	sent, err := s.cfg.Bus.Call(r.Context(), c, func(result bus.Result) error {
+		begin()
+		body := bodyOf(result.Codec, result.Payload)
+		if err := out.Encode(control.CallPart{Result: &body}); err != nil {
+			return err
+		}
+		return stream.Flush()
+	})
+	if err != nil {
+		err = s.suggest(err, c.To)
+		if !begun {
+			return err
+		}
+		_ = out.Encode(control.CallPart{Error: kinded(err)}) // or the caller has gone
+		return nil
+	}
+	begin()
+	end := sentOf(sent)
+	_ = out.Encode(control.CallPart{End: &end}) // likewise
+	return nil
+}
