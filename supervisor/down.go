@@ -30,7 +30,7 @@ func (s *Supervisor) StopSources(ctx context.Context) error {
 }
 
 // StopAll stops the rest: a satellite after all that need it, come after it, or are linked to it; those in a circle together. After
-// it nothing that we ever forked lives. When the context ends, what is left is killed, and the error names it.
+// it nothing that we ever forked lives, and nothing is started any more. When the context ends, what is left is killed, and the error names it.
 func (s *Supervisor) StopAll(ctx context.Context) error {
 	s.table.permit(false)
 	s.record.finish()
@@ -60,8 +60,10 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 	for _, r := range results {
 		all = append(all, r...)
 	}
-	err := unfinished(all)
-	if err != nil {
+	s.sealed.Store(true)
+	// A file that changed, an age that was reached, somebody at the door may have started one anew after it was stopped.
+	all = append(all, s.wait(ctx, s.everyone(), evStop, goalDown)...)
+	if err := unfinished(all); err != nil {
 		s.KillAll()
 		return err
 	}
@@ -71,10 +73,11 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 	return nil
 }
 
-// KillAll kills everything now, and waits until it is gone.
+// KillAll kills everything now, and waits until it is gone. Nothing is started after it.
 func (s *Supervisor) KillAll() {
 	s.table.permit(false)
 	s.record.finish()
+	s.sealed.Store(true) // before the kills: what was let in until now is killed by them
 	s.hurry()
 	ctx, cancel := context.WithTimeout(context.Background(), purgeTime)
 	defer cancel()

@@ -22,7 +22,7 @@ const spawners = 2
 // fork makes a life a process, or its failure an exit. The order of what happens around a fork is a contract: Admit, record of the intent, fork, Spawned, evSpawned, output.
 func (s *Supervisor) fork(l *life) {
 	defer l.fetched.burn()
-	if l.cancelled.Load() {
+	if l.cancelled.Load() || s.sealed.Load() {
 		l.of.post(event{kind: evExit, life: l, exit: Exit{Err: errCancelled}})
 		return
 	}

@@ -103,7 +103,8 @@ type Supervisor struct {
 	store     *store
 	ears      ears
 
-	hurry   func() // ends the patience with what an earlier daemon left
+	sealed  atomic.Bool // the end has come: nothing is forked for an instance any more
+	hurry   func()      // ends the patience with what an earlier daemon left
 	hurried <-chan struct{}
 	stop    func() // of Run
 	stopped <-chan struct{}

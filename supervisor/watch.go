@@ -35,7 +35,8 @@ type eyes struct {
 type fileWatch struct {
 	name  string
 	spec  topology.Watch
-	paths []string // those of spec, and where they lead to
+	paths []string         // those of spec, and where they lead to
+	seen  map[string]print // what was at each of paths when it was looked at last
 	timer *time.Timer
 	first time.Time // of the changes that nothing was done for yet; zero: none
 	what  string    // changed first
@@ -121,16 +122,18 @@ func (e *eyes) scan() {
 		}
 	}
 	for _, w := range e.watches {
+		first := w.seen == nil
+		seen := make(map[string]print)
 		w.paths = resolved(w.spec.Paths)
 		for _, p := range w.paths {
-			near := existing(filepath.Dir(p))
-			add(near, watchMask)
-			for dir := near; dir != "/"; {
-				dir = filepath.Dir(dir)
-				add(dir, selfMask)
-			}
+			e.approach(filepath.Dir(p), add)
 			w.below(p, func(dir string) { add(dir, watchMask) })
+			// What came before its directory was watched is told by nobody.
+			if seen[p] = printOf(p); !first && seen[p] != w.seen[p] {
+				e.touch(w, p)
+			}
 		}
+		w.seen = seen
 	}
 	for wd := range e.dirs {
 		if _, stays := now[wd]; !stays {
@@ -142,6 +145,43 @@ func (e *eyes) scan() {
 		e.s.log.Warn("not all directories can be watched: raise fs.inotify.max_user_watches, or watch fewer with ignore", "watched", len(now))
 	}
 	e.full = full
+}
+
+// approach watches the nearest directory there is, and those above it lest one of them be moved away, from above: each is found through
+// one that is watched already, so that what is put in its place is heard of.
+func (e *eyes) approach(dir string, add func(dir string, mask uint32)) {
+	for {
+		near := existing(dir)
+		if near != "/" {
+			add("/", selfMask)
+		}
+		for n := 1; n < len(near); n++ {
+			if near[n] == '/' {
+				add(near[:n], selfMask)
+			}
+		}
+		add(near, watchMask)
+		if existing(dir) == near { // what comes from now on is told
+			return
+		}
+	}
+}
+
+// print tells a file or directory at a path from another one that was, or will be, at the same path. What is written to it is told by
+// inotify, for it is watched from before it is looked at.
+type print struct {
+	major, minor uint32
+	ino          uint64
+	born         unix.StatxTimestamp // numbers are used again; zero where the file system does not tell
+}
+
+// printOf is zero where there is nothing.
+func printOf(path string) print {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &st) != nil {
+		return print{}
+	}
+	return print{st.Dev_major, st.Dev_minor, st.Ino, st.Btime}
 }
 
 // resolved is the paths, and where they lead to, should they be links.
@@ -252,16 +292,14 @@ func (e *eyes) seen(path string, mask uint32) (rescan bool) {
 			rel, inside := strings.CutPrefix(path, p+"/")
 			switch {
 			case path == p:
+				w.seen[p] = printOf(p)
 				rescan = rescan || mask&unix.IN_CLOSE_WRITE == 0 // a link may lead elsewhere now
 				e.touch(w, path)
 			case inside && !w.spec.Ignores(rel):
 				rescan = rescan || isDir
 				e.touch(w, path)
 			case strings.HasPrefix(p, path+"/"):
-				rescan = true
-				if _, err := os.Stat(p); err == nil {
-					e.touch(w, p)
-				}
+				rescan = true // which finds out whether it is there now
 			}
 		}
 	}
@@ -276,6 +314,9 @@ func (e *eyes) touch(w *fileWatch, what string) {
 	now := time.Now()
 	if w.first.IsZero() {
 		w.first, w.what = now, what
+		if w.timer != nil {
+			w.timer.Stop() // put off while it ran out
+		}
 		w.timer = time.AfterFunc(w.spec.Debounce, func() { e.s.crew.run(func() { e.act(w) }) })
 		return
 	}
@@ -287,9 +328,12 @@ func (e *eyes) touch(w *fileWatch, what string) {
 // act does what is to be done. One that is stopped stays so.
 func (e *eyes) act(w *fileWatch) {
 	e.mu.Lock()
-	what := w.what
+	what, done := w.what, w.first.IsZero()
 	w.first, w.what = time.Time{}, ""
 	e.mu.Unlock()
+	if done {
+		return
+	}
 	sat := e.s.roster().byName[w.name]
 	if sat == nil {
 		return
