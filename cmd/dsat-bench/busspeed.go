@@ -54,7 +54,7 @@ func busSpeed(ctx context.Context, l *lab) (*report, error) {
 			}
 			r.add(row, rawName, rate)
 			for _, c := range carriers() {
-				rate, err := l.tracked(ctx, c.carrier, size)
+				rate, err := l.tracked(ctx, cast{carrier: c.carrier, source: peerEnv{role: "source", size: size}, worker: peerEnv{role: "sink"}, workers: handful}, measure)
 				if err != nil {
 					return nil, fmt.Errorf("%s at %d B: %w", c.name, size, err)
 				}
@@ -101,6 +101,7 @@ type cast struct {
 	carrier        string
 	source, worker peerEnv
 	workers        string // more of the worker's table
+	shape          shape  // how many of each; zero is one of each
 }
 
 // topology is the cast as a file.
@@ -115,17 +116,17 @@ func (c cast) topology() (string, error) {
 	}
 	text := "dsat = 1\n"
 	if c.source.role != "" {
-		text += fmt.Sprintf("[satellite.source]\n%s\nenv = %s\nto = \"worker\"\n", runs, c.source.table(c.carrier))
+		text += fmt.Sprintf("[satellite.source]\n%s\nenv = %s\nto = \"worker\"\ninstances = %d\n", runs, c.source.table(c.carrier), max(c.shape.publishers, 1))
 	}
-	return text + fmt.Sprintf("[satellite.worker]\n%s\nenv = %s\n%s", runs, c.worker.table(c.carrier), c.workers), nil
+	return text + fmt.Sprintf("[satellite.worker]\n%s\nenv = %s\ninstances = %d\n%s", runs, c.worker.table(c.carrier), max(c.shape.consumers, 1), c.workers), nil
 }
 
 // handful is the worker's table where much is to be in hand.
 const handful = "work = { in_hand = 4096 }\n"
 
-// tracked is the rate at which messages of a size are acknowledged.
-func (l *lab) tracked(ctx context.Context, carrier string, size int) (rate float64, err error) {
-	text, err := cast{carrier, peerEnv{role: "source", size: size}, peerEnv{role: "sink"}, handful}.topology()
+// tracked is the rate at which messages are acknowledged within a time.
+func (l *lab) tracked(ctx context.Context, c cast, within time.Duration) (rate float64, err error) {
+	text, err := c.topology()
 	if err != nil {
 		return 0, err
 	}
@@ -137,13 +138,13 @@ func (l *lab) tracked(ctx context.Context, carrier string, size int) (rate float
 		if err != nil {
 			return err
 		}
-		if err := sleep(ctx, measure); err != nil {
+		if err := sleep(ctx, within); err != nil {
 			return err
 		}
 		after, end, err := doneAt(ctx, c)
 		rate = float64(after-before) / (float64(end-at) / 1e9)
 		if err == nil && after == before {
-			err = fmt.Errorf("nothing was acknowledged within %v", measure)
+			err = fmt.Errorf("nothing was acknowledged within %v", within)
 		}
 		return err
 	})

@@ -20,7 +20,7 @@ import (
 // latencies fills the rows of one carrier: EMIT to ACCEPTED, and the open loops.
 func (l *lab) latencies(ctx context.Context, r *report, c contender, half int) error {
 	out := filepath.Join(l.dir, "times")
-	pingPong := cast{c.carrier, peerEnv{role: "pingpong", size: 64, out: out}, peerEnv{role: "sink"}, handful}
+	pingPong := cast{carrier: c.carrier, source: peerEnv{role: "pingpong", size: 64, out: out}, worker: peerEnv{role: "sink"}, workers: handful}
 	if err := l.latency(ctx, r, c.name, "EMIT to ACCEPTED", pingPong, out); err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (l *lab) latencies(ctx context.Context, r *report, c contender, half int) e
 		row  string
 		rate int
 	}{{"1,000/s", 1000}, {"100,000/s", 100_000}, {"half load", half}} {
-		open := cast{c.carrier, peerEnv{role: "source", size: 64, rate: load.rate}, peerEnv{role: "sink", out: out}, handful}
+		open := cast{carrier: c.carrier, source: peerEnv{role: "source", size: 64, rate: load.rate}, worker: peerEnv{role: "sink", out: out}, workers: handful}
 		if err := l.latency(ctx, r, c.name, "due to handled at "+load.row, open, out); err != nil {
 			return err
 		}
@@ -36,16 +36,29 @@ func (l *lab) latencies(ctx context.Context, r *report, c contender, half int) e
 	return nil
 }
 
-// latency runs one cast and takes what the peer with the stopwatch left in out.
+// latency runs one cast and reports what it timed.
 func (l *lab) latency(ctx context.Context, r *report, name, row string, peers cast, out string) error {
-	text, err := peers.topology()
+	hops, t, err := l.timed(ctx, peers, out)
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(out); err != nil {
-		return err
+	r.add(row+", p50 us", name, t.p50)
+	r.add(row+", p99 us", name, t.p99)
+	if peers.source.rate == 1000 {
+		r.add("hop at 1,000/s, p50 us", name, hops.quantile(0.5)*1e6)
 	}
-	var hops buckets
+	return nil
+}
+
+// timed runs one cast and takes what the peer with the stopwatch left in out, and the daemon's own histogram of hops.
+func (l *lab) timed(ctx context.Context, peers cast, out string) (hops buckets, q quantiles, err error) {
+	text, err := peers.topology()
+	if err != nil {
+		return nil, q, err
+	}
+	if err := os.RemoveAll(out); err != nil {
+		return nil, q, err
+	}
 	err = l.withDaemon(ctx, text, func(ctx context.Context, _ *control.Client) error {
 		if err := sleep(ctx, warmUp); err != nil {
 			return err
@@ -62,18 +75,10 @@ func (l *lab) latency(ctx context.Context, r *report, name, row string, peers ca
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, q, err
 	}
-	t, err := readTimes(out)
-	if err != nil {
-		return err
-	}
-	r.add(row+", p50 us", name, t.p50)
-	r.add(row+", p99 us", name, t.p99)
-	if peers.source.rate == 1000 {
-		r.add("hop at 1,000/s, p50 us", name, hops.quantile(0.5)*1e6)
-	}
-	return nil
+	q, err = readTimes(out)
+	return hops, q, err
 }
 
 // bucket is one of a cumulative histogram: so many durations of at most le seconds.

@@ -143,8 +143,8 @@ func TestBucketsOfAScrape(t *testing.T) {
 func TestEveryCastIsATopology(t *testing.T) {
 	for _, c := range carriers() {
 		for name, peers := range map[string]cast{
-			"load":    {c.carrier, peerEnv{role: "source", size: 64}, peerEnv{role: "sink", out: "/tmp/o"}, handful},
-			"victims": {carrier: c.carrier, worker: peerEnv{role: "victim"}, workers: victims},
+			"load":    {carrier: c.carrier, source: peerEnv{role: "source", size: 64}, worker: peerEnv{role: "sink", out: "/tmp/o"}, workers: handful, shape: shape{4, 1}},
+			"victims": {carrier: c.carrier, worker: peerEnv{role: "victim"}, workers: victims, shape: shape{consumers: workers}},
 		} {
 			text, err := peers.topology()
 			if err != nil {

@@ -23,7 +23,7 @@ const (
 	// workers is how many there are; all of them are up before each kill.
 	workers = 3
 	// victims is the worker's table.
-	victims = "instances = 3\nwork = { in_hand = 1 }\n" + atOnce
+	victims = "work = { in_hand = 1 }\n" + atOnce
 	// atOnce brings back at once, however often, what is killed for the figure's sake.
 	atOnce = "restart = { limit = 0, backoff = { initial = \"1ms\", factor = 1.0, max = \"1ms\", jitter = 0.0 } }\n"
 )
@@ -48,7 +48,7 @@ func (l *lab) killWorkers(ctx context.Context, r *report, c contender) error {
 	if err := os.WriteFile(out, nil, 0o600); err != nil {
 		return err
 	}
-	text, err := cast{carrier: c.carrier, worker: peerEnv{role: "victim", out: out}, workers: victims}.topology()
+	text, err := cast{carrier: c.carrier, worker: peerEnv{role: "victim", out: out}, workers: victims, shape: shape{consumers: workers}}.topology()
 	if err != nil {
 		return err
 	}

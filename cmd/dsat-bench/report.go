@@ -21,6 +21,7 @@ type report struct {
 // part is one table: for each row (what was measured) and contender, one value a run.
 type part struct {
 	title  string
+	floor  string // in place of the report's
 	rows   []string
 	names  []string
 	values map[string]map[string][]float64
@@ -29,8 +30,10 @@ type part struct {
 func newReport(title, floor string) *report { return &report{title: title, floor: floor} }
 
 // begin opens a table of its own for what follows.
-func (r *report) begin(title string) {
-	r.parts = append(r.parts, &part{title: title, values: map[string]map[string][]float64{}})
+func (r *report) begin(title string) *part {
+	p := &part{title: title, floor: r.floor, values: map[string]map[string][]float64{}}
+	r.parts = append(r.parts, p)
+	return p
 }
 
 func (r *report) note(format string, args ...any) {
@@ -79,7 +82,10 @@ func (r *report) markdown(now time.Time) string {
 		if p.title != "" {
 			fmt.Fprintf(&b, "## %s\n\n", p.title)
 		}
-		b.WriteString(p.table(r.floor, r.bold))
+		if p.floor != r.floor {
+			fmt.Fprintf(&b, "`x` is the ratio to %s.\n\n", p.floor)
+		}
+		b.WriteString(p.table(p.floor, r.bold))
 	}
 	for _, note := range r.notes {
 		fmt.Fprintf(&b, "\n%s\n", note)

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// shape is how many publish, and how many consume.
+type shape struct{ publishers, consumers int }
+
+func (s shape) String() string { return fmt.Sprintf("%d -> %d", s.publishers, s.consumers) }
+
+func shapes() []shape { return []shape{{1, 1}, {1, 4}, {4, 1}} }
+
+func sizes() []int { return []int{64, 256, 1024} }
+
+// span is how long a rate is measured here: there are many.
+const span = time.Second
+
+const brokersNote = "Every publisher, consumer and server is a process of its own, on one machine. A rate is what consumers have handled (and acknowledged, where that is possible) in " +
+	"1 s, after a warm-up of 0.7 s; publishers go as fast as they are let. Clients are the brokers' own Go libraries with 4,096 messages on their way " +
+	"(NSQ: 2,500, its server's limit). Latencies are of 64 B messages in an open loop, from the moment a message was due to when it was handled; half load is half of the rate measured just before."
+
+// rival is what is measured beside brokers in one table: a broker, or dsat on one carrier.
+type rival interface {
+	label() string
+	words() string // what a reader has to know of it
+	// through is the rate at which messages are handled.
+	through(ctx context.Context, size int, s shape) (float64, error)
+	// late is the time from due to handled of 64 B messages, 1 -> 1.
+	late(ctx context.Context, rate int) (quantiles, error)
+	// ours reports whether an error of it ends the bench.
+	ours() bool
+}
+
+// brokers measures dsat beside NATS, JetStream and NSQ.
+func brokers(ctx context.Context, l *lab) (*report, error) {
+	r := newReport("Brokers", natsName)
+	r.notes = append(r.notes, machine()+". "+brokersNote)
+	if err := compile(ctx, l, "pushpull", pushPullC, "-lzmq"); err != nil {
+		return nil, err
+	}
+	kit, err := brokerKit(&fetch{ctx: ctx, cache: l.cache})
+	all := []rival{}
+	for _, c := range carriers() {
+		all = append(all, dsatRival{l, c, ""})
+	}
+	switch {
+	case err == nil:
+		for _, b := range brokerList() {
+			all = append(all, &brokerRival{broker: b, lab: l, kit: kit})
+		}
+	case ctx.Err() != nil:
+		return nil, err
+	default:
+		r.note("skipped: NATS, JetStream and NSQ: %v", err)
+	}
+	for _, a := range all {
+		r.note("%s: %s", a.label(), a.words())
+	}
+	t := &tournament{lab: l, report: r, rivals: all}
+	for _, part := range []struct {
+		title string
+		floor string
+		run   func(context.Context) error
+	}{{"Through", natsName, t.rates}, {"Publishing, and consuming what is there", jetName, t.apart}, {"Latency", natsName, t.latencies}} {
+		r.begin(part.title).floor = part.floor
+		t.out = map[string]bool{}
+		for range l.runs {
+			if err := part.run(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r, nil
+}
+
+// tournament is all of them on one page.
+type tournament struct {
+	lab    *lab
+	report *report
+	rivals []rival
+	out    map[string]bool // who has failed once in this part, and is not measured any more in it
+	full   map[string]float64
+}
+
+// bear decides what becomes of an error of a.
+func (t *tournament) bear(ctx context.Context, a rival, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if a.ours() || ctx.Err() != nil {
+		return fmt.Errorf("%s, %s: %w", a.label(), what, err)
+	}
+	t.out[a.label()] = true
+	t.report.note("failed: %s, %s: %v", a.label(), what, err)
+	return nil
+}
+
+func (t *tournament) rates(ctx context.Context) error {
+	t.full = map[string]float64{}
+	for _, s := range shapes() {
+		for _, size := range sizes() {
+			row := fmt.Sprintf("%s, %d B, messages/s", s, size)
+			for _, a := range t.rivals {
+				if t.out[a.label()] {
+					continue
+				}
+				rate, err := a.through(ctx, size, s)
+				if err := t.bear(ctx, a, row, err); err != nil {
+					return err
+				}
+				if err == nil {
+					t.report.add(row, a.label(), rate)
+				}
+				if (s == shape{1, 1}) && size == 64 {
+					t.full[a.label()] = rate
+				}
+			}
+			if (s == shape{1, 1}) {
+				rate, err := t.lab.pushPull(ctx, size)
+				if err != nil {
+					return err
+				}
+				t.report.add(row, rawName, rate)
+			}
+		}
+	}
+	return nil
+}
+
+func (t *tournament) latencies(ctx context.Context) error {
+	for _, low := range []bool{true, false} {
+		for _, a := range t.rivals {
+			load, row := 1000, "due to handled at 1,000/s"
+			if !low {
+				load, row = int(t.full[a.label()]/2), "due to handled at half load"
+			}
+			if t.out[a.label()] || load == 0 {
+				continue
+			}
+			q, err := a.late(ctx, load)
+			if err := t.bear(ctx, a, row, err); err != nil {
+				return err
+			}
+			if err == nil {
+				t.report.add(row+", p50 us", a.label(), q.p50)
+				t.report.add(row+", p99 us", a.label(), q.p99)
+			}
+		}
+	}
+	return nil
+}
+
+// apart is what publishers and consumers reach alone.
+func (t *tournament) apart(ctx context.Context) error {
+	for _, size := range sizes() {
+		for _, a := range t.rivals {
+			b, ok := a.(*brokerRival)
+			if !ok || t.out[a.label()] {
+				continue
+			}
+			for _, m := range b.broker.alone {
+				row := fmt.Sprintf("%s, %d B, messages/s", m.what, size)
+				rate, err := b.alone(ctx, m, size)
+				if err := t.bear(ctx, a, row, err); err != nil {
+					return err
+				}
+				if err == nil {
+					t.report.add(row, a.label(), rate)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// brokerKit builds the clients and the servers from the module beside this program. It is found from the root of the repository.
+func brokerKit(f *fetch) (kit, error) {
+	const source = "cmd/dsat-bench/brokers"
+	sum, err := os.ReadFile(filepath.Join(source, "go.sum"))
+	if err != nil {
+		return kit{}, fmt.Errorf("cannot find the module of the brokers' clients: %w (run the bench in the root of the repository)", err)
+	}
+	if built, err := os.ReadFile(filepath.Join(f.cache, "brokers", "go.sum")); err == nil && string(built) != string(sum) {
+		if err := os.RemoveAll(filepath.Join(f.cache, "brokers")); err != nil { // of other versions
+			return kit{}, err
+		}
+	}
+	k, err := f.keep("brokers", func(dir string) (string, error) {
+		if err := os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o644); err != nil {
+			return "", err
+		}
+		_, err := f.output(source, command{argv: []string{"go", "build", "-o", dir + "/", "github.com/nats-io/nats-server/v2", "github.com/nsqio/nsq/apps/nsqd"}, env: []string{"GOFLAGS="}})
+		return "", err
+	})
+	if err != nil {
+		return k, err
+	}
+	// The clients are ours, and change without their versions changing.
+	_, err = f.output(source, command{argv: []string{"go", "build", "-o", filepath.Join(k.root, "brokers"), "."}, env: []string{"GOFLAGS="}})
+	return k, err
+}
+
+// dsatRival is dsat on one carrier; queue is what the worker's entry says of its queue.
+type dsatRival struct {
+	lab     *lab
+	carrier contender
+	queue   string
+}
+
+func (d dsatRival) label() string { return d.carrier.name }
+func (d dsatRival) ours() bool    { return true }
+func (d dsatRival) words() string {
+	return "source -> orchester -> worker -> acknowledged; at least once, every hop followed by the tracker."
+}
+
+func (d dsatRival) through(ctx context.Context, size int, s shape) (float64, error) {
+	c := cast{carrier: d.carrier.carrier, source: peerEnv{role: "source", size: size}, worker: peerEnv{role: "sink"}, workers: handful + d.queue, shape: s}
+	return d.lab.tracked(ctx, c, span)
+}
+
+func (d dsatRival) late(ctx context.Context, rate int) (quantiles, error) {
+	out := filepath.Join(d.lab.dir, "times")
+	c := cast{carrier: d.carrier.carrier, source: peerEnv{role: "source", size: 64, rate: rate}, worker: peerEnv{role: "sink", out: out}, workers: handful + d.queue}
+	_, q, err := d.lab.timed(ctx, c, out)
+	return q, err
+}
+
+// errIdle says that nothing was done in the time that was measured.
+var errIdle = errors.New("nothing was handled")
