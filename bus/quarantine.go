@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/dsat/dsat/bus/codec"
 )
 
 // The quarantine in memory is bounded; when it is full the oldest go, counted.
@@ -113,7 +115,8 @@ type Quarantined struct {
 	Size     int
 	Codec    string
 	Evidence []string // what happened at each attempt, with the last log lines of processes that ended
-	Payload  []byte   // only of QuarantineGet
+	Payload  []byte   // only of QuarantineGet and QuarantineEdit
+	reader   codec.Codec
 }
 
 // Quarantine lists what was set aside, oldest first; step "" is all.
@@ -140,16 +143,20 @@ func (b *Bus) QuarantineGet(ctx context.Context, id string) (Quarantined, error)
 		if m == nil {
 			return Quarantined{}, notAside(id)
 		}
-		return m.public(true), nil
+		return o.shown(m), nil
 	})
 }
 
-// QuarantineRetry admits a message of the quarantine again, as a new task, and takes it out.
+// QuarantineRetry admits a message of the quarantine again, as a new task, and takes it out. While its queue is full it stays: an
+// Error of KindConflict, so that no policy of a full queue loses what was kept.
 func (b *Bus) QuarantineRetry(ctx context.Context, id string) error {
 	return b.withAside(ctx, id, func(o *orchester, m *setAside) error {
 		to := o.byName[m.step]
 		if to == nil {
 			return &Error{KindConflict, fmt.Sprintf("cannot retry message %s: the topology has no satellite %s on the bus any more", id, m.step)}
+		}
+		if to.full() {
+			return &Error{KindConflict, fmt.Sprintf("cannot retry message %s: the queue of %s is full; try again when it has room", id, m.step)}
 		}
 		o.t.aside.take(m.id)
 		o.t.retry(o.now, to, m)

@@ -70,6 +70,7 @@ func TestStories(t *testing.T) {
 			"changed":    changed,
 			"nothing":    nothing,
 			"json":       jsonField,
+			"take":       take,
 			"storm":      storm,
 			"count":      count,
 			"next":       next,
@@ -363,29 +364,5 @@ func count(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if strconv.Itoa(n) != args[0] {
 		ts.Fatalf("%s has %d processes, want %s", args[1], n, args[0])
-	}
-}
-
-// jsonField asserts on the last standard output as JSON: json PATH VALUE, a path like satellites.0.state
-func jsonField(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: [!] json PATH VALUE")
-	}
-	var v any
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
-	for _, key := range strings.Split(args[0], ".") {
-		switch node := v.(type) {
-		case map[string]any:
-			v = node[key]
-		case []any:
-			i, err := strconv.Atoi(key)
-			if err != nil || i >= len(node) {
-				ts.Fatalf("no element %s in %v", key, node)
-			}
-			v = node[i]
-		}
-	}
-	if got := fmt.Sprint(v); (got == args[1]) == neg {
-		ts.Fatalf("%s is %s, want %s", args[0], got, args[1])
 	}
 }

@@ -95,7 +95,7 @@ func TestQuarantineThroughTheAPI(t *testing.T) {
 	if err != nil || sent.State != "failed" || sent.Reason == "" {
 		t.Fatalf("%+v, %v", sent, err)
 	}
-	list, err := client.Quarantine(ctx, "deadly")
+	list, err := client.Quarantine(ctx, control.Aside{Step: "deadly"})
 	if err != nil || len(list) != 1 || list[0].Payload != nil || list[0].Size != 6 {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -103,13 +103,31 @@ func TestQuarantineThroughTheAPI(t *testing.T) {
 	if err != nil || one.Payload == nil || one.Payload.Text != "poison" {
 		t.Errorf("%+v, %v", one, err)
 	}
-	if changed, err := client.QuarantineRetry(ctx, "all", "deadly"); err != nil || len(changed.IDs) != 1 || changed.IDs[0] != one.ID {
-		t.Error(changed, err)
+	if edited, err := client.QuarantineEdit(ctx, one.ID, "", []byte("worse")); err != nil || edited.Payload.Text != "worse" || string(edited.Payload.JSON) != `"worse"` {
+		t.Errorf("%+v, %v", edited, err)
 	}
-	if _, err := client.QuarantineDrop(ctx, list[0].ID, ""); errorKind(err) != control.KindNotFound {
+	exported := 0
+	for m, err := range client.QuarantineExport(ctx, control.Aside{Reason: "exit code 3"}) {
+		if exported++; err != nil || m.ID != one.ID || m.Payload.Text != "worse" {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+	if exported != 1 {
+		t.Errorf("%d messages were exported", exported)
+	}
+	if others, err := client.Quarantine(ctx, control.Aside{Reason: "^no such"}); err != nil || len(others) != 0 {
+		t.Errorf("%+v, %v", others, err)
+	}
+	if _, err := client.Quarantine(ctx, control.Aside{Reason: "("}); errorKind(err) != control.KindInvalid {
 		t.Error(err)
 	}
-	if _, err := client.QuarantineDrop(ctx, "all", ""); err != nil {
+	if changed, err := client.QuarantineRetry(ctx, "all", control.Aside{Step: "deadly"}); err != nil || len(changed.IDs) != 1 || changed.IDs[0] != one.ID {
+		t.Error(changed, err)
+	}
+	if _, err := client.QuarantineDrop(ctx, list[0].ID, control.Aside{}); errorKind(err) != control.KindNotFound {
+		t.Error(err)
+	}
+	if _, err := client.QuarantineDrop(ctx, "all", control.Aside{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -91,6 +91,18 @@ var outputs = []struct {
 	{"quarantine-show", "quarantine show 17", answers(map[string]any{"GET /v1/quarantine/17": control.Quarantined{
 		ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Crashes: 2, Size: 5, Reason: "2 processes died on it",
 		Evidence: []string{"killed by signal 11 (SIGSEGV)", "csv:0 | boom\x07"}, Payload: &control.Body{Text: "hello"}}}), 0},
+	{"quarantine-show-json", "quarantine show 17", answers(map[string]any{"GET /v1/quarantine/17": control.Quarantined{
+		ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Size: 9, Codec: "cbor", Reason: "no field load1",
+		Payload: &control.Body{Codec: "cbor", Base64: []byte{0xa1}, JSON: []byte(`{"load":[1,2.5]}`)}}}), 0},
+	{"quarantine-chosen", "quarantine --reason disk.full", answers(map[string]any{"GET /v1/quarantine?reason=disk.full": []control.Quarantined{
+		{ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Reason: "disk full"}}}), 0},
+	{"quarantine-export", "quarantine export --step csv", answers(map[string]any{"GET /v1/quarantine/export?step=csv": `{"id":"17","payload":{"json":{"a":1}}}` + "\n" + `{"id":"18"}` + "\n"}), 0},
+	{"quarantine-edit", "quarantine edit 17 {} --codec json --retry", answers(map[string]any{
+		"POST /v1/quarantine/17/edit?codec=json": control.Quarantined{ID: "17", Codec: "cbor", Size: 1}, "POST /v1/quarantine/17/retry": control.Changed{IDs: []string{"17"}}}), 0},
+	{"quarantine-edit-much", "quarantine edit 17 {} {}", always("{}"), 2},
+	{"quarantine-edit-none", "quarantine edit", always("{}"), 2},
+	{"quarantine-left", "quarantine retry all", answers(map[string]any{"POST /v1/quarantine/all/retry": control.Changed{IDs: []string{"7.17"}, Left: 1200,
+		Why: "cannot retry message 7.18: the queue of csv is full; try again when it has room"}}), 1},
 	{"quarantine-retry", "quarantine retry all --step csv", answers(map[string]any{"POST /v1/quarantine/all/retry?step=csv": control.Changed{IDs: []string{"7.17", "7.18"}}}), 0},
 	{"quarantine-drop", "quarantine drop 17 18", answers(map[string]any{"POST /v1/quarantine/17/drop": control.Changed{IDs: []string{"17"}},
 		"POST /v1/quarantine/18/drop": &control.Error{Kind: control.KindNotFound, Message: "cannot find message 18"}}), 4},

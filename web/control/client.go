@@ -180,37 +180,6 @@ func (c *Client) CancelTask(ctx context.Context, id string) (*Task, error) {
 	return ask[Task](ctx, c, post(PathTasks+url.PathEscape(id)+"/cancel", nil))
 }
 
-// Quarantine lists the messages set aside, of one step or, when it is empty, of all.
-func (c *Client) Quarantine(ctx context.Context, step string) ([]Quarantined, error) {
-	list, err := ask[[]Quarantined](ctx, c, get(PathQuarantine, stepQuery(step)))
-	if err != nil {
-		return nil, err
-	}
-	return *list, nil
-}
-
-// QuarantineGet asks for one message with its payload.
-func (c *Client) QuarantineGet(ctx context.Context, id string) (*Quarantined, error) {
-	return ask[Quarantined](ctx, c, get(PathQuarantine+"/"+url.PathEscape(id), nil))
-}
-
-// QuarantineRetry puts a message back at the end of its queue. The id may be "all", then of one step unless step is empty.
-func (c *Client) QuarantineRetry(ctx context.Context, id, step string) (*Changed, error) {
-	return ask[Changed](ctx, c, post(PathQuarantine+"/"+url.PathEscape(id)+"/retry", stepQuery(step)))
-}
-
-// QuarantineDrop ends a message for good. The id may be "all", then of one step unless step is empty.
-func (c *Client) QuarantineDrop(ctx context.Context, id, step string) (*Changed, error) {
-	return ask[Changed](ctx, c, post(PathQuarantine+"/"+url.PathEscape(id)+"/drop", stepQuery(step)))
-}
-
-func stepQuery(step string) url.Values {
-	if step == "" {
-		return nil
-	}
-	return url.Values{"step": {step}}
-}
-
 func waiting(key string, d time.Duration) url.Values {
 	query := url.Values{}
 	if d > 0 {

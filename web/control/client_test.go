@@ -70,8 +70,8 @@ func TestClientAsksForThePathsOfTheTable(t *testing.T) {
 		{func(c *Client) error { _, err := c.Task(ctx, "7"); return err }, "GET /v1/tasks/7", ""},
 		{func(c *Client) error { _, err := c.CancelTask(ctx, "7"); return err }, "POST /v1/tasks/7/cancel", ""},
 		{func(c *Client) error { _, err := c.QuarantineGet(ctx, "9"); return err }, "GET /v1/quarantine/9", ""},
-		{func(c *Client) error { _, err := c.QuarantineRetry(ctx, "all", "csv"); return err }, "POST /v1/quarantine/all/retry?step=csv", ""},
-		{func(c *Client) error { _, err := c.QuarantineDrop(ctx, "9", ""); return err }, "POST /v1/quarantine/9/drop", ""},
+		{func(c *Client) error { _, err := c.QuarantineRetry(ctx, "all", Aside{Step: "csv"}); return err }, "POST /v1/quarantine/all/retry?step=csv", ""},
+		{func(c *Client) error { _, err := c.QuarantineDrop(ctx, "9", Aside{}); return err }, "POST /v1/quarantine/9/drop", ""},
 	}
 	var got, body string
 	client := fake(t, func(w http.ResponseWriter, r *http.Request) {
@@ -102,7 +102,7 @@ func TestClientLists(t *testing.T) {
 	if diff := cmp.Diff([]Queue{{Step: "csv", Waiting: 3}}, queues); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	set, err := client.Quarantine(t.Context(), "csv")
+	set, err := client.Quarantine(t.Context(), Aside{Step: "csv"})
 	if diff := cmp.Diff([]Quarantined{{ID: "1", Step: "csv"}}, set); diff != "" || err != nil {
 		t.Error(err, diff)
 	}

@@ -3,6 +3,7 @@
 package control
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 )
@@ -169,9 +170,10 @@ type Hop struct {
 
 // Body is a payload in transit through JSON: Text when it is valid UTF-8, Base64 otherwise.
 type Body struct {
-	Codec  string `json:"codec,omitempty"`
-	Text   string `json:"text,omitempty"`
-	Base64 []byte `json:"base64,omitempty"`
+	Codec  string          `json:"codec,omitempty"`
+	Text   string          `json:"text,omitempty"`
+	Base64 []byte          `json:"base64,omitempty"`
+	JSON   json.RawMessage `json:"json,omitempty"` // of a message in quarantine: what its codec makes of it
 }
 
 // Sent is the answer to POST /v1/send/STEP.
@@ -193,13 +195,16 @@ type Quarantined struct {
 	Attempts int       `json:"attempts"`
 	Crashes  int       `json:"crashes"`
 	Size     int       `json:"size"`
+	Codec    string    `json:"codec"`
 	Evidence []string  `json:"evidence,omitempty"` // exit causes and the last log lines
-	Payload  *Body     `json:"payload,omitempty"`  // only in the answer for one id
+	Payload  *Body     `json:"payload,omitempty"`  // only in the answer for one id, and of export
 }
 
 // Changed is the answer to retry and drop: the messages it was done to.
 type Changed struct {
-	IDs []string `json:"ids"`
+	IDs  []string `json:"ids"`
+	Left int      `json:"left,omitempty"` // of all: messages whose step cannot take them now; they stay
+	Why  string   `json:"why,omitempty"`  // of the first one left
 }
 
 // Ready is what GET /readyz?verbose answers.
@@ -311,9 +316,11 @@ type ErrorAnswer struct {
 //	GET  /v1/tasks/{id}                             Task
 //	GET  /v1/tasks/{id}/why                         Why
 //	POST /v1/tasks/{id}/cancel                      Task, as it is then
-//	GET  /v1/quarantine?step=NAME                   []Quarantined
+//	GET  /v1/quarantine?step=NAME&reason=RE         []Quarantined
 //	GET  /v1/quarantine/{id}                        Quarantined with payload
-//	POST /v1/quarantine/{id}/retry|drop             Changed; id may be "all", with ?step=NAME
+//	GET  /v1/quarantine/export?step=NAME&reason=RE  Quarantined with payload per line (application/x-ndjson)
+//	POST /v1/quarantine/{id}/edit?codec=json        body is the new payload; Quarantined
+//	POST /v1/quarantine/{id}/retry|drop             Changed; id may be "all", with ?step=NAME&reason=RE
 //	POST /v1/plan                                   Plan; body ChangeRequest
 //	POST /v1/apply                                  Applied, once it is done or undone; body ChangeRequest
 //	GET  /v1/config/{names}                         []Setting
