@@ -31,6 +31,7 @@ import (
 // from its loop: they may take their time, but what they wait for must not wait for the bus's notifications.
 type Config struct {
 	Topology *topology.Topology
+	StateDir string // the journal of durable queues is made here; "": there may be none
 	RunDir   string // the socket bus.sock and the plugins' directories are made here; must exist, and be closed to others' writing
 	Epoch    uint32 // of this run of the daemon
 	Log      *slog.Logger
@@ -92,6 +93,9 @@ type Bus struct {
 	group  sync.WaitGroup // goroutines of plugins and filters
 	loop   *orchester
 
+	committed atomic.Uint64 // what the journal's writer has brought to disk
+	opening   sync.Mutex    // of the journal, while the bus runs
+
 	topology atomic.Pointer[topology.Topology] // the present one
 }
 
@@ -113,20 +117,26 @@ func New(cfg Config) (*Bus, error) {
 	b.notes.wake = make(chan struct{}, 1)
 	b.topology.Store(cfg.Topology)
 	b.loop = newOrchester(b)
+	tasks := map[uint64]int32{}
 	if len(cfg.Import) > 0 {
 		k, err := decodeKept(cfg.Import)
 		if err != nil {
 			return nil, err
 		}
-		b.loop.restore(k)
+		tasks = b.loop.restore(k)
 		b.cfg.Import = nil // it may be large
+	}
+	if err := b.openDisk(tasks); err != nil {
+		return nil, err
 	}
 	var err error
 	if b.key, err = tokenKey(cfg.RunDir); err != nil {
+		b.closeDisk()
 		return nil, err
 	}
 	z, err := newZMQ(b)
 	if err != nil {
+		b.closeDisk()
 		return nil, fmt.Errorf("cannot open the bus at %s: %w", b.url, err)
 	}
 	b.zmq = z
@@ -151,6 +161,7 @@ func (b *Bus) Serve(ctx context.Context) error {
 	b.loop.run()
 	own.Wait()
 	b.group.Wait()
+	b.closeDisk()
 	return nil
 }
 
@@ -159,6 +170,7 @@ func (b *Bus) Close() {
 	b.shutdown()
 	if !b.owned.Swap(true) {
 		b.zmq.shut()
+		b.closeDisk()
 	}
 }
 
@@ -243,8 +255,8 @@ func (b *Bus) Drain(ctx context.Context, ref topology.Ref, inc topology.Incarnat
 	}
 }
 
-// Shut closes the doors: Send is refused from now on. What is on its way goes on.
-func (b *Bus) Shut() { b.mail.post(func(o *orchester) { o.shut = true }) }
+// Shut closes the doors: Send is refused from now on. What is on its way goes on; what waits in durable queues stays there.
+func (b *Bus) Shut() { b.mail.post((*orchester).shutDoors) }
 
 // Idle returns nil when nothing waits, is held or in flight, and no source has anything unaccepted; else what is left, with ctx's cause.
 func (b *Bus) Idle(ctx context.Context) error {

@@ -63,6 +63,11 @@ func (t *tracker) pick(s *step, of func(int32) bool) []int32 {
 			}
 		}
 	}
+	t.eachEntering(func(i int32) {
+		if t.hops.step(i) == s.index && of(i) {
+			picked = append(picked, i)
+		}
+	})
 	for _, w := range s.workers {
 		for pos := w.hand.first; pos < w.hand.end; pos++ {
 			d := *w.hand.at(pos)

@@ -26,7 +26,7 @@ type worker struct {
 // dispatch gives the waiting hops of s to its workers, as far as credit goes.
 func (t *tracker) dispatch(now int64, s *step) {
 	s.dirty = false
-	if t.frozen || s.queued() == 0 || len(s.workers) == 0 || s.gated() {
+	if t.frozen || s.resting || s.queued() == 0 || len(s.workers) == 0 || s.gated() {
 		return
 	}
 	full := s.full()
@@ -132,6 +132,9 @@ func (t *tracker) give(now int64, w *worker, i int32, h *hop) {
 		h.attempts++
 	}
 	t.hops.setState(i, dispatched)
+	if w.step.disk && t.known(i) {
+		t.scroll.gives(h, t.n)
+	}
 	cost := wire.RecordSize(len(h.body.data))
 	d := dispatch{n: t.n, slot: i, sent: now, cost: cost}
 	if w.hand.live < w.concurrency {

@@ -2,7 +2,10 @@ package bus
 
 import "fmt"
 
-// testify keeps what happened to a hop, newest last, at most 40 lines.
+// mostEvidence is how many lines are kept of a hop.
+const mostEvidence = 40
+
+// testify keeps what happened to a hop, newest last.
 func (t *tracker) testify(i int32, lines ...string) {
 	e := t.evidence[i]
 	if e == nil {
@@ -10,9 +13,17 @@ func (t *tracker) testify(i int32, lines ...string) {
 		t.evidence[i] = e
 	}
 	e.lines = append(e.lines, lines...)
-	if n := len(e.lines) - 40; n > 0 {
+	if n := len(e.lines) - mostEvidence; n > 0 {
 		e.lines = e.lines[n:]
 	}
+}
+
+// lastLine is the newest of the evidence.
+func (t *tracker) lastLine(i int32) string {
+	if e := t.evidence[i]; e != nil {
+		return e.lines[len(e.lines)-1]
+	}
+	return ""
 }
 
 // finish ends a hop for good.
@@ -32,6 +43,9 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 		s.count.dropped++
 	}
 	t.ended.add(h, s.name, end, now, reason)
+	if s.disk && t.scroll != nil {
+		t.scroll.ends(t, s, i, h, end)
+	}
 	if len(t.evidence) > 0 {
 		delete(t.evidence, i)
 	}

@@ -59,12 +59,13 @@ func (o *orchester) sources() []keptSource {
 }
 
 // restore takes over what an earlier daemon has exported.
-func (o *orchester) restore(k *kept) {
-	o.t.restore(o.now, k)
+func (o *orchester) restore(k *kept) (tasks map[uint64]int32) {
+	tasks = o.t.restore(o.now, k)
 	o.strays = k.Strays
 	for _, s := range k.Sources {
 		o.resume[topology.Ref{Name: s.Name, WID: s.WID}] = s
 	}
+	return tasks
 }
 
 // resumed is how far this life of a source was with an earlier daemon. The source itself may not have heard of it.
@@ -88,18 +89,32 @@ type keeper struct {
 	t      *tracker
 	k      *kept
 	now    int64
-	bodies map[*body]int // those that more than one hop has
-	tasks  []int32       // by slot: number + 1
+	bodies map[*body]int  // those that more than one hop has
+	tasks  []int32        // by slot: number + 1
+	disk   map[string]int // messages in quarantine that the journal has, by step
 }
 
 // keep copies the state of a tracker that has nothing in hand.
 func (t *tracker) keep(now int64) *kept {
-	p := &keeper{t: t, k: &kept{Past: t.past, Evicted: t.aside.evicted}, now: now, bodies: map[*body]int{}, tasks: make([]int32, len(t.tasks.pages)<<pageBits)}
+	p := &keeper{t: t, k: &kept{Past: t.past, Evicted: t.aside.evicted}, now: now, bodies: map[*body]int{}, disk: map[string]int{}, tasks: make([]int32, len(t.tasks.pages)<<pageBits)}
 	p.k.Bodies, p.k.Tasks = make([][]byte, 0, t.hops.live), make([]keptTask, 0, t.tasks.live)
+	for _, m := range t.aside.list {
+		if m.onDisk {
+			p.disk[m.step]++
+		}
+	}
 	for _, s := range t.steps {
 		p.k.Steps = append(p.k.Steps, p.step(s))
+		delete(p.disk, s.name)
+	}
+	for _, n := range p.disk { // of steps that were removed
+		p.k.Past.Admitted -= uint64(n)
+		p.k.Past.Quarantined -= uint64(n)
 	}
 	for _, m := range t.aside.list {
+		if m.onDisk {
+			continue
+		}
 		p.k.Aside = append(p.k.Aside, keptAside{ID: m.id, Task: m.task, Step: m.step, At: m.at, Reason: m.reason, Attempts: m.attempts,
 			Crashes: m.crashes, Codec: m.codec, Payload: m.payload, Evidence: m.evidence})
 	}
@@ -117,16 +132,38 @@ func (t *tracker) keep(now int64) *kept {
 }
 
 func (p *keeper) step(s *step) keptStep {
-	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak, Waiting: p.queue(&s.waiting), Suspect: p.queue(&s.suspect)}
+	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak}
 	for _, c := range s.count.all() {
 		ks.Counts = append(ks.Counts, *c)
 	}
+	p.leave(s, &ks)
+	if s.cfg.durable && p.t.scroll != nil {
+		return ks
+	}
+	ks.Waiting, ks.Suspect = p.queue(&s.waiting), p.queue(&s.suspect)
 	for _, r := range s.held {
 		h := p.hop(r.slot)
 		h.Due = r.due - p.now
 		ks.Held = append(ks.Held, h)
 	}
 	return ks
+}
+
+// leave leaves out what the next daemon finds in the journal, and counts as admitted then.
+func (p *keeper) leave(s *step, ks *keptStep) {
+	c := counts{}
+	for i, v := range c.all() {
+		*v = ks.Counts[i]
+	}
+	n := uint64(p.disk[s.name])
+	c.quarantined -= n
+	if s.cfg.durable && p.t.scroll != nil {
+		n += uint64(s.queued() + len(s.held))
+	}
+	c.admitted -= n
+	for i, v := range c.all() {
+		ks.Counts[i] = *v
+	}
 }
 
 func (p *keeper) queue(q *fifo) []keptHop {

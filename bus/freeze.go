@@ -62,7 +62,7 @@ func (o *orchester) thaw() {
 
 // checkFrozen tells who waits for it that nothing is in hand.
 func (o *orchester) checkFrozen() {
-	if f := o.freezing; f != nil && !f.told() && len(o.t.busy()) == 0 {
+	if f := o.freezing; f != nil && !f.told() && len(o.t.busy()) == 0 && !o.t.unwritten() {
 		close(f.c)
 	}
 }

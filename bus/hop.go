@@ -48,6 +48,7 @@ type page struct {
 	states [pageSize]state
 	steps  [pageSize]uint16
 	hops   [pageSize]hop
+	places *[pageSize]place // nil: none of its hops was ever on disk
 }
 
 // slab holds all hops. Slots are reused; pages never move.
@@ -62,6 +63,23 @@ func newSlab() slab { return slab{free: none} }
 func (s *slab) at(i int32) *hop            { return &s.pages[i>>pageBits].hops[i&(pageSize-1)] }
 func (s *slab) step(i int32) int           { return int(s.pages[i>>pageBits].steps[i&(pageSize-1)]) }
 func (s *slab) setState(i int32, to state) { s.pages[i>>pageBits].states[i&(pageSize-1)] = to }
+
+// place is where hop i is on disk, or nil.
+func (s *slab) place(i int32) *place {
+	if p := s.pages[i>>pageBits].places; p != nil {
+		return &p[i&(pageSize-1)]
+	}
+	return nil
+}
+
+// placeOf is place, which it makes.
+func (s *slab) placeOf(i int32) *place {
+	p := s.pages[i>>pageBits]
+	if p.places == nil {
+		p.places = new([pageSize]place)
+	}
+	return &p.places[i&(pageSize-1)]
+}
 
 // take returns a free slot for a hop of a step.
 func (s *slab) take(step int) (int32, *hop) {
@@ -100,9 +118,15 @@ func (s *slab) grow() {
 // body is a payload, shared by the hops of a fan-out.
 type body struct {
 	data []byte
+	away int // bytes of a payload that is on disk only; then data is empty
 	refs int
 	next *body
 }
+
+func (b *body) size() int { return len(b.data) + b.away }
+
+// size is about what a hop takes on disk.
+func (h *hop) size() int64 { return int64(h.body.size() + overhead) }
 
 const (
 	smallest  = 5       // bodies of up to 32 bytes share a class

@@ -40,7 +40,7 @@ func relink(steps []*step, spoken func(*step) bool) {
 			s.ports[f.index] = uint16(slices.Index(s.origins, f))
 		}
 		for _, to := range s.to {
-			if to.cfg.full == topology.FullBlock && !reaches(to, s, map[*step]bool{}) {
+			if (to.cfg.full == topology.FullBlock || to.cfg.durable) && !reaches(to, s, map[*step]bool{}) {
 				s.gates = append(s.gates, to)
 			}
 		}

@@ -31,6 +31,10 @@ type orchester struct {
 	version uint64 // of the links: how often they were changed
 	shut    bool
 
+	log     disk   // nil: nothing goes to disk
+	full    bool   // it takes nothing that can wait
+	trouble string // what ails it
+
 	freezing *freezing                   // somebody wants nothing in hand
 	resume   map[topology.Ref]keptSource // sources of an earlier daemon, until they say HELLO
 	strays   uint64                      // frames of peers that were refused or never welcomed
@@ -136,8 +140,13 @@ func (o *orchester) endTurn() int64 {
 	o.t.tick(o.now)
 	due = sooner(due, o.departures())
 	o.distribute()
+	if o.t.scroll != nil {
+		o.write()
+	}
 	for _, s := range o.acks {
-		s.ackDue = false
+		if s.ackDue = false; s.unwritten > 0 {
+			continue // what is told then is more
+		}
 		o.post(s.peer, &wire.Header{Kind: wire.Accepted, N: s.accepted}, nil)
 	}
 	o.acks = o.acks[:0]
@@ -231,7 +240,7 @@ func (o *orchester) deliver(w *worker, h *hop, n uint64) {
 
 // checkIdle tells those who wait until nothing is left.
 func (o *orchester) checkIdle() {
-	if len(o.idle) == 0 || o.t.hops.live > 0 || len(o.sends) > 0 {
+	if len(o.idle) == 0 || o.t.hops.live > o.t.resting() || len(o.sends) > 0 || o.t.unwritten() {
 		return
 	}
 	for _, s := range o.gated {
@@ -245,8 +254,19 @@ func (o *orchester) checkIdle() {
 	o.idle = nil
 }
 
+// shutDoors refuses what comes from outside; what waits in durable queues waits for the next daemon.
+func (o *orchester) shutDoors() {
+	o.shut = true
+	for _, s := range o.t.steps {
+		s.resting = s.cfg.durable && o.t.scroll != nil
+	}
+}
+
 // close answers all who wait.
 func (o *orchester) close() {
+	if o.t.scroll != nil {
+		o.seal()
+	}
 	for _, s := range o.sends {
 		o.answer(s, Sent{}, errClosed)
 	}

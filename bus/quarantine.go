@@ -19,6 +19,7 @@ type quarantine struct {
 	list    []*setAside
 	bytes   int
 	evicted uint64
+	scroll  *scroll // nil: nothing of it is on disk
 }
 
 // setAside is one message with the evidence why.
@@ -32,7 +33,12 @@ type setAside struct {
 	codec    uint16
 	payload  []byte
 	evidence []string
+
+	onDisk, sealed bool   // the journal has it, and in which extent
+	ext            uint32 // of the journal
 }
+
+func (m *setAside) size() int64 { return int64(len(m.payload) + overhead) }
 
 // setAside ends a hop in quarantine, where its payload and evidence stay.
 func (t *tracker) setAside(now int64, i int32, reason string) {
@@ -41,6 +47,9 @@ func (t *tracker) setAside(now int64, i int32, reason string) {
 		attempts: int(h.attempts), crashes: int(h.crashes), codec: h.codec, payload: append([]byte(nil), h.body.data...)}
 	if e := t.evidence[i]; e != nil {
 		q.evidence = e.lines
+	}
+	if s := t.steps[t.hops.step(i)]; s.disk && t.scroll != nil {
+		t.scroll.aside(t, i, h, q)
 	}
 	t.aside.add(q)
 	t.finish(now, i, quarantined, reason)
@@ -51,6 +60,7 @@ func (q *quarantine) add(m *setAside) {
 	q.bytes += len(m.payload)
 	for len(q.list) > quarantineMessages || q.bytes > quarantineBytes {
 		q.bytes -= len(q.list[0].payload)
+		q.gone(q.list[0])
 		q.list[0] = nil
 		q.list = q.list[1:]
 		q.evicted++
@@ -63,10 +73,18 @@ func (q *quarantine) take(id uint64) *setAside {
 		if m.id == id {
 			q.list = append(q.list[:i], q.list[i+1:]...)
 			q.bytes -= len(m.payload)
+			q.gone(m)
 			return m
 		}
 	}
 	return nil
+}
+
+// gone forgets a message on disk.
+func (q *quarantine) gone(m *setAside) {
+	if q.scroll != nil {
+		q.scroll.taken(m)
+	}
 }
 
 func (q *quarantine) get(id uint64) *setAside {

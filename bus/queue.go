@@ -10,7 +10,7 @@ type fifo struct {
 func newFIFO() fifo { return fifo{head: none, tail: none} }
 
 // size is what a hop counts for in the byte limit of its queue: a message without payload takes room too.
-func size(h *hop) int64 { return int64(len(h.body.data)) + 64 }
+func size(h *hop) int64 { return int64(h.body.size()) + 64 }
 
 func (q *fifo) pushBack(s *slab, i int32) {
 	h := s.at(i)

@@ -28,6 +28,7 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 	for i, s := range p.steps {
 		deadline := s.cfg.deadline
 		s.name, s.sat, s.cfg = p.sats[i].Name, p.sats[i], limitsOf(p.sats[i])
+		s.disk = s.disk || s.cfg.durable
 		if s.cfg.deadline != deadline {
 			t.restartDeadlines(now, s)
 		}
@@ -36,6 +37,9 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 	t.renumber(became)
 	t.steps = p.steps
 	relink(t.steps, spoken)
+	if t.scroll != nil {
+		t.reclass(now)
+	}
 	for _, s := range t.steps {
 		s.source = s.source && len(s.from) == 0
 	}
@@ -47,6 +51,15 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 
 // abandon cancels all that a step holds, and keeps its counters for the law of conservation.
 func (t *tracker) abandon(now int64, s *step) {
+	var early []int32
+	t.eachEntering(func(i int32) {
+		if t.hops.step(i) == s.index {
+			early = append(early, i)
+		}
+	})
+	for _, i := range early {
+		t.finish(now, i, cancelled, removedReason)
+	}
 	for _, q := range []*fifo{&s.waiting, &s.suspect} {
 		for q.count > 0 {
 			t.finish(now, q.popFront(&t.hops), cancelled, removedReason)
@@ -102,6 +115,9 @@ func (t *tracker) rename(p *plan) {
 	}
 	if len(names) == 0 {
 		return
+	}
+	if t.scroll != nil {
+		t.scroll.moves(names)
 	}
 	for _, m := range t.aside.list {
 		if to, moved := names[m.step]; moved {

@@ -11,8 +11,8 @@ type restorer struct {
 }
 
 // restore takes over what another tracker has kept. Nothing of it is lost: hops of steps that are not there any more are set
-// aside. Nobody waits for the tasks now.
-func (t *tracker) restore(now int64, k *kept) {
+// aside. Nobody waits for the tasks now; those that are open are returned by their ids, for the journal may have more of them.
+func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 	r := &restorer{t: t, k: k, now: now, byName: map[string]*step{}}
 	for _, s := range t.steps {
 		r.byName[s.name] = s
@@ -36,12 +36,17 @@ func (t *tracker) restore(now int64, k *kept) {
 	for i := range k.Steps {
 		r.step(&k.Steps[i])
 	}
+	open = make(map[uint64]int32, len(r.tasks))
 	for _, slot := range r.tasks {
+		if task := t.tasks.at(slot); task.open > 1 {
+			open[task.id] = slot
+		}
 		t.close(slot)
 	}
 	for _, b := range r.bodies {
 		t.bodies.drop(b)
 	}
+	return open
 }
 
 func (r *restorer) memory() {

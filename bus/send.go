@@ -130,7 +130,7 @@ func (o *orchester) inject(s *sending) {
 	s.sent.State = "accepted"
 	_, s.task = o.t.inject(o.now, s.to, s.m, s.waiter)
 	if !s.wait {
-		o.answer(s, s.sent, nil)
+		o.t.after(func() { o.answer(s, s.sent, nil) })
 	}
 }
 
@@ -178,7 +178,7 @@ func (o *orchester) taskEnded(waiter int32, t *task) {
 	if t.failed > 0 {
 		s.sent.State, s.sent.Reason = "failed", t.reason
 	}
-	o.answer(s, s.sent, nil)
+	o.t.after(func() { o.answer(s, s.sent, nil) })
 }
 
 // TaskStatus is a message and all that descends from it.

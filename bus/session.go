@@ -28,13 +28,15 @@ type session struct {
 	draining bool
 	bye      bool
 
-	seq      uint64 // last EMIT received
-	accepted uint64 // last EMIT admitted
-	ackDue   bool
-	ping     pinging
-	wants    int           // most messages in hand the peer wants, by its last CREDIT
-	pending  []pendingEmit // received, not admitted
-	held     int           // bytes of pending
+	seq       uint64 // last EMIT received
+	accepted  uint64 // last EMIT admitted
+	wrote     bool   // one of them is in the record in the making
+	unwritten int    // records with some of them that are not on disk
+	ackDue    bool
+	ping      pinging
+	wants     int           // most messages in hand the peer wants, by its last CREDIT
+	pending   []pendingEmit // received, not admitted
+	held      int           // bytes of pending
 
 	staged map[uint64][]stagedOut
 	stage  int // bytes staged
@@ -114,6 +116,9 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 		return violated("%v after BYE", r.Kind)
 	}
 	if r.Epoch != o.t.epoch {
+		if r.Kind == wire.Done && len(o.t.before) > 0 && o.adopt(s, r) {
+			return nil
+		}
 		s.step.count.refused++
 		return nil
 	}
@@ -207,6 +212,7 @@ func (o *orchester) done(s *session, r *wire.Record) error {
 	if !o.t.done(o.now, &s.worker, r.N, r.M) {
 		return o.stray(s, r.N)
 	}
+	o.breath()
 	return nil
 }
 
@@ -311,6 +317,7 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 		s.accepted = r.N
 		s.spend()
 		o.ack(s)
+		o.written(s)
 		return nil
 	}
 	return o.hold(s, r)
@@ -338,11 +345,12 @@ func (o *orchester) admitPending(s *session) bool {
 		o.t.emit(o.now, s.step, e.port, e.m)
 		s.accepted++
 		s.spend()
+		o.ack(s)
+		o.written(s)
 		k++
 	}
 	if k > 0 {
 		s.pending = slices.Delete(s.pending, 0, k)
-		o.ack(s)
 	}
 	return len(s.pending) == 0
 }

@@ -126,7 +126,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	by := t.walk()
 	out := make([]QueueStatus, len(t.steps))
 	for i, s := range t.steps {
-		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued(), Bytes: s.bytes(),
+		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued() + s.entering, Bytes: s.bytes(),
 			InFlight: int(by[i][dispatched]), Held: len(s.held), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(),
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency}
 		for _, w := range s.workers {

@@ -36,6 +36,15 @@ type step struct {
 	source  bool // its satellites only emit: nothing can be sent to it
 	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
 	dirty   bool
+
+	// Only durable queues, and those that spill, use what follows.
+	disk          bool // hops of it may be on disk
+	resting       bool // nothing is dispatched: it stays on disk
+	stuck         bool // the journal takes nothing that can wait
+	entering      int  // hops that are in no queue until they are on disk
+	enteringBytes int64
+	scribed       uint32 // the record in which it was named last
+	scribedAs     uint32
 }
 
 // limits is what the topology says about one queue and its work, in the tracker's units.
@@ -51,6 +60,7 @@ type limits struct {
 	hops     int
 	crashes  int
 	then     topology.Then
+	durable  bool
 }
 
 // counts are the terms of the conservation law that are counted, and what is counted beside it.
@@ -78,7 +88,9 @@ func speaks(sat *topology.Satellite) bool {
 }
 
 func newStep(sat *topology.Satellite) *step {
-	return &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
+	s := &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
+	s.disk = s.cfg.durable
+	return s
 }
 
 // reaches reports whether work at a can come to b.
@@ -105,6 +117,7 @@ func limitsOf(sat *topology.Satellite) limits {
 		inHand: sat.Work.InHand, deadline: int64(sat.Work.Deadline), retries: sat.Work.Retries, backoff: int64(sat.Work.Backoff),
 		hops: sat.Work.Hops, crashes: sat.Work.Crashes, then: sat.Work.Then,
 	}
+	l.durable = sat.Queue.Delivery == topology.DeliveryDurable
 	if l.messages <= 0 {
 		l.messages = 1 << 30
 	}
@@ -131,22 +144,22 @@ func limitsOf(sat *topology.Satellite) limits {
 
 // full reports whether the queue is at its limit; what waits for its retry counts too.
 func (s *step) full() bool {
-	return s.queued()+len(s.held) >= s.cfg.messages || s.bytes() >= s.cfg.bytes
+	return s.queued()+s.entering+len(s.held) >= s.cfg.messages || s.bytes() >= s.cfg.bytes
 }
 
 // queued is how many hops wait for a worker.
 func (s *step) queued() int { return s.waiting.count + s.suspect.count }
 
 // bytes is what counts for the limit: all that waits, for a worker or for its retry.
-func (s *step) bytes() int64 { return s.waiting.bytes + s.suspect.bytes + s.holding }
+func (s *step) bytes() int64 { return s.waiting.bytes + s.suspect.bytes + s.enteringBytes + s.holding }
 
-// blocked reports whether those who fill the queue have to wait.
-func (s *step) blocked() bool { return s.cfg.full == topology.FullBlock && s.full() }
+// blocked reports whether those who fill the queue have to wait: for room in it, or for the disk.
+func (s *step) blocked() bool { return s.cfg.full == topology.FullBlock && s.full() || s.stuck }
 
 // gated reports whether a queue below is full, so that nothing may be dispatched here.
 func (s *step) gated() bool {
 	for _, g := range s.gates {
-		if g.full() {
+		if g.blocked() {
 			return true
 		}
 	}

@@ -28,14 +28,16 @@ type tracker struct {
 	sink    sink
 	rand    *rand.Rand
 
-	ids       uint64           // counter of tasks and messages
-	n         uint64           // counter of dispatches
-	evidence  map[int32]*trial // of hops that failed or crashed
-	touched   []*worker        // what settle has to look at
-	unblocked bool             // a queue that was full has room since the last look
-	frozen    bool             // nothing is dispatched or let in
-	past      Ledger           // of steps that are not any more
-	lapsed    lapses           // tasks that nobody wants any more
+	ids       uint64               // counter of tasks and messages
+	n         uint64               // counter of dispatches
+	evidence  map[int32]*trial     // of hops that failed or crashed
+	touched   []*worker            // what settle has to look at
+	unblocked bool                 // a queue that was full has room since the last look
+	frozen    bool                 // nothing is dispatched or let in
+	past      Ledger               // of steps that are not any more
+	lapsed    lapses               // tasks that nobody wants any more
+	scroll    *scroll              // what durable hops leave on disk; nil: nothing
+	before    map[dispatchID]entry // what workers of an earlier daemon may have in hand still
 }
 
 // sink is where the tracker's decisions go.
@@ -57,7 +59,7 @@ type trial struct{ lines []string }
 
 func newTracker(epoch uint32, steps []*step, sink sink, start time.Time) *tracker {
 	return &tracker{epoch: epoch, started: start, steps: steps, hops: newSlab(), sink: sink, tasks: newTasks(),
-		evidence: map[int32]*trial{}, rand: rand.New(rand.NewPCG(uint64(epoch), uint64(start.UnixNano())))}
+		evidence: map[int32]*trial{}, before: map[dispatchID]entry{}, rand: rand.New(rand.NewPCG(uint64(epoch), uint64(start.UnixNano())))}
 }
 
 func (t *tracker) nextID() uint64 {
@@ -99,6 +101,7 @@ func (t *tracker) inject(now int64, to *step, m message, waiter int32) (id uint6
 
 // begin makes a task that is held open until close, so that it cannot end between its first hops.
 func (t *tracker) begin(now int64, waiter int32) int32 {
+	t.scroll.forgetBody()
 	return t.tasks.take(t.nextID(), now, waiter)
 }
 
@@ -142,8 +145,11 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 	if to.cfg.full != topology.FullBlock && to.full() && !t.overflow(now, to, i) {
 		return
 	}
-	to.waiting.pushBack(&t.hops, i)
-	to.dirty = true
+	if to.cfg.durable && t.scroll != nil {
+		t.enter(to, i, h)
+		return
+	}
+	t.enqueue(to, i)
 }
 
 // overflow applies the policy of a full queue that does not block and reports whether hop i may still enter.
@@ -206,14 +212,19 @@ func (t *tracker) done(now int64, w *worker, n, m uint64) bool {
 
 // output admits one output of the dispatch n of w; its DONE must follow in the same turn.
 func (t *tracker) output(now int64, w *worker, n uint64, o *wire.Output) {
-	h := t.hops.at(w.hand.at(w.hand.find(n)).slot)
-	s := w.step
+	t.outputOf(now, w.step, w.hand.at(w.hand.find(n)).slot, o)
+}
+
+// outputOf admits one output of a hop of s, whose end must follow in the same turn.
+func (t *tracker) outputOf(now int64, s *step, i int32, o *wire.Output) {
+	h := t.hops.at(i)
 	if len(s.to) == 0 && (o.Port == wire.AllLinks || int(o.Port) >= len(s.routes)) {
 		if waiter := t.tasks.at(h.tslot).waiter; waiter != none {
 			t.sink.result(waiter, o)
 		}
 		return
 	}
+	t.scroll.forgetBody()
 	m := message{codec: uint16(o.Codec), hops: h.hops + 1, from: int16(s.index), body: t.bodies.copy(o.Payload)}
 	t.fan(now, s, o.Port, h.tslot, m)
 	t.bodies.drop(m.body)
@@ -234,6 +245,9 @@ func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string
 	case again && int(h.fails) <= s.cfg.retries:
 		delay := min(s.cfg.backoff<<min(h.fails-1, 20), int64(time.Minute))
 		h.due = now + delay/2 + t.rand.Int64N(delay/2+1)
+		if s.disk && t.known(i) {
+			t.scroll.fails(h, h.due-now, t.lastLine(i))
+		}
 		t.hops.setState(i, held)
 		s.held.push(h.due, i)
 		s.holding += size(h)
@@ -258,6 +272,9 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 				t.hops.at(i).crashes++
 				s.count.crashed++
 				t.testify(i, death(t.hops.at(i).attempts, w.name, cause, last)...)
+				if s.disk && t.known(i) {
+					t.scroll.crashes(t.hops.at(i), death(t.hops.at(i).attempts, w.name, cause, last))
+				}
 			}
 			back = append(back, i)
 		}

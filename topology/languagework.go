@@ -50,7 +50,7 @@ func queueKeys() *key {
 		{name: "delivery", kind: enumKind{}, def: `"tracked"`, choices: []choice{
 			{value: "tracked", doc: "at least once while the daemon lives"},
 			{value: "direct", doc: "satellite to satellite, at most once", later: true},
-			{value: "durable", doc: "as tracked, and survives kill -9 and power loss", later: true},
+			{value: "durable", doc: "as tracked, and survives kill -9 and power loss: accepted when it is on disk"},
 		}, doc: "The promise.", aka: []string{"class", "durability"}, field: sat(func(s *Satellite) any { return &s.Queue.Delivery })},
 		{name: "max", kind: sizeKind{}, def: `"64MiB"`, min: 1, max: 1 << 50, doc: "Bytes that may wait.", aka: []string{"max_bytes", "size", "max_size", "maxsize"},
 			field: sat(func(s *Satellite) any { return &s.Queue.MaxBytes })},

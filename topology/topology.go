@@ -198,7 +198,7 @@ type Queue struct {
 // Delivery is the promise of a queue.
 type Delivery string
 
-// The closed set of Delivery. Only DeliveryTracked is in this version.
+// The closed set of Delivery. DeliveryDirect is not in this version.
 const (
 	DeliveryDirect  Delivery = "direct"
 	DeliveryTracked Delivery = "tracked"

@@ -1,0 +1,329 @@
+package bus
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dsat/dsat/bus/journal"
+	"github.com/dsat/dsat/topology"
+)
+
+// recall makes the state of durable queues out of the records of a journal.
+type recall struct {
+	hops    map[uint64]*recalled
+	aside   map[uint64]*setAside
+	order   []uint64 // of aside
+	sources map[topology.Ref]keptSource
+	names   map[string]string // one copy of each
+	failed  map[uint64]bool   // tasks of which a hop has failed
+	estate  estate
+	steps   []string // of the record in hand
+	last    uint64   // highest sequence
+	records int
+}
+
+// recalled is a hop as the journal tells it.
+type recalled struct {
+	id, task uint64
+	step     string
+	from     string // "": outside
+	codec    uint16
+	hops     uint16
+	attempts uint16
+	fails    uint16
+	crashes  uint16
+	failed   bool  // another hop of its task has
+	admitted int64 // wall, ns
+	due      int64 // wall, ns, of its retry; 0: it is not held
+	delay    int64 // from the moment it was written
+	evidence []string
+	body     []byte
+	place    place
+	epoch    uint32 // of its last dispatch
+	n        uint64
+}
+
+func newRecall(segment int64) *recall {
+	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, sources: map[topology.Ref]keptSource{},
+		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segment}}
+}
+
+func (r *recall) name(s string) string {
+	if n, ok := r.names[s]; ok {
+		return n
+	}
+	r.names[s] = s
+	return s
+}
+
+// record takes the next record of the journal. An error says that this dsatd must not go on with the journal.
+func (r *recall) record(rec journal.Record) error {
+	if rec.Kind != recordKind {
+		return nil // of others
+	}
+	in, err := readVerses(rec.Body)
+	if err != nil {
+		return fmt.Errorf("cannot understand record %d: %w", rec.Seq, err)
+	}
+	ext := r.estate.extent(rec.Seq, rec.At, len(rec.Body))
+	r.steps, r.last = r.steps[:0], rec.Seq
+	r.records++
+	var v, body verse
+	for in.next(&v) {
+		switch v.kind {
+		case verseStep:
+			if v.step != len(r.steps) {
+				return fmt.Errorf("cannot understand record %d: step %d is named after %d others", rec.Seq, v.step, len(r.steps))
+			}
+			r.steps = append(r.steps, r.name(v.name))
+		case verseFresh:
+			r.steps = r.steps[:0]
+		case verseBody:
+			body = v
+			body.body = slices.Clone(v.body)
+		case verseAdmit, versePut:
+			if v.step >= len(r.steps) || v.from >= len(r.steps) {
+				return fmt.Errorf("cannot understand record %d: it has no step %d", rec.Seq, max(v.step, v.from))
+			}
+			r.put(&v, &body, rec, ext)
+		default:
+			r.change(&v, rec, ext, in.epoch)
+		}
+	}
+	if in.err != nil {
+		return fmt.Errorf("cannot understand record %d: %w", rec.Seq, in.err)
+	}
+	return nil
+}
+
+// put takes a hop that was written whole.
+func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
+	h := &recalled{id: v.id, task: v.task, step: r.steps[v.step], codec: v.codec, hops: v.hops, attempts: v.attempts, fails: v.fails,
+		crashes: v.crashes, failed: v.flags&putFailed != 0, admitted: rec.Time - v.age, evidence: v.evidence, body: body.body,
+		place: place{at: rec.At, off: body.off, ext: ext, flags: onDisk | sealed}}
+	if v.from >= 0 {
+		h.from = r.steps[v.from]
+	}
+	if v.delay > 0 {
+		h.due, h.delay = rec.Time+v.delay, v.delay
+	}
+	if old := r.hops[v.id]; old != nil {
+		h.epoch, h.n = old.epoch, old.n
+		r.estate.dies(parcel{old.place.ext, old.size()})
+	}
+	r.hops[v.id] = h
+	r.estate.lives(ext, h.size())
+}
+
+func (h *recalled) size() int64 { return int64(len(h.body) + overhead) }
+
+// testify keeps what happened, as the tracker does.
+func (h *recalled) testify(lines []string) {
+	h.evidence = append(h.evidence, lines...)
+	if n := len(h.evidence) - mostEvidence; n > 0 {
+		h.evidence = h.evidence[n:]
+	}
+}
+
+// change takes what became of something.
+func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) {
+	h := r.hops[v.id]
+	switch v.kind {
+	case verseSetDown:
+		r.lay(&setAside{id: v.id, task: v.task, step: v.name, at: time.Unix(0, int64(v.n)), reason: v.reason, attempts: int(v.attempts),
+			crashes: int(v.crashes), codec: v.codec, payload: slices.Clone(v.body), evidence: v.evidence, onDisk: true, sealed: true, ext: ext})
+		return
+	case verseTaken:
+		if m := r.aside[v.id]; m != nil {
+			r.estate.dies(parcel{m.ext, m.size()})
+			delete(r.aside, v.id)
+		}
+		return
+	case verseSource:
+		r.sources[topology.Ref{Name: v.name, WID: v.step}] = keptSource{v.name, v.step, v.n, v.m}
+		return
+	case verseMove:
+		r.move(v.names)
+		return
+	}
+	if h == nil {
+		return // it has ended, and its beginning is not kept any more
+	}
+	switch v.kind {
+	case verseEnd, verseForget:
+		if v.kind == verseEnd && state(v.m) != done {
+			r.failed[h.task] = true
+		}
+		r.end(h)
+	case verseGive:
+		h.attempts++
+		h.epoch, h.n, h.due = epoch, v.n, 0
+	case verseFail:
+		h.fails++
+		h.due, h.delay, h.n = rec.Time+v.delay, v.delay, 0
+		h.testify(v.evidence)
+	case verseCrash:
+		h.crashes++
+		h.testify(v.evidence)
+	case verseAside:
+		r.failed[h.task] = true
+		r.lay(&setAside{id: h.id, task: h.task, step: h.step, at: time.Unix(0, rec.Time), reason: v.reason, attempts: int(h.attempts),
+			crashes: int(h.crashes), codec: h.codec, payload: h.body, evidence: v.evidence, onDisk: true, sealed: true, ext: h.place.ext})
+		r.end(h)
+	}
+}
+
+func (r *recall) end(h *recalled) {
+	r.estate.dies(parcel{h.place.ext, h.size()})
+	delete(r.hops, h.id)
+}
+
+// lay puts a message into quarantine.
+func (r *recall) lay(m *setAside) {
+	if old := r.aside[m.id]; old != nil {
+		r.estate.dies(parcel{old.ext, old.size()})
+	} else {
+		r.order = append(r.order, m.id)
+	}
+	r.aside[m.id] = m
+	r.estate.lives(m.ext, m.size())
+}
+
+// move gives steps their new names.
+func (r *recall) move(names map[string]string) {
+	now := func(name string) string {
+		if to, moved := names[name]; moved {
+			return r.name(to)
+		}
+		return name
+	}
+	for _, h := range r.hops {
+		h.step, h.from = now(h.step), now(h.from)
+	}
+	for _, m := range r.aside {
+		m.step = now(m.step)
+	}
+}
+
+// recollect puts what a journal has told into the tracker, which goes on with it. wall is the time of day, and tasks are those that
+// came by another way. Nothing is lost: hops of steps that are not there any more are set aside, those of steps that are not durable
+// any more live in memory.
+func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
+	d := t.scroll
+	d.dead = r.estate
+	by := map[string]*step{}
+	for _, s := range t.steps {
+		by[s.name] = s
+	}
+	t.recollectAside(r, by)
+	list := make([]*recalled, 0, len(r.hops))
+	for _, h := range r.hops {
+		list = append(list, h)
+	}
+	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Compare(a.id, b.id) })
+	var opened []int32
+	for _, h := range list {
+		if _, known := tasks[h.task]; !known {
+			tasks[h.task] = t.tasks.take(h.task, now-(t.wall(now)-h.admitted), none) // held open until all its hops are there
+			opened = append(opened, tasks[h.task])
+		}
+		if h.failed || r.failed[h.task] {
+			t.tasks.at(tasks[h.task]).failed = max(1, t.tasks.at(tasks[h.task]).failed)
+		}
+		if s := by[h.step]; s != nil {
+			t.resume(now, s, h, tasks[h.task], by[h.from])
+		} else {
+			t.orphan(now, h)
+		}
+		if d.large() {
+			d.seal(t)
+		}
+	}
+	for _, slot := range opened {
+		t.close(slot)
+	}
+	for _, s := range t.steps {
+		s.dirty = true
+	}
+}
+
+func (t *tracker) recollectAside(r *recall, by map[string]*step) {
+	for _, id := range r.order {
+		m := r.aside[id]
+		if m == nil {
+			continue
+		}
+		delete(r.aside, id) // once, even if it was laid there twice
+		if s := by[m.step]; s != nil {
+			s.count.admitted++
+			s.count.quarantined++
+		} else {
+			t.past.Admitted++
+			t.past.Quarantined++
+		}
+		t.aside.add(m)
+	}
+}
+
+// resume makes a hop of a step.
+func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step) {
+	i, h := t.hops.take(s.index)
+	tk := t.tasks.at(task)
+	tk.open++
+	h.id, h.task, h.tslot, h.admitted = r.id, r.task, task, now-max(t.wall(now)-r.admitted, 0)
+	h.codec, h.hops, h.from = r.codec, r.hops, outside
+	if from != nil {
+		h.from = int16(from.index)
+	}
+	h.attempts, h.fails, h.crashes = r.attempts, r.fails, r.crashes
+	h.body = t.bodies.copy(r.body)
+	s.count.admitted++
+	s.count.bytesIn += uint64(len(r.body))
+	*t.hops.placeOf(i) = r.place
+	if len(r.evidence) > 0 {
+		t.testify(i, r.evidence...)
+	}
+	if r.n > 0 && r.epoch != t.epoch {
+		t.before[dispatchID{r.epoch, r.n}] = entry{i, h.id}
+	}
+	left := min(r.due-t.wall(now), r.delay)
+	switch {
+	case r.due > 0 && left > 0:
+		h.due = now + left
+		t.hops.setState(i, held)
+		s.held.push(h.due, i)
+		s.holding += size(h)
+	case h.crashes > 0:
+		t.hops.setState(i, waiting)
+		s.suspect.pushBack(&t.hops, i)
+	default:
+		t.hops.setState(i, waiting)
+		t.enqueue(s, i)
+	}
+	if !s.cfg.durable {
+		t.scroll.forget(s, h, t.hops.place(i))
+	}
+}
+
+// orphan sets aside a hop whose step is not in the topology any more.
+func (t *tracker) orphan(now int64, r *recalled) {
+	const reason = "its step is not in the topology any more, since dsatd was started with another one"
+	m := &setAside{id: r.id, task: r.task, step: r.step, at: t.started.Add(time.Duration(now)), reason: reason, attempts: int(r.attempts),
+		crashes: int(r.crashes), codec: r.codec, payload: r.body, evidence: r.evidence, onDisk: true, sealed: true, ext: r.place.ext}
+	t.past.Admitted++
+	t.past.Quarantined++
+	d := t.scroll
+	d.verse(verseAside)
+	d.nextID(m.id)
+	d.text(m.reason)
+	d.lines(m.evidence)
+	t.aside.add(m)
+}
+
+// dispatchID is a dispatch of an earlier daemon.
+type dispatchID struct {
+	epoch uint32
+	n     uint64
+}
