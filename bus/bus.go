@@ -165,7 +165,7 @@ func (b *Bus) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Close ends Serve. Messages still held are lost with it.
+// Close ends Serve. Messages still held are lost with it, but for those of durable queues, which the next bus finds in the journal.
 func (b *Bus) Close() {
 	b.shutdown()
 	if !b.owned.Swap(true) {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/dsat/dsat/bus/journal"
 	"github.com/dsat/dsat/bus/wire"
@@ -213,6 +214,9 @@ func (o *orchester) write() {
 	o.seal()
 	o.log.Flush()
 	full := o.log.Full()
+	if full {
+		o.look = o.now + int64(lookAgain)
+	}
 	if full == o.full {
 		return
 	}
@@ -222,9 +226,13 @@ func (o *orchester) write() {
 		s.dirty = true
 	}
 	if !full {
+		o.look = 0
 		o.again()
 	}
 }
+
+// lookAgain is how soon the loop looks whether the journal takes something again. Its commits wake the loop too.
+const lookAgain = 20 * time.Millisecond
 
 // again makes the loop take another turn, in which those who waited are let in.
 func (o *orchester) again() {

@@ -15,11 +15,27 @@ import (
 // The bus must be frozen, and stay so until the exec; else the error is an *Error of KindConflict. What it takes to write the
 // whole is memory for one more copy of all payloads.
 func (b *Bus) Export(ctx context.Context) ([]byte, error) {
+	written := make(chan struct{})
+	if _, err := ask(ctx, b, func(o *orchester) (struct{}, error) {
+		if o.t.frozen && len(o.t.busy()) == 0 {
+			o.takeIn()
+		}
+		o.t.after(func() { close(written) })
+		return struct{}{}, nil
+	}); err != nil {
+		return nil, err
+	}
+	select {
+	case <-written:
+	case <-b.done:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, &Error{KindTimeout, "cannot export the state of the bus: the journal does not come to rest: " + context.Cause(ctx).Error()}
+	}
 	return ask(ctx, b, func(o *orchester) ([]byte, error) {
 		if !o.t.frozen || len(o.t.busy()) > 0 {
 			return nil, &Error{KindConflict, "cannot export the state of the bus: it is not frozen"}
 		}
-		o.takeIn()
 		o.endCalls()
 		k := o.t.keep(o.now)
 		k.Strays = o.strays

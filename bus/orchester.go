@@ -33,6 +33,7 @@ type orchester struct {
 
 	log     disk   // nil: nothing goes to disk
 	full    bool   // it takes nothing that can wait
+	look    int64  // when to see whether it does
 	trouble string // what ails it
 
 	freezing *freezing                   // somebody wants nothing in hand
@@ -160,7 +161,7 @@ func (o *orchester) endTurn() int64 {
 	o.dirty = o.dirty[:0]
 	o.checkIdle()
 	o.checkFrozen()
-	return sooner(due, sooner(o.t.next(), o.tellStrangers()))
+	return sooner(sooner(due, o.look), sooner(o.t.next(), o.tellStrangers()))
 }
 
 // sooner is the earlier of two times, of which 0 is never.

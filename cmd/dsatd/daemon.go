@@ -64,7 +64,7 @@ func build(from source, loaded *topology.Loaded, h *handover, epoch uint32, log 
 		return nil, fmt.Errorf("cannot tell where this dsatd is: %w", err)
 	}
 	carried := bus.Config{
-		Topology: topo, RunDir: topo.Daemon.RunDir, Epoch: epoch, Log: log, Event: d.busEvent,
+		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch, Log: log, Event: d.busEvent,
 		// The supervisor is made after the bus; nobody says HELLO before it has spawned somebody.
 		Hello: func(ref topology.Ref, inc topology.Incarnation) { d.sup.Hello(ref, inc) },
 		Worn:  func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Worn(ref, inc, why) },
@@ -260,15 +260,44 @@ func (d *daemon) drain(ctx context.Context) {
 	if err := d.sup.StopSources(ctx); err != nil {
 		d.log.Warn("cannot stop the sources in good order: " + err.Error())
 	}
-	if d.bus.Idle(ctx) == nil {
-		return
-	}
+	idle := d.bus.Idle(ctx) == nil
 	l := d.bus.Ledger()
-	if l.InFlight+l.Held == 0 {
-		return
+	left := l.InFlight + l.Held
+	if n := d.sayKept(); n > 0 {
+		left -= min(left, n)
 	}
-	d.log.Warn("stopping with work left in memory: it is lost", "waiting_or_in_flight", l.InFlight, "held", l.Held)
+	if !idle && left > 0 {
+		d.log.Warn("stopping with work left in memory: it is lost", "messages", left)
+	}
 }
+
+// sayKept names what durable queues hold, which the next dsatd goes on with, and counts what of it waits or is in hand.
+func (d *daemon) sayKept() (n uint64) {
+	ctx, cancel := context.WithTimeout(context.Background(), keptPatience)
+	defer cancel()
+	kept, err := d.bus.Kept(ctx)
+	if err != nil || len(kept) == 0 {
+		return 0
+	}
+	var steps []any
+	aside := 0
+	for _, k := range kept {
+		if n += uint64(k.Messages); k.Messages > 0 {
+			steps = append(steps, k.Step, k.Messages)
+		}
+		aside += k.Aside
+	}
+	if n > 0 {
+		d.log.Info(fmt.Sprintf("%d messages of durable queues are kept on disk", n), steps...)
+	}
+	if aside > 0 {
+		d.log.Info(fmt.Sprintf("%d messages in quarantine are kept on disk", aside))
+	}
+	return n
+}
+
+// keptPatience is how long the bus may take to say what it keeps.
+const keptPatience = 2 * time.Second
 
 // sentence is a change of state as a line of the log.
 func sentence(e supervisor.Event) string {
