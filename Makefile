@@ -42,6 +42,7 @@ ci: build lint
 	$(GO) test -race -timeout 20m ./...
 	$(GO) test -run Forest ./supervisor -trees 10000
 	$(GO) test -run TestPlansMakeTheNewOfTheOld ./topology -pairs 100000
+	$(GO) test -run TestLives ./bus/journal -rapid.checks 10000
 	$(MAKE) --no-print-directory smoke
 
 # The main job, end to end, short: start, kill -9, restart, scrape, down.

@@ -13,7 +13,7 @@ import (
 
 // Options says how a log behaves. The zero value is good.
 type Options struct {
-	Segment   int64                       // bytes of one segment file; 0 is 64 MiB, the least is 64 KiB
+	Segment   int64                       // bytes of one segment file; 0 is 64 MiB, the least is 4 KiB
 	Limit     int64                       // bytes of records on disk above which the log is Full; 0 is none
 	Epoch     uint32                      // of the daemon, written into each segment
 	FS        FS                          // nil is the real one
@@ -40,6 +40,7 @@ type Log struct {
 	dir   string
 	fs    FS
 	lock  io.Closer
+	batch int // bytes at which a batch is closed
 	seed  uint32
 	ident uint64
 
@@ -75,8 +76,8 @@ type Log struct {
 
 const (
 	defaultSegment = 64 << 20
-	leastSegment   = 64 << 10
-	batchSize      = 1 << 20  // a batch is closed when it has grown to this
+	leastSegment   = 4 << 10
+	batchSize      = 1 << 20  // a batch is closed when it has grown to this, or to a quarter of a segment
 	groupSize      = 8 << 20  // the most that one sync commits, unless a single batch is larger
 	maxPending     = 32 << 20 // above this the writer is too far behind: Full
 )
@@ -209,7 +210,7 @@ func (b *batch) add(seq uint64, kind uint8, now int64, n int, parts [][]byte) {
 
 // room returns the batch in which a record of the given size fits; the lock is held.
 func (l *Log) room(size int) *batch {
-	if len(l.forming.buf) > 0 && len(l.forming.buf)+size > batchSize {
+	if len(l.forming.buf) > 0 && len(l.forming.buf)+size > l.batch {
 		l.roll()
 	}
 	return l.forming

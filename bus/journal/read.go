@@ -53,14 +53,14 @@ func (l *Log) Replay(f func(Record) error) error {
 }
 
 func (l *Log) replaySegment(s *segment, f func(Record) error) (found, error) {
+	if s.end == s.base {
+		return found{}, nil
+	}
 	file, err := s.borrow(l.fs)
 	if err != nil {
 		return found{}, err
 	}
 	defer s.giveBack()
-	if s.end == s.base {
-		return found{}, nil
-	}
 	return l.scan(file, s, s.base, s.end, f)
 }
 

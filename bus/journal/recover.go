@@ -78,6 +78,7 @@ func (l *Log) defaults() {
 		l.o.Segment = defaultSegment
 	}
 	l.o.Segment = (max(l.o.Segment, leastSegment) + 7) &^ 7
+	l.batch = int(min(batchSize, l.o.Segment/4))
 	if l.o.Log == nil {
 		l.o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -252,6 +253,10 @@ func (l *Log) discover() error {
 			return err
 		}
 	}
+	// What is seen now must be what a loss of power leaves: else a file whose removal was not synced yet comes back later.
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
 	slices.SortFunc(l.segs, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
 	// A segment serves what is below the base of those after it.
 	limit := Position(0)
@@ -320,9 +325,6 @@ func (l *Log) recoverLast(s *segment) (Position, []Record, error) {
 		return 0, nil, err
 	}
 	end := max(s.base, all.synced)
-	if all.closed && len(all.damage) == 0 {
-		end = all.end
-	}
 	s.end = end
 	first, _ := slices.BinarySearch(at, end)
 	var tail []Record
@@ -343,9 +345,6 @@ func (l *Log) recoverLast(s *segment) (Position, []Record, error) {
 	}
 	l.judgeTail(s, all)
 	l.w.trim = s
-	if all.closed && end == all.end {
-		l.w.trim = nil
-	}
 	return end, tail, nil
 }
 

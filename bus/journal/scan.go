@@ -22,7 +22,6 @@ type found struct {
 	first   uint64   // sequence of the first record, 0 without any
 	last    uint64   // of the last one
 	synced  Position // the highest address that a mark vouches for
-	closed  bool     // ends with the mark of an orderly Close
 	end     Position // behind the last intact record or mark
 	damage  []Damage
 	rest    int64 // bytes behind end up to the last one that is not 0
@@ -52,12 +51,11 @@ func (l *Log) scan(f File, s *segment, from, limit Position, visit func(Record) 
 
 type scanner struct {
 	found
-	seed   uint32
-	s      *segment
-	w      window
-	limit  Position
-	off    int64
-	marked bool // the last thing was an empty mark
+	seed  uint32
+	s     *segment
+	w     window
+	limit Position
+	off   int64
 }
 
 func (c *scanner) at(off int64) Position { return c.s.base + Position(off-headerSize) }
@@ -81,14 +79,12 @@ func (c *scanner) step(visit func(Record) error) (bool, error) {
 	if r.Kind == markKind {
 		if m, ok := decodeMark(r.Body); ok {
 			c.synced = max(c.synced, min(m.synced, p))
-			c.closed = m.count == 0
 		}
 		return true, nil
 	}
 	if n := len(c.damage); n > 0 && c.damage[n-1].Records == 0 && c.damage[n-1].After == c.last && c.last > 0 {
 		c.damage[n-1].Records = r.Seq - c.last - 1
 	}
-	c.closed = false
 	if c.first == 0 {
 		c.first = r.Seq
 	}

@@ -21,7 +21,6 @@ type writer struct {
 // target is a file that is written to.
 type target struct {
 	seg     *segment // nil in reserve
-	number  uint64
 	f       File
 	path    string // where it is now
 	size    int64  // allocated
@@ -123,7 +122,6 @@ func (l *Log) store(group []*batch) error {
 
 // sync makes durable what was written, then the names of new files.
 func (l *Log) sync() error {
-	named := false
 	for _, t := range l.w.files {
 		if t.dirty {
 			begun := time.Now()
@@ -136,16 +134,17 @@ func (l *Log) sync() error {
 		}
 	}
 	for _, t := range l.w.files {
-		if t.settled {
+		if t.settled || t.path == t.seg.path {
 			continue
 		}
 		if err := l.fs.Rename(t.path, t.seg.path); err != nil {
 			return err
 		}
-		t.path, named = t.seg.path, true
-	}
-	if named {
-		return l.fs.SyncDir(l.dir)
+		t.path = t.seg.path
+		// One after the other: were the second name on disk and the first not, there would be a hole.
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -171,9 +170,10 @@ func (l *Log) targetFor(b *batch) (*target, error) {
 	if b.count == 0 {
 		first = l.committed.Load() + 1
 	}
-	t.seg = &segment{number: t.number, base: b.base, first: first, end: b.base, path: l.join(segmentName(t.number, b.base, ".seg"))}
+	w.number++ // now, not when the reserve was made: numbers must grow as bases do
+	t.seg = &segment{number: w.number, base: b.base, first: first, end: b.base, path: l.join(segmentName(w.number, b.base, ".seg"))}
 	w.files = append(w.files, t)
-	h := header{number: t.number, base: b.base, first: first, created: l.o.Now().UnixNano(), epoch: l.o.Epoch, identity: l.ident}
+	h := header{number: w.number, base: b.base, first: first, created: l.o.Now().UnixNano(), epoch: l.o.Epoch, identity: l.ident}
 	t.dirty = true
 	_, err := t.f.WriteAt(h.encode(), 0)
 	return t, err
@@ -182,7 +182,7 @@ func (l *Log) targetFor(b *batch) (*target, error) {
 // allocate creates a file with room on disk.
 func (l *Log) allocate(size int64) (*target, error) {
 	l.w.number++
-	t := &target{number: l.w.number, size: size, path: l.join(fmt.Sprintf("%08x.new", l.w.number))}
+	t := &target{size: size, path: l.join(fmt.Sprintf("%08x.new", l.w.number))}
 	f, err := l.fs.Create(t.path)
 	if err != nil {
 		return nil, err
