@@ -182,6 +182,9 @@ func (o *orchester) cancel(w *worker, n uint64) {
 	}
 }
 
+// note is the tracker's word about a step, for people.
+func (o *orchester) note(s *step, text string) { o.tellEvent(s.name, topology.Ref{}, 0, text) }
+
 // plan is what a new topology makes of the steps.
 type plan struct {
 	steps []*step               // in the new order; those that stay are the present ones

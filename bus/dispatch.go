@@ -1,6 +1,10 @@
 package bus
 
-import "github.com/dsat/dsat/bus/wire"
+import (
+	"math"
+
+	"github.com/dsat/dsat/bus/wire"
+)
 
 // worker is one session that may be given work.
 type worker struct {
@@ -23,15 +27,31 @@ type worker struct {
 	spent       func()
 }
 
-// dispatch gives the waiting hops of s to its workers, as far as credit goes.
+// dispatch gives the waiting hops of s to its workers, as far as credit and its guard go.
 func (t *tracker) dispatch(now int64, s *step) {
 	s.dirty = false
-	if t.frozen || s.resting || s.queued() == 0 || len(s.workers) == 0 || s.gated() {
+	if s.guard == nil {
+		t.deal(now, s, math.MaxInt)
 		return
 	}
+	t.look(now, s)
+	may := t.allowance(now, s)
+	given := t.deal(now, s, may)
+	s.guard.rate.take(now, given)
+	t.waits(s, may-given)
+}
+
+// deal gives at most so many hops to the workers of s and returns how many it gave.
+func (t *tracker) deal(now int64, s *step, most int) int {
+	if t.frozen || s.resting || s.paused || most == 0 || s.queued() == 0 || len(s.workers) == 0 || s.gated() {
+		return 0
+	}
 	full := s.full()
-	t.dispatchSuspects(now, s)
-	for s.waiting.count > 0 {
+	given := 0
+	if s.guard == nil || !s.guard.trying() || s.waiting.count == 0 {
+		given = t.dispatchSuspects(now, s, most)
+	}
+	for s.waiting.count > 0 && given < most {
 		i := s.waiting.head
 		h := t.hops.at(i)
 		if t.outlived(now, s, h) {
@@ -47,8 +67,10 @@ func (t *tracker) dispatch(now int64, s *step) {
 		}
 		s.waiting.popFront(&t.hops)
 		t.give(now, w, i, h)
+		given++
 	}
 	t.unblocked = t.unblocked || (full && !s.full())
+	return given
 }
 
 const outlived = "it waited longer than the queue's ttl"
@@ -58,9 +80,9 @@ func (t *tracker) outlived(now int64, s *step, h *hop) bool {
 }
 
 // dispatchSuspects gives each hop that may have killed a process to a worker with nothing else in hand. When there is none, the
-// one with the least is kept free for it; the others go on with the queue.
-func (t *tracker) dispatchSuspects(now int64, s *step) {
-	for s.suspect.count > 0 {
+// one with the least is kept free for it; the others go on with the queue. It returns how many it gave, at most so many as it may.
+func (t *tracker) dispatchSuspects(now int64, s *step, most int) (given int) {
+	for s.suspect.count > 0 && given < most {
 		i := s.suspect.head
 		h := t.hops.at(i)
 		if t.outlived(now, s, h) {
@@ -72,16 +94,20 @@ func (t *tracker) dispatchSuspects(now int64, s *step) {
 		}
 		w := s.leastLoaded(int(h.crashes)+1 >= s.cfg.crashes)
 		if w == nil {
-			return
+			return given
 		}
 		if w.hand.live > 0 {
 			s.kept = w
-			return
+			return given
 		}
 		s.suspect.popFront(&t.hops)
 		t.give(now, w, i, h)
+		given++
 	}
-	s.kept = nil
+	if s.suspect.count == 0 {
+		s.kept = nil
+	}
+	return given
 }
 
 // leastLoaded returns the worker with the least in hand; the one kept free wins among equals. For the last chance of a hop it is one
@@ -127,6 +153,8 @@ func (t *tracker) give(now int64, w *worker, i int32, h *hop) {
 	t.n++
 	if h.attempts > 0 {
 		w.step.count.redelivered++
+	} else {
+		w.step.budget.firsts++
 	}
 	if h.attempts < 1<<16-1 {
 		h.attempts++

@@ -39,6 +39,8 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 		s.count.expired++
 	case cancelled:
 		s.count.cancelled++
+	case diverted:
+		s.count.diverted++
 	default:
 		s.count.dropped++
 	}
@@ -51,7 +53,7 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 	}
 	task := t.tasks.at(h.tslot)
 	task.count++
-	if end != done {
+	if end != done && end != diverted {
 		task.failed++
 		task.reason = s.name + ": " + reason
 	}

@@ -97,7 +97,7 @@ func (o *orchester) resumed(i *instance) uint64 {
 // all is every counter, in the order in which an export has them: new ones come last.
 func (c *counts) all() []*uint64 {
 	return []*uint64{&c.admitted, &c.done, &c.quarantined, &c.expired, &c.cancelled, &c.dropped, &c.redelivered, &c.failed, &c.crashed,
-		&c.refused, &c.bytesIn}
+		&c.refused, &c.bytesIn, &c.diverted, &c.starved}
 }
 
 // keeper finds the numbers of what several hops share.
@@ -148,7 +148,7 @@ func (t *tracker) keep(now int64) *kept {
 }
 
 func (p *keeper) step(s *step) keptStep {
-	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak}
+	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak, Paused: s.paused, Shut: s.shut, Breaker: s.keepBreaker(p.now)}
 	for _, c := range s.count.all() {
 		ks.Counts = append(ks.Counts, *c)
 	}

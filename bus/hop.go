@@ -15,9 +15,10 @@ const (
 	expired
 	cancelled
 	dropped
+	diverted // given to another step, where it is a hop of its own
 )
 
-var stateNames = [...]string{"", "waiting", "in_flight", "held", "done", "quarantined", "expired", "cancelled", "dropped"}
+var stateNames = [...]string{"", "waiting", "in_flight", "held", "done", "quarantined", "expired", "cancelled", "dropped", "diverted"}
 
 func (s state) String() string { return stateNames[s] }
 

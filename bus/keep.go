@@ -30,6 +30,8 @@ type keptStep struct {
 	Latency                Histogram
 	Streak                 int
 	Waiting, Suspect, Held []keptHop
+	Paused, Shut           bool
+	Breaker                *keptBreaker // nil: closed, or none
 }
 
 type keptHop struct {

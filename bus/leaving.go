@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -108,6 +109,9 @@ func (o *orchester) settleLeaving(l *leaving) {
 	}
 	s := i.sess
 	if s == nil {
+		if !i.draining {
+			o.t.suffered(o.now, i.step, math.MaxUint64)
+		}
 		return
 	}
 	if n := s.hand.live; n == 1 {

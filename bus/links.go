@@ -16,6 +16,9 @@ func relink(steps []*step, spoken func(*step) bool) {
 		s.index, s.to, s.from, s.gates = i, nil, nil, nil
 	}
 	for _, s := range steps {
+		if s.guard != nil {
+			s.guard.fallback = by[s.sat.Breaker.Fallback]
+		}
 		for _, l := range s.sat.To {
 			if to := by[l.To]; to != nil {
 				s.to = append(s.to, to)
@@ -39,8 +42,16 @@ func relink(steps []*step, spoken func(*step) bool) {
 		for _, f := range s.from {
 			s.ports[f.index] = uint16(slices.Index(s.origins, f))
 		}
+	}
+	regate(steps)
+}
+
+// regate finds the queues below each step that can stop it.
+func regate(steps []*step) {
+	for _, s := range steps {
+		s.gates = nil
 		for _, to := range s.to {
-			if (to.cfg.full == topology.FullBlock || to.cfg.durable) && !reaches(to, s, map[*step]bool{}) {
+			if (to.shut || to.cfg.full == topology.FullBlock || to.cfg.durable) && !reaches(to, s, map[*step]bool{}) {
 				s.gates = append(s.gates, to)
 			}
 		}

@@ -147,15 +147,17 @@ func (m *model) cancel(_ *worker, n uint64) {
 // permute brings the model's lists into the order of the new steps.
 func (m *model) permute(now map[string]int, origin map[string]string) {
 	n := len(m.t.steps)
-	queues, suspect, counts := make([][]uint64, n), make([][]uint64, n), make([]Ledger, n)
+	queues, suspect, counts, guards := make([][]uint64, n), make([][]uint64, n), make([]Ledger, n), make([]*mguard, n)
 	became := map[int]int{}
 	for i, s := range m.t.steps {
 		if s.index != i || s.name != m.topo.Satellites[i].Name {
 			m.failf("step %d is %s with index %d", i, s.name, s.index)
 		}
 		if old, ok := now[origin[s.name]]; ok {
-			queues[i], suspect[i], counts[i] = m.queues[old], m.suspect[old], m.counts[old]
+			queues[i], suspect[i], counts[i], guards[i] = m.queues[old], m.suspect[old], m.counts[old], m.guards[old]
 			became[old] = i
+		} else {
+			guards[i] = newGuardModel(s.sat)
 		}
 	}
 	for _, x := range m.hops {
@@ -166,5 +168,5 @@ func (m *model) permute(now map[string]int, origin map[string]string) {
 			x.from = outside
 		}
 	}
-	m.queues, m.suspect, m.counts = queues, suspect, counts
+	m.queues, m.suspect, m.counts, m.guards = queues, suspect, counts, guards
 }

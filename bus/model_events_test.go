@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -19,7 +20,16 @@ func (m *model) emit() {
 	if m.rnd.IntN(3) == 0 {
 		port = uint16(slices.Index(s.routes, s.to[m.rnd.IntN(len(s.to))]))
 	}
+	for _, to := range s.to {
+		if (port == wire.AllLinks || s.routes[port] == to) && m.blocks(to.index) {
+			if s.room(port) {
+				m.failf("%s has room at %d, and %s is full", s.name, port, to.name)
+			}
+			return
+		}
+	}
 	if !s.room(port) {
+		m.failf("%s has no room at %d", s.name, port)
 		return
 	}
 	task := m.id()
@@ -77,6 +87,7 @@ func (m *model) done() {
 	for i := 0; i < len(mw.n); {
 		if mw.n[i] >= n && mw.n[i] <= max(n, to) {
 			want = true
+			m.good(w.step.index, mw.n[i])
 			m.end(mw.ids[i], done)
 			m.drop(mw, i)
 			continue
@@ -104,6 +115,7 @@ func (m *model) fail() {
 	x := m.hops[id]
 	x.fails++
 	slot := m.slot(id)
+	m.bad(w.step.index, n)
 	m.t.fail(m.now, w, n, again, "why")
 	cfg := w.step.cfg
 	switch {
@@ -139,6 +151,9 @@ func (m *model) die() {
 	streak := w.step.streak
 	m.t.bury(m.now, w, counts, "killed", []string{"last"})
 	s := w.step.index
+	if counts {
+		m.bad(s, math.MaxUint64)
+	}
 	var calm, sus []uint64
 	for i, id := range mw.ids {
 		if i < w.concurrency && counts {
@@ -168,11 +183,9 @@ func (m *model) pass() {
 	m.t.tick(m.now)
 	for s := range m.queues {
 		var back []uint64
-		for id, x := range m.hops {
-			if x.held && x.step == s && x.due <= m.now {
-				x.held = false
-				back = append(back, id)
-			}
+		for _, id := range m.dueRetries(s) {
+			m.hops[id].held = false
+			back = append(back, id)
 		}
 		slices.Sort(back)
 		for i := len(back) - 1; i >= 0; i-- {
@@ -200,6 +213,7 @@ func (m *model) dispatch() {
 		m.t.unblocked = false
 		for _, s := range m.t.steps {
 			if s.dirty {
+				m.look(s)
 				m.t.dispatch(m.now, s)
 			}
 		}

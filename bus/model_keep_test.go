@@ -16,6 +16,7 @@ func (m *model) upgrade() {
 		w := m.order[0]
 		mw := m.workers[w]
 		for i, n := range mw.n {
+			m.good(w.step.index, n)
 			m.end(mw.ids[i], done)
 			m.t.done(m.now, w, n, 0)
 		}
@@ -52,6 +53,7 @@ func (m *model) upgrade() {
 			m.failf("task: %s", diff)
 		}
 	}
+	m.upgradeGuards()
 	t.ids, t.n = m.t.ids, m.t.n // of the same epoch here, so that the model can say what ids come next
 	m.t = t
 }

@@ -28,6 +28,7 @@ type model struct {
 	fails      []string
 	topo       *topology.Topology
 	past       Ledger // of steps that were removed
+	guards     []*mguard
 	renames    int
 	cancelling map[uint64]bool // dispatches whose workers have to be told
 }
@@ -65,6 +66,7 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 		m.failf("dispatch %d after %d", n, m.lastN)
 	}
 	m.lastN = n
+	m.restrained(w.step, n)
 	if !w.open || len(mw.n) >= w.messages || m.gated(s) {
 		m.failf("hop %d was delivered beyond credit or gate", h.id)
 	}
@@ -86,6 +88,8 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 	}
 	if x.attempts++; x.attempts > 1 {
 		m.counts[s].Redelivered++
+	} else {
+		m.guards[s].firsts++
 	}
 	if ttl := w.step.cfg.ttl; ttl > 0 && m.now-x.admitted >= ttl {
 		m.failf("hop %d was delivered after its ttl", h.id)
@@ -117,8 +121,10 @@ func (m *model) result(int32, *wire.Output) {}
 func (m *model) late(*worker, *hop, uint64) {}
 func (m *model) size(s int) int             { return len(m.queues[s]) + len(m.suspect[s]) + m.held(s) }
 func (m *model) full(s int) bool            { return m.size(s) >= m.t.steps[s].cfg.messages }
-func (m *model) blocks(s int) bool          { return m.t.steps[s].cfg.full == topology.FullBlock && m.full(s) }
-func (m *model) id() uint64                 { m.ids++; return uint64(wire.NewID(7, m.ids)) }
+func (m *model) blocks(s int) bool {
+	return m.guards[s].shut || m.t.steps[s].cfg.full == topology.FullBlock && m.full(s)
+}
+func (m *model) id() uint64 { m.ids++; return uint64(wire.NewID(7, m.ids)) }
 func (m *model) gated(s int) bool {
 	for _, to := range m.t.steps[s].to {
 		if m.blocks(to.index) && !reaches(to, m.t.steps[s], map[*step]bool{}) {
@@ -151,6 +157,8 @@ func (m *model) end(id uint64, how state) {
 		c.Dropped++
 	case cancelled:
 		c.Cancelled++
+	case diverted:
+		c.Diverted++
 	}
 	delete(m.hops, id)
 }
@@ -212,7 +220,7 @@ func (m *model) same(what string, q *fifo, want []uint64) {
 
 // idle: nothing waits that could be worked on.
 func (m *model) idle(s *step) {
-	if m.gated(s.index) || len(m.queues[s.index]) == 0 {
+	if m.gated(s.index) || len(m.queues[s.index]) == 0 || m.may(s) <= 0 {
 		return
 	}
 	for _, w := range s.workers {
@@ -238,9 +246,13 @@ func newModel(seed uint64) *model {
 	b.Queue.TTL = time.Duration(m.rnd.IntN(2)) * 5 * time.Second
 	a.Work.Then = []topology.Then{topology.ThenDrop, topology.ThenQuarantine}[m.rnd.IntN(2)]
 	m.topo = topo(sat("gen", "a", "b", "loop"), a, b, loop, back)
+	m.restrain(a, b, loop, back)
 	steps := buildSteps(m.topo)
 	m.t = newTracker(7, steps, m, time.Unix(0, 0))
 	m.queues, m.suspect, m.counts = make([][]uint64, len(steps)), make([][]uint64, len(steps)), make([]Ledger, len(steps))
+	for _, s := range steps {
+		m.guards = append(m.guards, newGuardModel(s.sat))
+	}
 	return m
 }
 
@@ -249,8 +261,9 @@ func (m *model) event() string {
 		name   string
 		weight int
 		do     func()
-	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}, {"cancel", 1, m.cancelTask}}
-	k := m.rnd.IntN(27)
+	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}, {"cancel", 1, m.cancelTask},
+		{"restraint", 2, m.restraint}}
+	k := m.rnd.IntN(29)
 	for _, e := range events {
 		if k -= e.weight; k < 0 {
 			e.do()

@@ -18,18 +18,19 @@ type orchester struct {
 	rec       wire.Record // the record in hand
 	out       wire.Output
 
-	dirty   []*peer    // with something to flush
-	acks    []*session // with EMITs accepted and not yet told
-	gated   []*session // with EMITs that wait for room
-	leaving []*leaving // whose end is not complete
-	drains  []*drain
-	sends   []*sending         // from outside, waiting for room
-	waiters map[int32]*sending // waiting for the end of their task
-	waiter  int32              // the last number given
-	timing  timing
-	idle    []chan struct{}
-	version uint64 // of the links: how often they were changed
-	shut    bool
+	dirty    []*peer    // with something to flush
+	acks     []*session // with EMITs accepted and not yet told
+	gated    []*session // with EMITs that wait for room
+	leaving  []*leaving // whose end is not complete
+	drains   []*drain
+	sends    []*sending         // from outside, waiting for room
+	waiters  map[int32]*sending // waiting for the end of their task
+	waiter   int32              // the last number given
+	timing   timing
+	idle     []chan struct{}
+	emptying []emptying
+	version  uint64 // of the links: how often they were changed
+	shut     bool
 
 	log     disk   // nil: nothing goes to disk
 	full    bool   // it takes nothing that can wait
@@ -159,6 +160,9 @@ func (o *orchester) endTurn() int64 {
 	}
 	clear(o.dirty)
 	o.dirty = o.dirty[:0]
+	if len(o.emptying) > 0 {
+		o.checkEmpty()
+	}
 	o.checkIdle()
 	o.checkFrozen()
 	return sooner(sooner(due, o.look), sooner(o.t.next(), o.tellStrangers()))

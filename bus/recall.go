@@ -153,7 +153,7 @@ func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) 
 	}
 	switch v.kind {
 	case verseEnd, verseForget:
-		if v.kind == verseEnd && state(v.m) != done {
+		if end := state(v.m); v.kind == verseEnd && end != done && end != diverted {
 			r.failed[h.task] = true
 		}
 		r.end(h)

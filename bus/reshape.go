@@ -29,6 +29,7 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 		deadline := s.cfg.deadline
 		s.name, s.sat, s.cfg = p.sats[i].Name, p.sats[i], limitsOf(p.sats[i])
 		s.disk = s.disk || s.cfg.durable
+		s.protect()
 		if s.cfg.deadline != deadline {
 			t.restartDeadlines(now, s)
 		}
@@ -81,7 +82,7 @@ func (t *tracker) abandon(now int64, s *step) {
 		}
 		w.open, w.alone, w.cost, w.due = false, false, 0, 0
 	}
-	t.past.add(s.ledger(&[dropped + 1]uint64{}))
+	t.past.add(s.ledger(&[diverted + 1]uint64{}))
 }
 
 // detach makes a step one that is not in the topology any more. Its sessions may have last words, which take its old links.

@@ -36,6 +36,7 @@ func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 	for i := range k.Steps {
 		r.step(&k.Steps[i])
 	}
+	regate(t.steps)
 	open = make(map[uint64]int32, len(r.tasks))
 	for _, slot := range r.tasks {
 		if task := t.tasks.at(slot); task.open > 1 {
@@ -53,7 +54,7 @@ func (r *restorer) memory() {
 	hops := r.k.Hops[max(0, len(r.k.Hops)-rememberedHops):]
 	for i := range hops {
 		e := &hops[i]
-		if e.State < done || e.State > dropped {
+		if e.State < done || e.State > diverted {
 			continue
 		}
 		r.t.ended.hops = append(r.t.ended.hops, endedHop{id: e.ID, task: e.Task, admitted: r.now - e.Age, ended: r.now - e.Ended, reason: e.Reason,
@@ -72,7 +73,9 @@ func (r *restorer) step(ks *keptStep) {
 		return
 	}
 	r.counters(s, ks)
-	s.latency, s.streak = ks.Latency, ks.Streak
+	s.latency, s.streak, s.paused = ks.Latency, ks.Streak, ks.Paused
+	s.restoreBreaker(r.now, ks.Breaker)
+	s.shut = ks.Shut
 	for i := range ks.Waiting {
 		s.waiting.pushBack(&r.t.hops, r.hop(s, &ks.Waiting[i], waiting))
 	}
@@ -125,7 +128,7 @@ func (r *restorer) stranded(ks *keptStep) {
 	s := &step{index: outside, name: ks.Name}
 	r.counters(s, ks)
 	s.count.admitted -= uint64(len(ks.Waiting) + len(ks.Suspect) + len(ks.Held)) // strand admits them
-	r.t.past.add(s.ledger(&[dropped + 1]uint64{}))
+	r.t.past.add(s.ledger(&[diverted + 1]uint64{}))
 	for _, list := range [][]keptHop{ks.Waiting, ks.Suspect, ks.Held} {
 		for i := range list {
 			h := &list[i]

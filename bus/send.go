@@ -101,6 +101,8 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 		o.answer(s, Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %q: no such satellite", to)})
 	case s.to.source:
 		o.answer(s, Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it is a source, and takes no messages", to)})
+	case s.to.shut:
+		o.answer(s, Sent{}, &Error{KindUnavailable, fmt.Sprintf("cannot send to %s: its queue is drained, and lets nothing in; dsatctl queue resume %s ends that", to, to)})
 	default:
 		o.take(s, codec, payload)
 	}

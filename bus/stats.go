@@ -6,18 +6,20 @@ import (
 	"github.com/dsat/dsat/bus/wire"
 )
 
-// Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped + Held + InFlight.
+// Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped +
+// Diverted + Held + InFlight.
 // The terminal terms are counters. Held (waiting in a queue or for its retry) and InFlight (dispatched, not yet answered) were
 // found by walking the table of hops, so that the two sides are independent.
 type Ledger struct {
 	Admitted, Done, Quarantined, Expired, Cancelled, Dropped uint64
+	Diverted                                                 uint64 // to a fallback step, which has admitted it
 	Held, InFlight                                           uint64
 	Redelivered                                              uint64 // not a term: attempts after the first
 }
 
 // Balanced reports whether the law holds.
 func (l Ledger) Balanced() bool {
-	return l.Admitted == l.Done+l.Quarantined+l.Expired+l.Cancelled+l.Dropped+l.Held+l.InFlight
+	return l.Admitted == l.Done+l.Quarantined+l.Expired+l.Cancelled+l.Dropped+l.Diverted+l.Held+l.InFlight
 }
 
 func (l *Ledger) add(o Ledger) {
@@ -27,6 +29,7 @@ func (l *Ledger) add(o Ledger) {
 	l.Expired += o.Expired
 	l.Cancelled += o.Cancelled
 	l.Dropped += o.Dropped
+	l.Diverted += o.Diverted
 	l.Held += o.Held
 	l.InFlight += o.InFlight
 	l.Redelivered += o.Redelivered
@@ -44,10 +47,18 @@ type QueueStatus struct {
 	Workers    int // sessions that may be given work
 	Quarantine int // set aside, still there
 	Blocked    bool
-	Refused    uint64 // answers that came late, twice or for nothing
-	Failed     uint64 // FAILs
-	Crashed    uint64 // running hops whose process ended
-	BytesIn    uint64 // payload bytes admitted
+	Paused     bool          // nothing is given to its workers, on request
+	Draining   bool          // nothing is let in, on request
+	Breaker    string        // closed, open, half-open; "" where there is none
+	OpenFor    time.Duration // an open breaker: until it is half open
+	OpenedBy   string        // why it opened last
+	Opened     uint64        // how often it has
+	Starved    int           // of those held: their time has come, and the budget for retries has no room
+	Budgeted   uint64        // retries that had to wait for the budget
+	Refused    uint64        // answers that came late, twice or for nothing
+	Failed     uint64        // FAILs
+	Crashed    uint64        // running hops whose process ended
+	BytesIn    uint64        // payload bytes admitted
 	Ledger     Ledger
 	Latency    Histogram // DATA sent to answer received
 }
@@ -93,8 +104,8 @@ func (h *Histogram) observe(ns int64) {
 }
 
 // walk counts the hops of every step by state.
-func (t *tracker) walk() [][dropped + 1]uint64 {
-	by := make([][dropped + 1]uint64, len(t.steps))
+func (t *tracker) walk() [][diverted + 1]uint64 {
+	by := make([][diverted + 1]uint64, len(t.steps))
 	for _, p := range t.hops.pages {
 		for k, st := range p.states {
 			if st != free {
@@ -105,10 +116,10 @@ func (t *tracker) walk() [][dropped + 1]uint64 {
 	return by
 }
 
-func (s *step) ledger(by *[dropped + 1]uint64) Ledger {
+func (s *step) ledger(by *[diverted + 1]uint64) Ledger {
 	c := &s.count
 	return Ledger{Admitted: c.admitted, Done: c.done, Quarantined: c.quarantined, Expired: c.expired, Cancelled: c.cancelled,
-		Dropped: c.dropped, Held: by[waiting] + by[held], InFlight: by[dispatched], Redelivered: c.redelivered}
+		Dropped: c.dropped, Diverted: c.diverted, Held: by[waiting] + by[held], InFlight: by[dispatched], Redelivered: c.redelivered}
 }
 
 // ledger is the total over all steps, those that were removed too.
@@ -134,6 +145,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 				out[i].Workers++
 			}
 		}
+		s.restraint(now, &out[i])
 	}
 	return out
 }

@@ -36,6 +36,10 @@ type step struct {
 	source  bool // its satellites only emit: nothing can be sent to it
 	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
 	dirty   bool
+	paused  bool   // nothing is given to its workers, on request
+	shut    bool   // nothing is let in, on request: it is drained
+	guard   *guard // nil: nothing is bounded but by credit
+	budget  budget // of retries
 
 	// Only durable queues, and those that spill, use what follows.
 	disk          bool // hops of it may be on disk
@@ -68,6 +72,7 @@ type counts struct {
 	admitted, done, quarantined, expired, cancelled, dropped uint64
 	redelivered, failed, crashed, refused                    uint64
 	bytesIn                                                  uint64
+	diverted, starved                                        uint64 // starved: retries that had to wait for the budget
 }
 
 // buildSteps makes the steps of all satellites that speak to the bus, in file order.
@@ -90,6 +95,7 @@ func speaks(sat *topology.Satellite) bool {
 func newStep(sat *topology.Satellite) *step {
 	s := &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
 	s.disk = s.cfg.durable
+	s.protect()
 	return s
 }
 
@@ -154,7 +160,9 @@ func (s *step) queued() int { return s.waiting.count + s.suspect.count }
 func (s *step) bytes() int64 { return s.waiting.bytes + s.suspect.bytes + s.enteringBytes + s.holding }
 
 // blocked reports whether those who fill the queue have to wait: for room in it, or for the disk.
-func (s *step) blocked() bool { return s.cfg.full == topology.FullBlock && s.full() || s.stuck }
+func (s *step) blocked() bool {
+	return s.shut || s.cfg.full == topology.FullBlock && s.full() || s.stuck
+}
 
 // gated reports whether a queue below is full, so that nothing may be dispatched here.
 func (s *step) gated() bool {

@@ -57,6 +57,9 @@ func (t *tracker) tick(now int64) {
 	t.settle(now)
 	for _, s := range t.steps {
 		t.wakeHeld(now, s)
+		if g := s.guard; g != nil && g.wake > 0 && g.wake <= now {
+			g.wake, s.dirty = 0, true
+		}
 		if s.cfg.ttl > 0 {
 			t.expire(now, s, &s.waiting)
 			t.expire(now, s, &s.suspect)
@@ -87,7 +90,10 @@ func (t *tracker) next() int64 {
 	}
 	for _, s := range t.steps {
 		if len(s.held) > 0 {
-			sooner(s.held[0].due)
+			sooner(s.retryAt())
+		}
+		if s.guard != nil && s.guard.wake > 0 {
+			sooner(s.guard.wake)
 		}
 		if s.cfg.ttl > 0 && s.waiting.count > 0 {
 			sooner(t.hops.at(s.waiting.head).admitted + s.cfg.ttl)
@@ -104,14 +110,29 @@ func (t *tracker) next() int64 {
 	return next
 }
 
-// wakeHeld puts hops whose back-off is over at the head of their queue, the oldest first.
+// retryAt is when the next held hop may be tried again: its back-off is over, and the budget has room.
+func (s *step) retryAt() int64 {
+	due := s.held[0].due
+	if due <= s.budget.dry {
+		return max(due, s.budget.beside.next())
+	}
+	return due
+}
+
+// wakeHeld puts hops whose back-off is over at the head of their queue, the oldest first, as far as the budget for retries goes.
 func (t *tracker) wakeHeld(now int64, s *step) {
 	if len(s.held) == 0 || s.held[0].due > now {
 		return
 	}
 	var back []int32
-	for len(s.held) > 0 && s.held[0].due <= now {
+	for len(s.held) > 0 && s.held[0].due <= now && s.budget.take(now) {
+		if s.held[0].due <= s.budget.dry {
+			s.count.starved++
+		}
 		back = append(back, s.held.pop())
+	}
+	if len(back) == 0 {
+		return
 	}
 	sort.Slice(back, func(a, b int) bool { return t.hops.at(back[a]).id > t.hops.at(back[b]).id })
 	for _, i := range back {

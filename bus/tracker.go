@@ -2,8 +2,8 @@ package bus
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
-
 	"time"
 
 	"github.com/dsat/dsat/bus/wire"
@@ -52,6 +52,8 @@ type sink interface {
 	result(waiter int32, o *wire.Output)
 	// cancel says that dispatch n, which w holds, is not wanted any more.
 	cancel(w *worker, n uint64)
+	// note says what people may want to know of a step.
+	note(s *step, text string)
 }
 
 // trial is what happened to a hop so far.
@@ -193,7 +195,7 @@ func (t *tracker) answered(now int64, w *worker, pos int) int32 {
 
 // done ends the hops from n to m that w holds (only n when m is not larger) and reports whether there was one.
 func (t *tracker) done(now int64, w *worker, n, m uint64) bool {
-	found := false
+	found, guarded := false, w.step.guard != nil
 	for pos := w.hand.find(n); pos < w.hand.end; pos++ {
 		d := w.hand.at(pos)
 		if d.n > max(n, m) {
@@ -201,6 +203,9 @@ func (t *tracker) done(now int64, w *worker, n, m uint64) bool {
 		}
 		if d.slot != none {
 			found = true
+			if guarded {
+				t.succeeded(now, w.step, d.n)
+			}
 			t.finish(now, t.answered(now, w, pos), done, "")
 		}
 	}
@@ -240,6 +245,7 @@ func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string
 	s := w.step
 	s.count.failed++
 	h.fails++
+	t.suffered(now, s, n)
 	t.testify(i, fmt.Sprintf("attempt %d at %s: %s", h.attempts, w.name, reason))
 	switch {
 	case again && int(h.fails) <= s.cfg.retries:
@@ -264,6 +270,9 @@ func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string
 func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []string) {
 	w.open = false
 	s := w.step
+	if counts {
+		t.suffered(now, s, math.MaxUint64)
+	}
 	var back []int32
 	left := w.concurrency
 	for pos := w.hand.first; pos < w.hand.end; pos++ {

@@ -103,7 +103,7 @@ func satelliteKeys() []*key {
 	keys = append(keys, socketGrants()...)
 	keys = append(keys, limitsKeys())
 	keys = append(append(keys, readyKeys()), notifyKeys()...)
-	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys())
+	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys(), breakerKeys())
 	keys = append(keys, watchKeys(), movedKey())
 	return append(keys,
 		later("scale", "Number of instances by backlog."),

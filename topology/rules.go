@@ -65,6 +65,7 @@ func (r *rules) satellite(s *Satellite, said *setting) {
 	r.scheduled(s, said)
 	r.stop(s, said.find("stop"))
 	r.process(s, said)
+	r.breaker(s, said.find("breaker"))
 	r.options(s, said)
 }
 
@@ -116,6 +117,7 @@ func (r *rules) all() {
 	r.endings()
 	r.grants()
 	r.secretGrants()
+	r.fallbacks()
 }
 
 // known reports a name that no satellite has.

@@ -88,9 +88,10 @@ type Satellite struct {
 	Stop    Stop
 	Log     Log
 
-	To    []Link
-	Queue Queue
-	Work  Work
+	To      []Link
+	Queue   Queue
+	Work    Work
+	Breaker Breaker
 
 	Watch     Watch
 	MovedFrom string // its former name; "" when it had none
@@ -226,6 +227,12 @@ type Work struct {
 	Hops     int           // hop limit: a message that passed so many steps is quarantined
 	Crashes  int           // processes one message may take with it before it is quarantined
 	Then     Then          // when the retries are used up
+	Budget   Budget
+
+	// Of all instances together.
+	Rate        Rate // messages given
+	Burst       int  // messages given at once before the rate counts
+	Concurrency int  // messages in hand; 0: no limit
 }
 
 // Then is the end of a hop that failed for good.

@@ -22,13 +22,14 @@ const admitPatience = 5 * time.Second
 func queueOf(q bus.QueueStatus) control.Queue {
 	return control.Queue{
 		Step: q.Step, Delivery: q.Delivery, Waiting: q.Waiting, Bytes: q.Bytes, InFlight: q.InFlight, Held: q.Held,
-		OldestAge: q.OldestAge.Seconds(), Workers: q.Workers, Quarantine: q.Quarantine, Blocked: q.Blocked, Ledger: ledgerOf(q.Ledger),
+		OldestAge: q.OldestAge.Seconds(), Workers: q.Workers, Quarantine: q.Quarantine, Blocked: q.Blocked,
+		Paused: q.Paused, Draining: q.Draining, Breaker: q.Breaker, OpenFor: q.OpenFor.Seconds(), OpenedBy: q.OpenedBy, Opened: q.Opened, Starved: q.Starved, Ledger: ledgerOf(q.Ledger),
 	}
 }
 
 func ledgerOf(l bus.Ledger) control.Ledger {
 	return control.Ledger{
-		Admitted: l.Admitted, Done: l.Done, Quarantined: l.Quarantined, Expired: l.Expired, Cancelled: l.Cancelled, Dropped: l.Dropped,
+		Admitted: l.Admitted, Done: l.Done, Quarantined: l.Quarantined, Expired: l.Expired, Cancelled: l.Cancelled, Dropped: l.Dropped, Diverted: l.Diverted,
 		Held: l.Held, InFlight: l.InFlight, Redelivered: l.Redelivered, Balanced: l.Balanced(),
 	}
 }

@@ -61,6 +61,7 @@ type collector struct {
 	admitted, admittedBytes, hops, redelivered, duration                *prometheus.Desc
 	failed, crashed, refused, healthy                                   *prometheus.Desc
 	busUp, balanced, tasks, strays, evicted                             *prometheus.Desc
+	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
 }
 
 func newCollector(r rooms, version control.Version, since time.Time) *collector {
@@ -104,6 +105,12 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		failed:        desc("hops_failed_total", "Answers FAIL.", step...),
 		crashed:       desc("hops_crashed_total", "Running hops whose process ended.", step...),
 		refused:       desc("hops_refused_total", "Answers that came late, twice or for nothing.", step...),
+		breaker:       desc("breaker_state", "1 for the state the step's breaker is in, 0 for the others; missing where there is none.", "step", "state"),
+		opened:        desc("breaker_opened_total", "Times the step's breaker opened.", step...),
+		paused:        desc("queue_paused", "1 while the step's workers are given nothing, on request.", step...),
+		draining:      desc("queue_draining", "1 while nothing is let into the step's queue, on request.", step...),
+		starved:       desc("queue_starved_messages", "Held messages whose time has come, and for which the budget for retries has no room.", step...),
+		budgeted:      desc("hops_budgeted_total", "Retries that had to wait for room in the budget.", step...),
 		busUp:         desc("bus_up", "1 when the bus answered this scrape; else what it counts is missing."),
 		balanced:      desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
 		tasks:         desc("tasks", "Tasks that have not ended."),
@@ -211,6 +218,17 @@ func (c *collector) step(ch chan<- prometheus.Metric, q *bus.QueueStatus) {
 	counter(ch, c.hops, float64(q.Ledger.Expired), q.Step, "expired")
 	counter(ch, c.hops, float64(q.Ledger.Cancelled), q.Step, "cancelled")
 	counter(ch, c.hops, float64(q.Ledger.Dropped), q.Step, "dropped")
+	counter(ch, c.hops, float64(q.Ledger.Diverted), q.Step, "diverted")
+	if q.Breaker != "" {
+		for _, state := range []string{"closed", "open", "half-open"} {
+			gauge(ch, c.breaker, one(q.Breaker == state), q.Step, state)
+		}
+		counter(ch, c.opened, float64(q.Opened), q.Step)
+	}
+	gauge(ch, c.paused, one(q.Paused), q.Step)
+	gauge(ch, c.draining, one(q.Draining), q.Step)
+	gauge(ch, c.starved, float64(q.Starved), q.Step)
+	counter(ch, c.budgeted, float64(q.Budgeted), q.Step)
 	counter(ch, c.failed, float64(q.Failed), q.Step)
 	counter(ch, c.crashed, float64(q.Crashed), q.Step)
 	counter(ch, c.refused, float64(q.Refused), q.Step)

@@ -28,7 +28,7 @@ func staged() rooms {
 	cpu := func(wid, pid int, state supervisor.State) supervisor.InstanceStatus {
 		return supervisor.InstanceStatus{Ref: topology.Ref{Name: "cpu", WID: wid}, State: state, Want: supervisor.Up, PID: pid, Restarts: wid, Started: noon, Health: supervisor.Healthy}
 	}
-	q := bus.QueueStatus{
+	q := bus.QueueStatus{Breaker: "closed",
 		Step: "cpu", Waiting: 3, Bytes: 300, InFlight: 2, Held: 1, OldestAge: 1500 * time.Millisecond, Workers: 1, Quarantine: 4, Blocked: true,
 		Refused: 5, Failed: 6, Crashed: 7, BytesIn: 800,
 		Ledger: bus.Ledger{Admitted: 16, Done: 4, Quarantined: 3, Expired: 2, Cancelled: 1, Held: 4, InFlight: 2, Redelivered: 9},
@@ -82,6 +82,7 @@ dsat_hop_duration_seconds_count{step="cpu"} 4
 # HELP dsat_hops_total Hops of the step by their end.
 # TYPE dsat_hops_total counter
 dsat_hops_total{outcome="cancelled",step="cpu"} 1
+dsat_hops_total{outcome="diverted",step="cpu"} 0
 dsat_hops_total{outcome="done",step="cpu"} 4
 dsat_hops_total{outcome="dropped",step="cpu"} 0
 dsat_hops_total{outcome="expired",step="cpu"} 2

@@ -238,6 +238,7 @@ func (q *inquiry) queue(queue *control.Queue) []string {
 	if queue.Blocked {
 		said = append(said, "Its queue is full, so that those who fill it wait: "+orNobody(q.above(queue.Step))+".")
 	}
+	said = append(said, q.restraint(queue)...)
 	if queue.Quarantine > 0 {
 		said = append(said, fmt.Sprintf("%s set aside in quarantine and not tried again by itself: dsatctl quarantine list --step %s",
 			plural(queue.Quarantine, "message is", "messages are"), queue.Step))

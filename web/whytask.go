@@ -79,6 +79,9 @@ func (q *inquiry) hop(h *bus.HopStatus, nobody map[string]bool) (said []string) 
 			nobody[h.Step] = true
 			said = append(said, q.nobody(h.Step))
 		}
+		if queue, ok := q.queues[h.Step]; ok {
+			said = append(said, q.restraint(&queue)...)
+		}
 		if below := q.fullBelow(h.Step); len(below) > 0 {
 			said = append(said, fmt.Sprintf("%s is given nothing while the queue of %s is full.", h.Step, strings.Join(below, " and that of ")))
 		}

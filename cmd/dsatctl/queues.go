@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -11,14 +12,16 @@ import (
 
 const queuesHelp = `Print what waits for each step and what its workers hold: messages waiting, their bytes, those waiting for the
 time of their retry, those in the hands of workers, the age of the oldest, workers that may be given work,
-messages in quarantine, and whether it is full so that those who fill it wait.`
+messages in quarantine, and whether it is full so that those who fill it wait. Below it are the steps that are held
+back by something else: a pause, a drain, a breaker, the budget for retries.`
 
 func (t *tool) queuesCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "queues",
-		Short: "Print what waits for each step",
-		Long:  queuesHelp,
-		Args:  exactly(),
+	cmd := &cobra.Command{
+		Use:     "queues",
+		Aliases: []string{"queue"},
+		Short:   "Print what waits for each step; pause, resume, drain or purge a queue",
+		Long:    queuesHelp,
+		Args:    t.noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := t.client()
 			if err != nil {
@@ -38,6 +41,8 @@ func (t *tool) queuesCommand() *cobra.Command {
 			return err
 		},
 	}
+	cmd.AddCommand(t.queueVerbs()...)
+	return cmd
 }
 
 func queuesText(queues []control.Queue, paint bool) string {
@@ -58,5 +63,10 @@ func queuesText(queues []control.Queue, paint bool) string {
 			number(grouped(q.InFlight)), number(ageSeconds(q.OldestAge)), workers, number(grouped(q.Ledger.Done)), quarantine, full)
 	}
 	rows.write(&b, paint)
+	for _, q := range queues {
+		for _, line := range restraints(&q) {
+			fmt.Fprintf(&b, "%s: %s\n", printable(q.Step), printable(line))
+		}
+	}
 	return b.String()
 }

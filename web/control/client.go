@@ -155,6 +155,26 @@ func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	return *queues, nil
 }
 
+// QueuePause gives the workers of a step nothing more until QueueResume.
+func (c *Client) QueuePause(ctx context.Context, step string) (*QueueChange, error) {
+	return ask[QueueChange](ctx, c, post(PathQueues+"/"+url.PathEscape(step)+"/pause", nil))
+}
+
+// QueueResume ends a pause and a drain.
+func (c *Client) QueueResume(ctx context.Context, step string) (*QueueChange, error) {
+	return ask[QueueChange](ctx, c, post(PathQueues+"/"+url.PathEscape(step)+"/resume", nil))
+}
+
+// QueueDrain lets nothing more in until QueueResume. With a wait of more than 0 it returns when nothing is left, or the wait is over.
+func (c *Client) QueueDrain(ctx context.Context, step string, wait time.Duration) (*QueueChange, error) {
+	return askLong[QueueChange](ctx, c, post(PathQueues+"/"+url.PathEscape(step)+"/drain", waiting("wait", wait)))
+}
+
+// QueuePurge cancels what waits for a step and what is held there.
+func (c *Client) QueuePurge(ctx context.Context, step string) (*QueueChange, error) {
+	return ask[QueueChange](ctx, c, post(PathQueues+"/"+url.PathEscape(step)+"/purge", nil))
+}
+
 // Send hands the payload to a step. With a wait of more than 0 it returns when the task has ended or the wait is over
 // (then Sent.State is "running"). An empty codec is the daemon's default.
 func (c *Client) Send(ctx context.Context, step, codec string, payload []byte, wait time.Duration) (*Sent, error) {

@@ -90,11 +90,25 @@ type Queue struct {
 	OldestAge  float64 `json:"oldest_age"`
 	Workers    int     `json:"workers"` // sessions that may be given work
 	Quarantine int     `json:"quarantine"`
-	Blocked    bool    `json:"blocked"`         // full, and those who fill it wait
-	Ledger     Ledger  `json:"ledger,omitzero"` // left out in the status, which is to be quick
+	Blocked    bool    `json:"blocked"`             // full, and those who fill it wait
+	Paused     bool    `json:"paused,omitempty"`    // nothing is given to its workers, on request
+	Draining   bool    `json:"draining,omitempty"`  // nothing is let in, on request
+	Breaker    string  `json:"breaker,omitempty"`   // closed, open or half-open; left out where there is none
+	OpenFor    float64 `json:"open_for,omitempty"`  // an open breaker: seconds until it is half open
+	OpenedBy   string  `json:"opened_by,omitempty"` // why it opened last
+	Opened     uint64  `json:"opened,omitempty"`    // how often it has
+	Starved    int     `json:"starved,omitempty"`   // of those held: their time has come, and the budget for retries has no room
+	Ledger     Ledger  `json:"ledger,omitzero"`     // left out in the status, which is to be quick
 }
 
-// Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped + Held + InFlight.
+// QueueChange is what became of a queue that was paused, resumed, drained or purged.
+type QueueChange struct {
+	Queue  Queue `json:"queue"`
+	Purged int   `json:"purged,omitempty"` // messages cancelled
+}
+
+// Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped +
+// Diverted + Held + InFlight.
 // The terminal terms are counters; Held and InFlight were found by walking the tables.
 type Ledger struct {
 	Admitted    uint64 `json:"admitted"`
@@ -103,6 +117,7 @@ type Ledger struct {
 	Expired     uint64 `json:"expired"`
 	Cancelled   uint64 `json:"cancelled"`
 	Dropped     uint64 `json:"dropped"`
+	Diverted    uint64 `json:"diverted,omitempty"` // to the fallback of a breaker, which has admitted it
 	Held        uint64 `json:"held"`
 	InFlight    uint64 `json:"in_flight"`
 	Redelivered uint64 `json:"redelivered"` // not a term: attempts after the first
@@ -161,7 +176,7 @@ type Task struct {
 type Hop struct {
 	ID       string  `json:"id"` // EPOCH.NUMBER
 	Step     string  `json:"step"`
-	State    string  `json:"state"` // waiting, in_flight, held, done, quarantined, expired, cancelled, dropped
+	State    string  `json:"state"` // waiting, in_flight, held, done, quarantined, expired, cancelled, dropped, diverted
 	Instance string  `json:"instance,omitempty"`
 	Attempts int     `json:"attempts"`
 	Age      float64 `json:"age"` // seconds since admission
@@ -312,6 +327,7 @@ type ErrorAnswer struct {
 //	GET  /v1/sockets                                Sockets
 //	GET  /v1/doctor                                 []Finding
 //	GET  /v1/queues                                 []Queue
+//	POST /v1/queues/{step}/pause|resume|drain|purge QueueChange; drain with ?wait=30s answers when nothing is left there, or the wait is over
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
 //	GET  /v1/tasks/{id}                             Task
 //	GET  /v1/tasks/{id}/why                         Why
