@@ -200,6 +200,9 @@ func (t *tracker) plan(now, next *topology.Topology, opt ApplyOptions) (*plan, e
 	if wrong := misfits(now, next, opt); len(wrong) > 0 {
 		return nil, &Error{KindInvalid, "cannot change the bus: " + strings.Join(wrong, "; ")}
 	}
+	if err := misruled(next); err != nil {
+		return nil, err
+	}
 	byName, was := map[string]*step{}, map[string]string{}
 	for _, s := range t.steps {
 		byName[s.name] = s

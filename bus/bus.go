@@ -115,6 +115,9 @@ func New(cfg Config) (*Bus, error) {
 		pool: make(framePool, keptFrames), done: make(chan struct{}), access: access{path: path}}
 	b.mail.wake = make(chan struct{}, 1)
 	b.notes.wake = make(chan struct{}, 1)
+	if err := misruled(cfg.Topology); err != nil {
+		return nil, err
+	}
 	b.topology.Store(cfg.Topology)
 	b.loop = newOrchester(b)
 	tasks := map[uint64]int32{}

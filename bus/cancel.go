@@ -51,6 +51,9 @@ func (t *tracker) cancelTask(now int64, id uint64) int {
 // who are told.
 func (t *tracker) pick(s *step, of func(int32) bool) []int32 {
 	picked := append(t.sift(&s.waiting, of), t.sift(&s.suspect, of)...)
+	if s.keys != nil {
+		picked = append(picked, t.pickLined(s.keys, of)...)
+	}
 	if slices.ContainsFunc(s.held, func(r retry) bool { return of(r.slot) }) {
 		list := s.held
 		s.held = make(heap, 0, len(list))

@@ -51,6 +51,9 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 	if len(t.evidence) > 0 {
 		delete(t.evidence, i)
 	}
+	if s.keys != nil {
+		s.keys.ended(&t.hops, s, i)
+	}
 	task := t.tasks.at(h.tslot)
 	task.count++
 	if end != done && end != diverted {

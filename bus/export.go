@@ -156,7 +156,7 @@ func (p *keeper) step(s *step) keptStep {
 	if s.cfg.durable && p.t.scroll != nil {
 		return ks
 	}
-	ks.Waiting, ks.Suspect = p.queue(&s.waiting), p.queue(&s.suspect)
+	ks.Waiting, ks.Suspect = p.lined(s, p.queue(&s.waiting)), p.queue(&s.suspect)
 	for _, r := range s.held {
 		h := p.hop(r.slot)
 		h.Due = r.due - p.now
@@ -193,11 +193,24 @@ func (p *keeper) queue(q *fifo) []keptHop {
 	return list
 }
 
+// lined adds those that stand in line for their key to those that wait before them.
+func (p *keeper) lined(s *step, list []keptHop) []keptHop {
+	if s.keys != nil {
+		for _, i := range s.keys.standing(&p.t.hops) {
+			list = append(list, p.hop(i))
+		}
+	}
+	return list
+}
+
 func (p *keeper) hop(i int32) keptHop {
 	h := p.t.hops.at(i)
 	kh := keptHop{ID: h.id, From: int(h.from), Age: p.now - h.admitted, Codec: h.codec, Hops: h.hops, Attempts: h.attempts, Fails: h.fails, Crashes: h.crashes}
 	if e := p.t.evidence[i]; e != nil {
 		kh.Evidence = e.lines
+	}
+	if k := p.t.steps[p.t.hops.step(i)].keys; k != nil && k.of[i] != nil {
+		kh.Key, kh.Keyed = k.of[i].key, true
 	}
 	kh.Body, kh.Task = p.body(h.body), p.task(h.tslot)
 	return kh

@@ -43,6 +43,8 @@ type keptHop struct {
 	Due                                   int64 // ns until its retry
 	Codec, Hops, Attempts, Fails, Crashes uint16
 	Evidence                              []string
+	Key                                   uint64 // of its step's keys
+	Keyed                                 bool
 }
 
 type keptTask struct {

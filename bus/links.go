@@ -19,8 +19,8 @@ func relink(steps []*step, spoken func(*step) bool) {
 		if s.guard != nil {
 			s.guard.fallback = by[s.sat.Breaker.Fallback]
 		}
-		for _, l := range s.sat.To {
-			if to := by[l.To]; to != nil {
+		for _, name := range s.sat.Sends() {
+			if to := by[name]; to != nil {
 				s.to = append(s.to, to)
 			}
 		}
@@ -35,6 +35,8 @@ func relink(steps []*step, spoken func(*step) bool) {
 			s.routes, s.origins = nil, nil
 		}
 		s.routes, s.origins = places(s.routes, s.to), places(s.origins, s.from)
+		s.reflow()
+		s.conditions(by)
 		s.ports = make([]uint16, len(steps))
 		for i := range s.ports {
 			s.ports[i] = wire.AllLinks

@@ -18,22 +18,22 @@ type pump struct {
 	dones    wire.Builder
 	frames   [][]byte
 	rec      wire.Record
-	body     [64]byte
+	text     []byte
 	handled  int
 }
 
 func newPump(t testing.TB) *pump {
 	st := newStage(t, sat("gen", "null"), sat("null"))
-	return &pump{st: st, src: st.join("gen", 0, 1, wire.HelloBody{Source: true}), wrk: st.join("null", 0, 2, wire.HelloBody{Concurrency: 1})}
+	return &pump{st: st, text: make([]byte, 64), src: st.join("gen", 0, 1, wire.HelloBody{Source: true}), wrk: st.join("null", 0, 2, wire.HelloBody{Concurrency: 1})}
 }
 
 // round emits one frame, hands the worker's frames to it and its answers to the loop.
 func (p *pump) round() {
 	o := p.st.o
 	p.emits.Reset()
-	for p.emits.Fits(len(p.body)) {
+	for p.emits.Fits(len(p.text)) {
 		p.src.seq++
-		p.emits.Add(&wire.Header{Kind: wire.Emit, Epoch: 7, Port: wire.AllLinks, N: p.src.seq}, p.body[:])
+		p.emits.Add(&wire.Header{Kind: wire.Emit, Epoch: 7, Port: wire.AllLinks, N: p.src.seq}, p.text)
 	}
 	o.now = o.bus.now()
 	o.frame(p.src.p, p.emits.Frame())

@@ -245,6 +245,12 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		t.close(slot)
 	}
 	for _, s := range t.steps {
+		if s.keys != nil {
+			known := s.keys.known(s.sat.Work.Key)
+			s.keys.dissolve(&t.hops, s)
+			s.waiting.sort(&t.hops)
+			t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), known)
+		}
 		s.dirty = true
 	}
 }

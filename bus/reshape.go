@@ -47,11 +47,16 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 	for _, s := range p.gone {
 		s.detach()
 	}
+	t.ringed()
 	t.unblocked = true
 }
 
 // abandon cancels all that a step holds, and keeps its counters for the law of conservation.
 func (t *tracker) abandon(now int64, s *step) {
+	if s.keys != nil {
+		s.keys.dissolve(&t.hops, s)
+		s.keys = nil
+	}
 	var early []int32
 	t.eachEntering(func(i int32) {
 		if t.hops.step(i) == s.index {
@@ -89,6 +94,9 @@ func (t *tracker) abandon(now int64, s *step) {
 func (s *step) detach() {
 	s.index, s.gates, s.from, s.kept = outside, nil, nil, nil
 	s.to = slices.DeleteFunc(slices.Clone(s.to), func(to *step) bool { return to.index == outside })
+	s.reflow()
+	s.router.without()
+	s.looks = s.router != nil
 }
 
 // strand sets aside what was addressed to a step that is gone: it may come back, or somebody may want to know.

@@ -8,6 +8,7 @@ type restorer struct {
 	byName map[string]*step
 	bodies []*body
 	tasks  []int32
+	keys   map[int32]uint64 // of the step in hand, by slot
 }
 
 // restore takes over what another tracker has kept. Nothing of it is lost: hops of steps that are not there any more are set
@@ -89,6 +90,10 @@ func (r *restorer) step(ks *keptStep) {
 		s.held.push(h.due, slot)
 		s.holding += size(h)
 	}
+	if s.keys != nil {
+		r.t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), r.keys)
+	}
+	r.keys = nil
 	s.dirty = true
 }
 
@@ -118,6 +123,12 @@ func (r *restorer) hop(s *step, kh *keptHop, st state) int32 {
 	}
 	if len(kh.Evidence) > 0 {
 		r.t.testify(i, kh.Evidence...)
+	}
+	if kh.Keyed {
+		if r.keys == nil {
+			r.keys = map[int32]uint64{}
+		}
+		r.keys[i] = kh.Key
 	}
 	r.t.hops.setState(i, st)
 	return i

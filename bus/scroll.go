@@ -457,8 +457,11 @@ func (t *tracker) enters(e entry) {
 	t.enqueue(s, e.slot)
 }
 
-// enqueue puts a new hop at the end of its queue.
+// enqueue puts a new hop at the end of its queue, or behind those of its key.
 func (t *tracker) enqueue(s *step, i int32) {
+	if s.keys != nil && t.lineUp(s, i) {
+		return
+	}
 	s.waiting.pushBack(&t.hops, i)
 	s.dirty = true
 }

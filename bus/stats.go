@@ -159,6 +159,9 @@ func (t *tracker) oldest(now int64, s *step) time.Duration {
 	if s.suspect.count > 0 {
 		first = min(first, t.hops.at(s.suspect.head).admitted)
 	}
+	if s.inLine() > 0 {
+		first = min(first, t.hops.at(s.keys.oldest(&t.hops)).admitted)
+	}
 	for _, r := range s.held {
 		first = min(first, t.hops.at(r.slot).admitted)
 	}

@@ -21,9 +21,15 @@ type step struct {
 	gates []*step // blocking queues below, outside of cycles: while one is full nothing is dispatched here
 
 	// What ports stand for. A link that is gone keeps its place, so that what was said under it is understood.
-	routes  []*step  // output links, by port
-	origins []*step  // input links, by port
-	ports   []uint16 // by index of the step it comes from: the port of DATA
+	router    *router  // nil: every link takes every message
+	keys      *keyring // nil: its messages have no keys
+	looks     bool     // somebody wants to see what it emits
+	flows     []*flow  // beside to
+	flowBy    map[string]*flow
+	routes    []*step  // output links, by port
+	portFlows []*flow  // beside routes
+	origins   []*step  // input links, by port
+	ports     []uint16 // by index of the step it comes from: the port of DATA
 
 	waiting fifo
 	suspect fifo // waiting too: may have killed a process, and go alone
@@ -154,10 +160,16 @@ func (s *step) full() bool {
 }
 
 // queued is how many hops wait for a worker.
-func (s *step) queued() int { return s.waiting.count + s.suspect.count }
+func (s *step) queued() int { return s.waiting.count + s.suspect.count + s.inLine() }
 
 // bytes is what counts for the limit: all that waits, for a worker or for its retry.
-func (s *step) bytes() int64 { return s.waiting.bytes + s.suspect.bytes + s.enteringBytes + s.holding }
+func (s *step) bytes() int64 {
+	n := s.waiting.bytes + s.suspect.bytes + s.enteringBytes + s.holding
+	if s.keys != nil {
+		n += s.keys.bytes
+	}
+	return n
+}
 
 // blocked reports whether those who fill the queue have to wait: for room in it, or for the disk.
 func (s *step) blocked() bool {

@@ -63,6 +63,9 @@ func (t *tracker) tick(now int64) {
 		if s.cfg.ttl > 0 {
 			t.expire(now, s, &s.waiting)
 			t.expire(now, s, &s.suspect)
+			if s.keys != nil {
+				t.expireLined(now, s)
+			}
 		}
 		for _, w := range s.workers {
 			if w.due > 0 && w.due <= now {
@@ -100,6 +103,9 @@ func (t *tracker) next() int64 {
 		}
 		if s.cfg.ttl > 0 && s.suspect.count > 0 {
 			sooner(t.hops.at(s.suspect.head).admitted + s.cfg.ttl)
+		}
+		if s.cfg.ttl > 0 && s.inLine() > 0 {
+			sooner(t.hops.at(s.keys.oldest(&t.hops)).admitted + s.cfg.ttl)
 		}
 		for _, w := range s.workers {
 			if w.due > 0 {

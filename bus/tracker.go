@@ -38,6 +38,7 @@ type tracker struct {
 	lapsed    lapses               // tasks that nobody wants any more
 	scroll    *scroll              // what durable hops leave on disk; nil: nothing
 	before    map[dispatchID]entry // what workers of an earlier daemon may have in hand still
+	seen      *seen                // the message that rules look at
 }
 
 // sink is where the tracker's decisions go.
@@ -60,8 +61,10 @@ type sink interface {
 type trial struct{ lines []string }
 
 func newTracker(epoch uint32, steps []*step, sink sink, start time.Time) *tracker {
-	return &tracker{epoch: epoch, started: start, steps: steps, hops: newSlab(), sink: sink, tasks: newTasks(),
+	t := &tracker{epoch: epoch, started: start, steps: steps, hops: newSlab(), sink: sink, tasks: newTasks(), seen: newSeen(start),
 		evidence: map[int32]*trial{}, before: map[dispatchID]entry{}, rand: rand.New(rand.NewPCG(uint64(epoch), uint64(start.UnixNano())))}
+	t.ringed()
+	return t
 }
 
 func (t *tracker) nextID() uint64 {
@@ -74,10 +77,11 @@ func (t *tracker) peekID() uint64 { return uint64(wire.NewID(t.epoch, t.ids+1)) 
 
 // message is what is admitted.
 type message struct {
-	codec uint16
-	hops  uint16
-	from  int16
-	body  *body
+	codec    uint16
+	hops     uint16
+	from     int16
+	attempts uint16 // of the hop it answers
+	body     *body
 }
 
 // emit admits a message of s to the links of port, as a new task. It takes over the reference to the body.
@@ -114,17 +118,6 @@ func (t *tracker) close(slot int32) {
 	}
 }
 
-// fan admits m to the links of port.
-func (t *tracker) fan(now int64, s *step, port uint16, task int32, m message) {
-	if port != wire.AllLinks {
-		t.admit(now, s.routes[port], task, m)
-		return
-	}
-	for _, to := range s.to {
-		t.admit(now, to, task, m)
-	}
-}
-
 // admit makes one hop; what its queue cannot take ends at once, as the queue's policy says.
 func (t *tracker) admit(now int64, to *step, task int32, m message) {
 	if to.index == outside {
@@ -158,6 +151,12 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 func (t *tracker) overflow(now int64, to *step, i int32) bool {
 	switch to.cfg.full {
 	case topology.FullDropOldest:
+		if to.waiting.count == 0 && to.inLine() > 0 {
+			oldest := to.keys.oldest(&t.hops)
+			to.keys.takeOut(&t.hops, oldest)
+			t.finish(now, oldest, dropped, "queue full, and newer ones came")
+			return true
+		}
 		if to.waiting.count == 0 {
 			t.finish(now, i, dropped, "queue full")
 			return false
@@ -230,8 +229,10 @@ func (t *tracker) outputOf(now int64, s *step, i int32, o *wire.Output) {
 		return
 	}
 	t.scroll.forgetBody()
-	m := message{codec: uint16(o.Codec), hops: h.hops + 1, from: int16(s.index), body: t.bodies.copy(o.Payload)}
-	t.fan(now, s, o.Port, h.tslot, m)
+	m := message{codec: uint16(o.Codec), hops: h.hops + 1, from: int16(s.index), attempts: h.attempts, body: t.bodies.copy(o.Payload)}
+	if waiter := t.tasks.at(h.tslot).waiter; !t.fan(now, s, o.Port, h.tslot, m) && waiter != none {
+		t.sink.result(waiter, o) // for this message it is the last step
+	}
 	t.bodies.drop(m.body)
 }
 

@@ -16,8 +16,8 @@ func (s *Supervisor) StopSources(ctx context.Context) error {
 	s.record.finish()
 	fed, now := make(map[string]bool), s.roster()
 	for _, t := range now.topology.Satellites {
-		for _, l := range t.To {
-			fed[l.To] = true
+		for _, name := range t.Sends() {
+			fed[name] = true
 		}
 	}
 	var all []*instance
@@ -131,9 +131,7 @@ func circles(t *topology.Topology) []circle {
 			edges[s.Name] = append(edges[s.Name], n.Name)
 		}
 		edges[s.Name] = append(edges[s.Name], s.After...)
-		for _, l := range s.To {
-			edges[s.Name] = append(edges[s.Name], l.To)
-		}
+		edges[s.Name] = append(edges[s.Name], s.Sends()...)
 	}
 	c := &components{edges: edges, index: map[string]int{}, low: map[string]int{}, of: map[string]int{}}
 	for _, s := range t.Satellites {

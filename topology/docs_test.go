@@ -59,6 +59,8 @@ func reference() string {
 			}
 		}
 	}
+	section(&b, "A link: to = { NAME = { ... } }", "All of them may be said together: a message takes the link when it fulfils `when`, is in the `sample`, and is the one in `one_in`.", linkKeys().settle("").keys)
+	section(&b, "to.NAME.move", "", linkKeys().settle("").find("move").keys)
 	for _, k := range satellite.keys {
 		if _, isEntries := k.kind.(entriesKind); isEntries {
 			section(&b, k.name+".NAME", k.doc, k.each.keys)
@@ -163,11 +165,6 @@ func laters(b *strings.Builder, k *key) {
 		for _, v := range c.choices {
 			if v.later {
 				fmt.Fprintf(b, "- `%s = %q`: %s.\n", c.label, v.value, v.doc)
-			}
-		}
-		if _, isLinks := c.kind.(linksKind); isLinks {
-			for _, l := range linkKeys().keys {
-				fmt.Fprintf(b, "- `to = { NAME = { %s = ... } }`: %s\n", l.name, l.doc)
 			}
 		}
 		laters(b, c)

@@ -52,8 +52,8 @@ func (t *Topology) dot() string {
 		fmt.Fprintf(&b, "\t%q [label=\"%s\\n%s\"%s];\n", s.Name, s.title(), s.kindWord(), style)
 	}
 	for _, s := range t.Satellites {
-		for _, l := range s.To {
-			fmt.Fprintf(&b, "\t%q -> %q;\n", s.Name, l.To)
+		for _, a := range s.arrows() {
+			fmt.Fprintf(&b, "\t%q -> %q%s;\n", s.Name, a.to, a.dot())
 		}
 		for _, n := range s.Needs {
 			fmt.Fprintf(&b, "\t%q -> %q [style=dashed, label=\"needs\"];\n", s.Name, n.Name)
@@ -74,8 +74,8 @@ func (t *Topology) mermaid() string {
 		fmt.Fprintf(&b, "    s_%s[\"%s<br/>%s\"]\n", s.Name, s.title(), s.kindWord())
 	}
 	for _, s := range t.Satellites {
-		for _, l := range s.To {
-			fmt.Fprintf(&b, "    s_%s --> s_%s\n", s.Name, l.To)
+		for _, a := range s.arrows() {
+			fmt.Fprintf(&b, "    s_%s -->%s s_%s\n", s.Name, a.mermaid(), a.to)
 		}
 		for _, n := range s.Needs {
 			fmt.Fprintf(&b, "    s_%s -. needs .-> s_%s\n", s.Name, n.Name)
@@ -97,8 +97,8 @@ func (t *Topology) text() string {
 	for _, s := range t.Satellites {
 		line := fmt.Sprintf("%-*s  %s", width, s.title(), s.kindWord())
 		var names []string
-		for _, l := range s.To {
-			names = append(names, l.To)
+		for _, a := range s.arrows() {
+			names = append(names, a.text())
 		}
 		if len(names) > 0 {
 			line += "  -> " + strings.Join(names, ", ")

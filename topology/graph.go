@@ -20,12 +20,7 @@ func (t *Topology) starts() digraph {
 
 // flows is where messages go.
 func (t *Topology) flows() digraph {
-	return t.digraph(func(s *Satellite) (to []string) {
-		for _, l := range s.To {
-			to = append(to, l.To)
-		}
-		return to
-	})
+	return t.digraph((*Satellite).Sends)
 }
 
 func (t *Topology) digraph(edges func(*Satellite) []string) digraph {
@@ -173,8 +168,8 @@ func (t *Topology) Order() [][]string {
 func (t *Topology) Sources() []string {
 	fed := map[string]bool{}
 	for _, s := range t.Satellites {
-		for _, l := range s.To {
-			fed[l.To] = true
+		for _, name := range s.Sends() {
+			fed[name] = true
 		}
 	}
 	var out []string

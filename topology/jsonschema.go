@@ -146,13 +146,6 @@ func (commandKind) schema(*key) map[string]any {
 	}}
 }
 
-func (linksKind) schema(*key) map[string]any {
-	out := oneOrList()
-	conditions := tableSchema(linkKeys())
-	out["oneOf"] = append(out["oneOf"].([]any), map[string]any{"type": "object", "additionalProperties": conditions})
-	return out
-}
-
 func (scheduleKind) schema(k *key) map[string]any {
 	one := tableSchema(k)
 	return map[string]any{"anyOf": []any{map[string]any{"type": "string"}, one, map[string]any{"type": "object", "additionalProperties": one}}}

@@ -223,63 +223,6 @@ func (needsKind) format(v any) string {
 	return quoteAll(out, false)
 }
 
-// linksKind is a name, a list of names, or a table with a name for each link.
-type linksKind struct{}
-
-func (linksKind) typ() string       { return "name, list or table" }
-func (linksKind) wants(*key) string { return "a name, a list of names, or a table of names" }
-
-// linkKeys are the conditions of a link: of the language, and none of them in this version.
-func linkKeys() *key {
-	return &key{name: "to", label: "to", kind: tableKind{}, keys: []*key{
-		later("when", "Condition on the message."), later("one_in", "Take one message of so many."), later("key", "Messages of one key go to one instance."),
-	}}
-}
-
-func (t linksKind) read(r *reader, k *key, n *node) (any, bool) {
-	if n.shape == shapeTable {
-		return r.linkTable(n), true
-	}
-	texts, at, ok := r.strings(k, n, false)
-	if !ok {
-		return nil, false
-	}
-	var links []Link
-	for _, s := range texts {
-		links = append(links, Link{To: s})
-	}
-	r.distinct(k, texts, at)
-	return links, true
-}
-
-// linkTable reads every name, whatever is wrong about its conditions: the links themselves are checked further.
-func (r *reader) linkTable(n *node) []Link {
-	schema := linkKeys()
-	var links []Link
-	for _, c := range n.fields {
-		links = append(links, Link{To: c.name})
-		if c.shape != shapeTable {
-			r.problem(c.at, "write "+shorten(c.name)+" = {}", "a link wants a table { ... }, not %s", c.what())
-			continue
-		}
-		for _, f := range c.fields {
-			if schema.find(f.name) != nil {
-				r.problem(f.key, "", "%s of a link is not in this version", f.name)
-			} else {
-				r.problem(f.key, "", "unknown key %q in a link", shorten(f.name))
-			}
-		}
-	}
-	return links
-}
-func (linksKind) format(v any) string {
-	var out []string
-	for _, l := range v.([]Link) {
-		out = append(out, l.To)
-	}
-	return quoteAll(out, false)
-}
-
 // codesKind is a list of whole numbers between min and max.
 type codesKind struct{}
 

@@ -80,7 +80,7 @@ func workKeys() *key {
 		{name: "crashes", kind: wholeKind{}, def: "3", min: 1, max: 65535, doc: "Processes that one message may take with it before it is quarantined.", field: sat(func(s *Satellite) any { return &s.Work.Crashes })},
 		{name: "then", kind: enumKind{}, def: `"quarantine"`, choices: []choice{{value: "quarantine", doc: "set aside, with the evidence"}, {value: "drop", doc: "dropped and counted"}},
 			doc: "When the retries are used up.", aka: []string{"on_failure", "dead_letter"}, field: sat(func(s *Satellite) any { return &s.Work.Then })},
-		later("key", "Messages of one key are handled one at a time, in order."),
+		workKeyKey(),
 		later("heartbeat", "A running message must show PROGRESS so often."),
 	}, boundKeys()...)}
 }

@@ -19,11 +19,12 @@ const (
 
 // Options is what Load needs to know of the world.
 type Options struct {
-	Name           string                                          // of a topology whose files say none; "": the first file's stem
-	Getenv         func(string) (string, bool)                     // for ${NAME}; nil is os.LookupEnv
-	Builtins       []string                                        // names of the built-in satellites; nil: any name is taken
-	BuiltinOptions func(name string, options map[string]any) error // checks the options of a built-in; may be nil
-	Limits         func(cgroup string, controllers []string) error // tells why limits cannot be enforced here; nil: not asked
+	Name           string                                                    // of a topology whose files say none; "": the first file's stem
+	Getenv         func(string) (string, bool)                               // for ${NAME}; nil is os.LookupEnv
+	Builtins       []string                                                  // names of the built-in satellites; nil: any name is taken
+	BuiltinOptions func(name string, options map[string]any) error           // checks the options of a built-in; may be nil
+	Condition      func(text string, key bool) (off int, wrong, hint string) // checks an expression, of a key or a condition; wrong "": it is right; may be nil
+	Limits         func(cgroup string, controllers []string) error           // tells why limits cannot be enforced here; nil: not asked
 }
 
 // Load reads a topology from one file and its overlays (a later one wins, key by key), with what they include. The error is
@@ -120,7 +121,7 @@ func (l *loader) file(shown, path string, from place, stack []string) *setting {
 		l.done[real] = nil
 		return nil
 	}
-	r := &reader{src: src, problems: &l.problems, getenv: l.opt.Getenv, builtins: l.opt.Builtins}
+	r := &reader{src: src, problems: &l.problems, getenv: l.opt.Getenv, builtins: l.opt.Builtins, condition: l.opt.Condition}
 	own := r.table(l.root, n)
 	var under *setting
 	if inc := own.find("include"); inc != nil {

@@ -55,7 +55,7 @@ func (l *loader) overlay(merged *setting, over Overlay) *setting {
 			l.problems.add(place{src, 0}, "", "cannot be read: %v", err)
 			return merged
 		}
-		r := &reader{src: src, problems: &l.problems, getenv: l.opt.Getenv, builtins: l.opt.Builtins}
+		r := &reader{src: src, problems: &l.problems, getenv: l.opt.Getenv, builtins: l.opt.Builtins, condition: l.opt.Condition}
 		merged = merge(merged, r.table(l.root, n))
 	}
 	if declared := merged.find("satellite"); declared != nil && len(over.Removed) > 0 {

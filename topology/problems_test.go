@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,12 @@ func testOptions() Options {
 	return Options{
 		Getenv:   environment,
 		Builtins: []string{"clock", "cpu", "csv", "generate", "mem", "net", "null", "proc"},
+		Condition: func(text string, key bool) (int, string, string) {
+			if off := strings.Index(text, "wrong"); off >= 0 {
+				return off, fmt.Sprintf("a message has no wrong (key: %v)", key), "did you mean right?"
+			}
+			return 0, "", ""
+		},
 		BuiltinOptions: func(name string, options map[string]any) error {
 			if _, bad := options["evry"]; bad {
 				return errors.New(`unknown option "evry"; did you mean every?`)

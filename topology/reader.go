@@ -11,6 +11,8 @@ type reader struct {
 	problems *collector
 	getenv   func(string) (string, bool)
 	builtins []string // nil: not checked
+
+	condition func(text string, key bool) (off int, wrong, hint string) // nil: not checked
 }
 
 func (r *reader) problem(off int, hint, format string, args ...any) {

@@ -109,6 +109,7 @@ func (r *rules) all() {
 				r.target(l.To, at)
 			}
 		}
+		r.routes(s, said)
 	}
 	r.moved()
 	r.order()
@@ -200,7 +201,7 @@ func (r *rules) loops() {
 		s := r.t.Satellites[loop[0]]
 		at := r.said[s.Name].at
 		for i, l := range s.To {
-			if l.To == r.t.Satellites[loop[1%len(loop)]].Name {
+			if slices.Contains(l.Ends(), r.t.Satellites[loop[1%len(loop)]].Name) {
 				at = r.said[s.Name].find("to").item(i)
 			}
 		}

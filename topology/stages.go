@@ -57,7 +57,7 @@ func (s *Satellite) readdressed(moved map[string]string) *Satellite {
 	out := *s
 	out.To, out.Needs, out.After = slices.Clone(s.To), slices.Clone(s.Needs), slices.Clone(s.After)
 	for i := range out.To {
-		out.To[i].To = now(out.To[i].To)
+		out.To[i] = out.To[i].moved(now)
 	}
 	for i := range out.Needs {
 		out.Needs[i].Name = now(out.Needs[i].Name)

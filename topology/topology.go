@@ -89,6 +89,7 @@ type Satellite struct {
 	Log     Log
 
 	To      []Link
+	Route   Route
 	Queue   Queue
 	Work    Work
 	Breaker Breaker
@@ -182,11 +183,6 @@ type Stop struct {
 	Group    bool           // the signal goes to the whole process group instead of the leader only
 }
 
-// Link says that what a satellite emits goes To another.
-type Link struct {
-	To string
-}
-
 // Queue is what waits for a satellite.
 type Queue struct {
 	Delivery    Delivery
@@ -225,6 +221,7 @@ type Work struct {
 	Retries  int           // after the first attempt
 	Backoff  time.Duration // before a retry, jittered and doubled each time
 	Hops     int           // hop limit: a message that passed so many steps is quarantined
+	Key      string        // expression: messages of one key are handled one at a time, in order; "": there are no keys
 	Crashes  int           // processes one message may take with it before it is quarantined
 	Then     Then          // when the retries are used up
 	Budget   Budget

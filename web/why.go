@@ -264,9 +264,9 @@ func (q *inquiry) nobody(step string) string {
 // fullBelow are the steps this one is linked to whose queues are full.
 func (q *inquiry) fullBelow(step string) (full []string) {
 	if spec := q.topology.Satellite(step); spec != nil {
-		for _, l := range spec.To {
-			if q.queues[l.To].Blocked {
-				full = append(full, l.To)
+		for _, name := range spec.Sends() {
+			if q.queues[name].Blocked {
+				full = append(full, name)
 			}
 		}
 	}
@@ -276,7 +276,7 @@ func (q *inquiry) fullBelow(step string) (full []string) {
 // above are the satellites that are linked to this step.
 func (q *inquiry) above(step string) (names []string) {
 	for _, spec := range q.topology.Satellites {
-		if slices.ContainsFunc(spec.To, func(l topology.Link) bool { return l.To == step }) {
+		if slices.Contains(spec.Sends(), step) {
 			names = append(names, spec.Name)
 		}
 	}

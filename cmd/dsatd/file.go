@@ -43,7 +43,7 @@ func findFiles(files []string) ([]string, error) {
 func loadOptions() topology.Options {
 	return topology.Options{
 		Getenv:   os.LookupEnv,
-		Builtins: builtin.Names(), Limits: supervisor.LimitsAvailable,
+		Builtins: builtin.Names(), Limits: supervisor.LimitsAvailable, Condition: bus.CheckExpression,
 		BuiltinOptions: func(name string, options map[string]any) error {
 			if b, ok := builtin.Find(name); ok {
 				return b.Check(options)
