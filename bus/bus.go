@@ -39,6 +39,7 @@ type Config struct {
 	Fault    func(ref topology.Ref, inc topology.Incarnation, why string) // broke the protocol or its deadline: is to be killed
 	Worn     func(ref topology.Ref, inc topology.Incarnation, why string) // has handled as many messages as it shall; may be nil
 	Event    func(Event)                                                  // nil: events go to Log
+	TaskHook func(e TaskEnd, done func())                                 // runs the command of e, and calls done when it is over; nil: there are no commands
 	Unread   map[string][]byte                                            // by instance: FilterEnds.Unread of the daemon before
 	Import   []byte                                                       // what the daemon before this one has exported; nil: there is nothing
 }

@@ -147,6 +147,18 @@ type timing struct {
 	calls map[int32]*sending // by number
 	last  int32
 	line  heap // of their numbers; those that have their answer too, for a while
+
+	expired uint64
+}
+
+// CallCounts is the calls, and the sends that wait.
+type CallCounts struct {
+	Waiting int    // for the end of their task, or for room
+	Expired uint64 // by their deadline
+}
+
+func (o *orchester) callCounts() CallCounts {
+	return CallCounts{Waiting: len(o.waiters) + len(o.sends), Expired: o.timing.expired}
 }
 
 func (t *timing) add(s *sending) {
@@ -205,6 +217,7 @@ func (o *orchester) expire(s *sending) {
 		s.sent.Reason = "no answer in time; the task goes on"
 	}
 	s.sent.State = "expired"
+	o.timing.expired++
 	o.withdraw(s, expired, reason)
 	o.answer(s, s.sent, nil)
 }

@@ -18,7 +18,7 @@ func (b *Bus) Export(ctx context.Context) ([]byte, error) {
 	written := make(chan struct{})
 	if _, err := ask(ctx, b, func(o *orchester) (struct{}, error) {
 		if o.t.frozen && len(o.t.busy()) == 0 {
-			o.takeIn()
+			o.gather()
 		}
 		o.t.after(func() { close(written) })
 		return struct{}{}, nil
@@ -36,12 +36,24 @@ func (b *Bus) Export(ctx context.Context) ([]byte, error) {
 		if !o.t.frozen || len(o.t.busy()) > 0 {
 			return nil, &Error{KindConflict, "cannot export the state of the bus: it is not frozen"}
 		}
-		o.endCalls()
-		k := o.t.keep(o.now)
-		k.Strays = o.strays
-		k.Sources = o.sources()
-		return k.encode()
+		return o.keep().encode()
 	})
+}
+
+// gather does what cannot be left to the next daemon.
+func (o *orchester) gather() {
+	o.takeIn()
+	o.endCalls()
+	o.takeInHooks()
+}
+
+// keep copies the whole state.
+func (o *orchester) keep() *kept {
+	k := o.t.keep(o.now)
+	k.Hooks = o.keepHooks()
+	k.Strays = o.strays
+	k.Sources = o.sources()
+	return k
 }
 
 // takeIn admits what filters have said and queues had no room for: nobody could repeat it.
@@ -78,6 +90,7 @@ func (o *orchester) sources() []keptSource {
 func (o *orchester) restore(k *kept) (tasks map[uint64]int32) {
 	tasks = o.t.restore(o.now, k)
 	o.strays = k.Strays
+	o.restoreHooks(k.Hooks)
 	for _, s := range k.Sources {
 		o.resume[topology.Ref{Name: s.Name, WID: s.WID}] = s
 	}
@@ -233,7 +246,8 @@ func (p *keeper) task(slot int32) int {
 		return int(n) - 1
 	}
 	task := p.t.tasks.at(slot)
-	p.k.Tasks = append(p.k.Tasks, keptTask{ID: task.id, Age: p.now - task.started, Count: task.count, Failed: task.failed, Reason: task.reason})
+	p.k.Tasks = append(p.k.Tasks, keptTask{ID: task.id, Age: p.now - task.started, Count: task.count, Failed: task.failed, Reason: task.reason,
+		Origin: p.t.originName(task)})
 	p.tasks[slot] = int32(len(p.k.Tasks))
 	return len(p.k.Tasks) - 1
 }

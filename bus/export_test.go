@@ -26,10 +26,8 @@ func (st *stage) export() []byte {
 	if !st.o.freezing.told() {
 		st.t.Fatal("not frozen")
 	}
-	st.o.takeIn()
-	k := st.o.t.keep(st.o.now)
-	k.Sources, k.Strays = st.o.sources(), st.o.strays
-	data, err := k.encode()
+	st.o.gather()
+	data, err := st.o.keep().encode()
 	if err != nil {
 		st.t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (b *Bus) Freeze(ctx context.Context) error {
 	why := context.Cause(ctx)
 	busy, cancel := context.WithTimeout(context.WithoutCancel(ctx), loopPatience)
 	defer cancel()
-	who, _ := ask(busy, b, func(o *orchester) ([]string, error) { return o.t.busy(), nil })
+	who, _ := ask(busy, b, func(o *orchester) ([]string, error) { return o.busy(), nil })
 	return &Error{KindTimeout, fmt.Sprintf("cannot freeze the bus: not all that is in hand was answered (%s): %v", strings.Join(who, ", "), why)}
 }
 
@@ -62,7 +62,7 @@ func (o *orchester) thaw() {
 
 // checkFrozen tells who waits for it that nothing is in hand.
 func (o *orchester) checkFrozen() {
-	if f := o.freezing; f != nil && !f.told() && len(o.t.busy()) == 0 && !o.t.unwritten() {
+	if f := o.freezing; f != nil && !f.told() && len(o.busy()) == 0 && !o.t.unwritten() {
 		close(f.c)
 	}
 }
@@ -85,6 +85,15 @@ func (t *tracker) busy() []string {
 				who = append(who, fmt.Sprintf("%s has %d", w.name, w.hand.live))
 			}
 		}
+	}
+	return who
+}
+
+// busy says likewise who is waited for: workers, and the commands that follow tasks.
+func (o *orchester) busy() []string {
+	who := o.t.busy()
+	if n := o.hooks.commands; n > 0 {
+		who = append(who, fmt.Sprintf("%d commands of on_done and on_failed run or wait", n))
 	}
 	return who
 }

@@ -22,6 +22,7 @@ type kept struct {
 	Past    Ledger
 	Evicted uint64
 	Strays  uint64
+	Hooks   []TaskEnd // that have ended, and their commands are not begun
 }
 
 type keptStep struct {
@@ -52,6 +53,7 @@ type keptTask struct {
 	Age           int64 // ns
 	Count, Failed uint32
 	Reason        string
+	Origin        string // name of the step whose hooks are about it; "": none
 }
 
 type keptAside struct {

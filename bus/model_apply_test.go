@@ -117,6 +117,7 @@ func (m *model) goOver(next *topology.Topology, opt ApplyOptions, now map[string
 		m.failf("workers were not told to let go of %v", slices.Collect(maps.Keys(m.cancelling)))
 	}
 	m.topo = next
+	m.rebegin(origin)
 	m.permute(now, origin)
 }
 

@@ -33,6 +33,7 @@ func (m *model) emit() {
 		return
 	}
 	task := m.id()
+	m.begins(task, s)
 	for _, to := range s.to {
 		if port == wire.AllLinks || s.routes[port] == to {
 			m.admit(s, to, task, 1)
@@ -232,8 +233,8 @@ func (m *model) purgeAll() {
 
 // purge ends expired heads that the tracker has ended.
 func (m *model) purge(q *[]uint64) {
-	for len(*q) > 0 && m.outlived((*q)[0]) && m.slot((*q)[0]) == none {
-		m.end((*q)[0], expired)
+	for len(*q) > 0 && (m.outlived((*q)[0]) || m.let((*q)[0])) && m.slot((*q)[0]) == none {
+		m.end((*q)[0], m.how((*q)[0]))
 		*q = (*q)[1:]
 	}
 }

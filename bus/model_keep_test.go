@@ -26,6 +26,7 @@ func (m *model) upgrade() {
 		delete(m.workers, w)
 	}
 	m.t.settle(m.now)
+	m.sweep()
 	m.t.frozen = true
 	k := m.t.keep(m.now)
 	data, err := k.encode()

@@ -31,6 +31,8 @@ type model struct {
 	guards     []*mguard
 	renames    int
 	cancelling map[uint64]bool // dispatches whose workers have to be told
+	tasks      map[uint64]*mtask
+	lapsed     map[uint64]bool // tasks nobody wants any more
 }
 
 type mhop struct {
@@ -91,6 +93,9 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 	} else {
 		m.guards[s].firsts++
 	}
+	if m.lapsed[x.task] {
+		m.failf("hop %d was delivered, and nobody wants it", h.id)
+	}
 	if ttl := w.step.cfg.ttl; ttl > 0 && m.now-x.admitted >= ttl {
 		m.failf("hop %d was delivered after its ttl", h.id)
 	}
@@ -99,8 +104,8 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 
 // pop takes id, which must be the first but for expired ones.
 func (m *model) pop(q []uint64, id uint64) []uint64 {
-	for len(q) > 0 && q[0] != id && m.outlived(q[0]) {
-		m.end(q[0], expired)
+	for len(q) > 0 && q[0] != id && (m.outlived(q[0]) || m.let(q[0])) {
+		m.end(q[0], m.how(q[0]))
 		q = q[1:]
 	}
 	if len(q) == 0 || q[0] != id {
@@ -160,6 +165,7 @@ func (m *model) end(id uint64, how state) {
 	case diverted:
 		c.Diverted++
 	}
+	m.endOf(id, how)
 	delete(m.hops, id)
 }
 
@@ -167,6 +173,7 @@ func (m *model) admit(from, to *step, task uint64, hops int) {
 	s, id := to.index, m.id()
 	m.hops[id] = &mhop{step: s, from: from.index, admitted: m.now, task: task, hops: hops}
 	m.counts[s].Admitted++
+	m.join1(task)
 	switch {
 	case hops >= to.cfg.hops:
 		m.end(id, quarantined)
@@ -203,9 +210,7 @@ func (m *model) agree() {
 	if got := m.t.ledger(); got != total || !got.Balanced() {
 		m.failf("ledger of all\n %+v, want\n %+v", got, total)
 	}
-	if m.t.tasks.live == 0 != (m.t.hops.live == 0) {
-		m.failf("%d tasks with %d hops", m.t.tasks.live, m.t.hops.live)
-	}
+	m.tasksAgree()
 }
 
 func (m *model) same(what string, q *fifo, want []uint64) {
@@ -232,7 +237,7 @@ func (m *model) idle(s *step) {
 }
 
 func newModel(seed uint64) *model {
-	m := &model{rnd: rand.New(rand.NewPCG(seed, 1)), hops: map[uint64]*mhop{}, workers: map[*worker]*mworker{}}
+	m := &model{rnd: rand.New(rand.NewPCG(seed, 1)), hops: map[uint64]*mhop{}, tasks: map[uint64]*mtask{}, lapsed: map[uint64]bool{}, workers: map[*worker]*mworker{}}
 	limit := func(name string, n int, full topology.Full, to ...string) *topology.Satellite {
 		s := sat(name, to...)
 		s.Queue.MaxMessages, s.Queue.Full = n, full
@@ -245,7 +250,9 @@ func newModel(seed uint64) *model {
 	loop, back := limit("loop", 3, any(), "back", "b"), limit("back", 5, any(), "loop")
 	b.Queue.TTL = time.Duration(m.rnd.IntN(2)) * 5 * time.Second
 	a.Work.Then = []topology.Then{topology.ThenDrop, topology.ThenQuarantine}[m.rnd.IntN(2)]
-	m.topo = topo(sat("gen", "a", "b", "loop"), a, b, loop, back)
+	gen := sat("gen", "a", "b", "loop")
+	gen.OnDone, b.OnFailed = &topology.TaskHook{To: "b"}, &topology.TaskHook{To: "b"}
+	m.topo = topo(gen, a, b, loop, back)
 	m.restrain(a, b, loop, back)
 	steps := buildSteps(m.topo)
 	m.t = newTracker(7, steps, m, time.Unix(0, 0))
@@ -262,8 +269,8 @@ func (m *model) event() string {
 		weight int
 		do     func()
 	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}, {"cancel", 1, m.cancelTask},
-		{"restraint", 2, m.restraint}}
-	k := m.rnd.IntN(29)
+		{"restraint", 2, m.restraint}, {"lapse", 1, m.lapse}}
+	k := m.rnd.IntN(30)
 	for _, e := range events {
 		if k -= e.weight; k < 0 {
 			e.do()

@@ -27,6 +27,7 @@ type orchester struct {
 	waiters  map[int32]*sending // waiting for the end of their task
 	waiter   int32              // the last number given
 	timing   timing
+	hooks    hooks
 	idle     []chan struct{}
 	emptying []emptying
 	version  uint64 // of the links: how often they were changed
@@ -142,6 +143,9 @@ func (o *orchester) endTurn() int64 {
 	o.t.tick(o.now)
 	due = sooner(due, o.departures())
 	o.distribute()
+	for o.callHooks() {
+		o.distribute()
+	}
 	if o.t.scroll != nil {
 		o.write()
 	}
@@ -165,7 +169,7 @@ func (o *orchester) endTurn() int64 {
 	}
 	o.checkIdle()
 	o.checkFrozen()
-	return sooner(sooner(due, o.look), sooner(o.t.next(), o.tellStrangers()))
+	return sooner(sooner(due, o.look), sooner(o.t.next(), sooner(o.tellStrangers(), o.tellSkipped())))
 }
 
 // sooner is the earlier of two times, of which 0 is never.
@@ -245,7 +249,7 @@ func (o *orchester) deliver(w *worker, h *hop, n uint64) {
 
 // checkIdle tells those who wait until nothing is left.
 func (o *orchester) checkIdle() {
-	if len(o.idle) == 0 || o.t.hops.live > o.t.resting() || len(o.sends) > 0 || o.t.unwritten() {
+	if len(o.idle) == 0 || o.t.hops.live > o.t.resting() || len(o.sends) > 0 || o.t.unwritten() || o.hooks.commands > 0 {
 		return
 	}
 	for _, s := range o.gated {

@@ -30,6 +30,7 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 		s.name, s.sat, s.cfg = p.sats[i].Name, p.sats[i], limitsOf(p.sats[i])
 		s.disk = s.disk || s.cfg.durable
 		s.protect()
+		s.hooked = hooked(s.sat)
 		if s.cfg.deadline != deadline {
 			t.restartDeadlines(now, s)
 		}
@@ -157,6 +158,13 @@ func (t *tracker) renumber(became []int) {
 			pg.steps[k] = uint16(became[pg.steps[k]])
 			if h := &pg.hops[k]; h.from != outside {
 				h.from = int16(became[h.from])
+			}
+		}
+	}
+	for _, pg := range t.tasks.pages {
+		for k := range pg {
+			if pg[k].open > 0 && pg[k].origin != outside {
+				pg[k].origin = int16(became[pg[k].origin])
 			}
 		}
 	}

@@ -32,6 +32,9 @@ func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 		slot := t.tasks.take(kt.ID, now-kt.Age, none) // held open until all its hops are there
 		task := t.tasks.at(slot)
 		task.count, task.failed, task.reason = kt.Count, kt.Failed, kt.Reason
+		if s := r.byName[kt.Origin]; s != nil && s.hooked {
+			task.origin = int16(s.index)
+		}
 		r.tasks = append(r.tasks, slot)
 	}
 	for i := range k.Steps {

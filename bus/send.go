@@ -238,7 +238,7 @@ func (b *Bus) Ledger() Ledger {
 // ctx ended.
 func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 	return ask(ctx, b, func(o *orchester) (Stats, error) {
-		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted}, nil
+		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts()}, nil
 	})
 }
 
@@ -249,4 +249,6 @@ type Stats struct {
 	Tasks   int    // not ended
 	Strays  uint64 // frames refused
 	Evicted uint64 // quarantined messages given up for room
+	Hooks   HookCounts
+	Calls   CallCounts
 }

@@ -39,6 +39,7 @@ type step struct {
 	kept    *worker // takes nothing new: the next suspect goes to it when it is idle
 	count   counts
 	latency Histogram
+	hooked  bool // something may follow the end of a task that began here
 	source  bool // its satellites only emit: nothing can be sent to it
 	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
 	dirty   bool
@@ -100,7 +101,7 @@ func speaks(sat *topology.Satellite) bool {
 
 func newStep(sat *topology.Satellite) *step {
 	s := &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
-	s.disk = s.cfg.durable
+	s.disk, s.hooked = s.cfg.durable, hooked(sat)
 	s.protect()
 	return s
 }

@@ -15,6 +15,7 @@ type task struct {
 	failed  uint32
 	waiter  int32 // who wants its results, or none
 	next    int32
+	origin  int16  // index of the step where it began and which wants to hear of its end; outside: nobody does
 	reason  string // of the last hop that did not end as done
 }
 
@@ -43,7 +44,7 @@ func (s *tasks) take(id uint64, now int64, waiter int32) int32 {
 	i := s.free
 	t := s.at(i)
 	s.free = t.next
-	*t = task{id: id, started: now, open: 1, waiter: waiter, next: none}
+	*t = task{id: id, started: now, open: 1, waiter: waiter, next: none, origin: outside}
 	s.live++
 	return i
 }
@@ -61,6 +62,9 @@ func (t *tracker) endTask(slot int32) {
 	t.ended.addTask(task)
 	if task.waiter != none {
 		t.sink.taskEnded(task.waiter, task)
+	}
+	if task.origin != outside {
+		t.sink.hooked(t.steps[task.origin], task)
 	}
 	t.tasks.release(slot)
 }

@@ -49,6 +49,8 @@ type sink interface {
 	taskEnded(waiter int32, t *task)
 	// late says that the running hop n of w has missed its deadline; it stays in hand until the process is gone.
 	late(w *worker, h *hop, n uint64)
+	// hooked says that a task has ended which began at s, in whose hooks something may be about it.
+	hooked(s *step, t *task)
 	// result is an output of the last step of a task somebody waits for.
 	result(waiter int32, o *wire.Output)
 	// cancel says that dispatch n, which w holds, is not wanted any more.
@@ -81,6 +83,7 @@ type message struct {
 	hops     uint16
 	from     int16
 	attempts uint16 // of the hop it answers
+	quiet    bool   // its task has no hooks
 	body     *body
 }
 
@@ -88,6 +91,9 @@ type message struct {
 func (t *tracker) emit(now int64, s *step, port uint16, m message) {
 	if len(s.to) > 0 || port != wire.AllLinks {
 		task := t.begin(now, none)
+		if s.hooked {
+			t.tasks.at(task).origin = int16(s.index)
+		}
 		t.fan(now, s, port, task, m)
 		t.close(task)
 	}
@@ -99,6 +105,9 @@ func (t *tracker) emit(now int64, s *step, port uint16, m message) {
 func (t *tracker) inject(now int64, to *step, m message, waiter int32) (id uint64, task int32) {
 	task = t.begin(now, waiter)
 	id = t.tasks.at(task).id
+	if to.hooked && !m.quiet {
+		t.tasks.at(task).origin = int16(to.index)
+	}
 	t.admit(now, to, task, m)
 	t.close(task)
 	t.bodies.drop(m.body)

@@ -119,6 +119,7 @@ func (r *rules) all() {
 	r.grants()
 	r.secretGrants()
 	r.fallbacks()
+	r.taskHooks()
 }
 
 // known reports a name that no satellite has.

@@ -145,6 +145,11 @@ func (r *rules) secretPlaceholders(s *Satellite, said *setting) {
 			refused(said.find("hooks").find(HookKind(kind).String()), h.Command...)
 		}
 	}
+	for name, h := range map[string]*TaskHook{"on_done": s.OnDone, "on_failed": s.OnFailed} {
+		if h != nil {
+			refused(said.find(name), h.Command...)
+		}
+	}
 }
 
 // resourced lists the granted secrets of a satellite that come from elsewhere now, as changes of the satellite: its processes have to be

@@ -94,6 +94,8 @@ type Satellite struct {
 	Work    Work
 	Breaker Breaker
 
+	OnDone, OnFailed *TaskHook // of tasks that begin here; nil: none
+
 	Watch     Watch
 	MovedFrom string // its former name; "" when it had none
 }

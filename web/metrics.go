@@ -62,6 +62,8 @@ type collector struct {
 	failed, crashed, refused, healthy                                   *prometheus.Desc
 	busUp, balanced, tasks, strays, evicted                             *prometheus.Desc
 	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
+
+	calls callDescs
 }
 
 func newCollector(r rooms, version control.Version, since time.Time) *collector {
@@ -117,6 +119,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		strays:        desc("bus_refused_frames_total", "Frames of unknown or outlived senders, refused."),
 		evicted:       desc("quarantine_evicted_messages_total", "Messages in quarantine given up for room."),
 	}
+	c.calls = newCallDescs(desc)
 	c.all = all
 	return c
 }
@@ -157,6 +160,7 @@ func (c *collector) bus(ch chan<- prometheus.Metric, stats *bus.Stats) {
 	gauge(ch, c.tasks, float64(stats.Tasks))
 	counter(ch, c.strays, float64(stats.Strays))
 	counter(ch, c.evicted, float64(stats.Evicted))
+	c.calls.collect(ch, stats)
 }
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {

@@ -31,6 +31,7 @@ type daemon struct {
 	web *web.Server
 
 	change *changer
+	hooks  *taskHooks
 
 	asked   chan struct{} // closed when somebody asked for the end
 	askOnce sync.Once
@@ -59,6 +60,7 @@ func build(from source, loaded *topology.Loaded, h *handover, epoch uint32, log 
 		hub: web.NewHub(epoch), asked: make(chan struct{}), signals: make(chan os.Signal, 4), dumping: make(chan struct{}, 1),
 	}
 	d.change = newChanger(d, from, loaded)
+	d.hooks = &taskHooks{run: d.taskHook}
 	var err error
 	if d.binary, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("cannot tell where this dsatd is: %w", err)
@@ -66,9 +68,10 @@ func build(from source, loaded *topology.Loaded, h *handover, epoch uint32, log 
 	carried := bus.Config{
 		Topology: topo, RunDir: topo.Daemon.RunDir, StateDir: topo.Daemon.StateDir, Epoch: epoch, Log: log, Event: d.busEvent,
 		// The supervisor is made after the bus; nobody says HELLO before it has spawned somebody.
-		Hello: func(ref topology.Ref, inc topology.Incarnation) { d.sup.Hello(ref, inc) },
-		Worn:  func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Worn(ref, inc, why) },
-		Fault: func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Fault(ref, inc, why) },
+		Hello:    func(ref topology.Ref, inc topology.Incarnation) { d.sup.Hello(ref, inc) },
+		Worn:     func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Worn(ref, inc, why) },
+		Fault:    func(ref topology.Ref, inc topology.Incarnation, why string) { d.sup.Fault(ref, inc, why) },
+		TaskHook: d.hooks.add,
 	}
 	if d.bus, err = h.openBus(carried, log); err != nil {
 		return nil, err
