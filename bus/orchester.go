@@ -45,6 +45,7 @@ type orchester struct {
 	strangers strangers
 	unread    map[string][]byte // what an earlier daemon has read of filters and not taken, by instance
 	holding   []*filterCarrier  // by Hold
+	taps      []*Tap            // who looks on
 }
 
 // instance is the newest life of one slot that was admitted.
@@ -245,6 +246,9 @@ func (o *orchester) deliver(w *worker, h *hop, n uint64) {
 	head := wire.Header{Kind: wire.Data, Flags: uint8(min(h.attempts-1, 255)), Port: w.step.port(h.from), Epoch: o.t.epoch,
 		Codec: wire.Codec(h.codec), Hops: h.hops, N: n, M: h.task, ID: h.id, Time: o.bus.start.UnixNano() + h.admitted}
 	p.add(&head, h.body.data)
+	if len(o.taps) > 0 {
+		o.tapped(w, h)
+	}
 }
 
 // checkIdle tells those who wait until nothing is left.

@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/dsatctl":       {"web/control"},
 	"cmd/dsat-ledger":   {},
 	"cmd/dsat-bench":    {"web/control", "bus/wire", "satellites"},
-	"web":               {"supervisor", "supervisor/logs", "bus", "topology", "web/control"},
+	"web":               {"supervisor", "supervisor/logs", "bus", "bus/codec", "topology", "web/control"},
 	"web/control":       {},
 	"supervisor":        {"supervisor/logs", "topology"},
 	"supervisor/logs":   {"topology"},

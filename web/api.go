@@ -42,6 +42,7 @@ func (s *Server) routes() []route {
 		{"POST /v1/queues/{step}/resume", accessOperate, s.queueResume},
 		{"POST /v1/queues/{step}/drain", accessOperate, s.queueDrain},
 		{"POST /v1/queues/{step}/purge", accessOperate, s.queuePurge},
+		{"GET /v1/tap", accessRead, s.tap},
 		{"GET /v1/tasks/{id}", accessRead, s.task},
 		{"GET /v1/tasks/{id}/why", accessRead, s.whyTask},
 		{"GET /v1/quarantine", accessRead, s.quarantineList},

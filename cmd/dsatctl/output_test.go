@@ -91,6 +91,12 @@ var outputs = []struct {
 	{"quarantine-show", "quarantine show 17", answers(map[string]any{"GET /v1/quarantine/17": control.Quarantined{
 		ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Crashes: 2, Size: 5, Reason: "2 processes died on it",
 		Evidence: []string{"killed by signal 11 (SIGSEGV)", "csv:0 | boom\x07"}, Payload: &control.Body{Text: "hello"}}}), 0},
+	{"tap", "tap csv -n 2", answers(map[string]any{"GET /v1/tap?to=csv": tappedOnes}), 0},
+	{"tap-link", "tap cpu csv --sample 2 --rate 0.5 --cut 9 -n 1 --json", answers(map[string]any{"GET /v1/tap?cut=9&from=cpu&rate=0.5&sample=2&to=csv": tappedOnes}), 0},
+	{"tap-count", "tap --count -n 2", answers(map[string]any{"GET /v1/tap?count=1": ": alive\n\nevent: count\ndata: " +
+		`[{"from":"cpu","to":"csv","messages":12345,"bytes":4096,"rate":12340.2},{"to":"cpu","messages":1,"bytes":10,"rate":1}]` + "\n\nevent: count\ndata: []\n\n"}), 0},
+	{"tap-ended", "tap csv", answers(map[string]any{"GET /v1/tap?to=csv": tappedOnes}), 3},
+	{"tap-nothing", "tap", always("{}"), 2},
 	{"quarantine-show-json", "quarantine show 17", answers(map[string]any{"GET /v1/quarantine/17": control.Quarantined{
 		ID: "17", Step: "csv", Task: "1-7", Time: ago(time.Minute), Attempts: 5, Size: 9, Codec: "cbor", Reason: "no field load1",
 		Payload: &control.Body{Codec: "cbor", Base64: []byte{0xa1}, JSON: []byte(`{"load":[1,2.5]}`)}}}), 0},
@@ -147,6 +153,14 @@ var deaths = []control.Death{
 	{Name: "csv", WID: 10, PID: 73010, Time: ago(time.Minute), Asked: true, Cause: "exit code 0", Uptime: 0.25, User: 0.01, MaxRSS: 512},
 	{Name: "csv", Time: ago(time.Second), Cause: "cannot execute x: no such file"},
 }
+
+const tappedOnes = `event: message
+data: {"time":"2026-03-04T11:59:00.5Z","id":"7.41","task":"7.40","from":"cpu","to":"csv","instance":"csv:0","attempt":1,"age":0.0021,"codec":"json","size":14,"payload":{"load1":"\\u001b"}}
+
+event: message
+data: {"time":"2026-03-04T11:59:00.6Z","id":"7.43","task":"7.42","to":"csv","instance":"csv:1","attempt":2,"age":65,"codec":"raw","size":4096,"cut":"{\"base64\"","skipped":3,"lost":1200}
+
+`
 
 const events = `id: 1-5
 data: {"seq":5,"time":"2026-03-04T11:59:00.5Z","kind":"state","satellite":"cpu","wid":1,"from":"running","to":"backoff","cause":"exit code 3"}

@@ -329,6 +329,7 @@ type ErrorAnswer struct {
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/queues/{step}/pause|resume|drain|purge QueueChange; drain with ?wait=30s answers when nothing is left there, or the wait is over
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
+//	GET  /v1/tap?from=NAME&to=NAME&sample=10&rate=5 Tapped as server-sent events "message"; ?count=1: []LinkRate as "count" every second
 //	GET  /v1/tasks/{id}                             Task
 //	GET  /v1/tasks/{id}/why                         Why
 //	POST /v1/tasks/{id}/cancel                      Task, as it is then
@@ -353,6 +354,7 @@ const (
 	PathDoctor     = "/v1/doctor"
 	PathQueues     = "/v1/queues"
 	PathSend       = "/v1/send/"
+	PathTap        = "/v1/tap"
 	PathTasks      = "/v1/tasks/"
 	PathQuarantine = "/v1/quarantine"
 )
