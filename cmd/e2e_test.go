@@ -74,6 +74,7 @@ func TestStories(t *testing.T) {
 			"storm":      storm,
 			"count":      count,
 			"next":       next,
+			"settable":   settable,
 		},
 	})
 }

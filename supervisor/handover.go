@@ -188,7 +188,7 @@ func (s *Supervisor) recount(sat *satellite, n int) {
 // give makes an instance what it was; one that had a process, or was about to have one, is on its way to it again.
 func (h *handedInstance) give(i *instance) {
 	i.want, i.spawns, i.restarts, i.unasked = Want(h.Want), h.Spawns, h.Restarts, h.Unasked
-	i.hist = history{starts: h.Starts, crashes: h.Crashes}
+	i.hist = history{starts: anchored(h.Starts, i.world.now()), crashes: h.Crashes}
 	i.lastExit, i.success = h.LastExit, h.Success
 	lines := make([]logs.Line, 0, len(h.Ring))
 	for _, l := range h.Ring {
@@ -212,6 +212,16 @@ func (h *handedInstance) give(i *instance) {
 		i.why = "is started by the dsatd that took over"
 	}
 	i.publish()
+}
+
+// anchored gives times of the wall that were written down the same distance to now in monotonic time, so that a clock which is set later
+// moves none of them.
+func anchored(times []time.Time, now time.Time) []time.Time {
+	out := make([]time.Time, 0, len(times))
+	for _, t := range times {
+		out = append(out, now.Add(min(t.Sub(now), 0)))
+	}
+	return out
 }
 
 // has tells whether a life was handed over: then it needs no other proof that it is as it should be.

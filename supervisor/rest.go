@@ -204,7 +204,7 @@ func (s *Supervisor) wakeful(all []*instance) (wakeful, resigned []*instance) {
 // rearm sets the time of the next try of those that are fatal only for a while.
 func (i *instance) rearm() {
 	if d := i.spec.Restart.Retry; d > 0 && i.state == Fatal {
-		i.arm(max(0, d-i.world.now().Sub(i.since)))
+		i.arm(min(d, max(0, d-i.world.now().Sub(i.since)))) // the clock may have been set back since
 		i.publish()
 	}
 }

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"log/slog"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,5 +42,20 @@ func TestRests(t *testing.T) {
 	r.scaled("net", scaling{3, 2})
 	if r = open(); len(r.past.rests)+len(r.past.scaled) > 0 {
 		t.Fatalf("%+v", r.past)
+	}
+}
+
+// What was written down by the clock on the wall is counted in monotonic time from then on; what seems to come from the future is of now.
+func TestTimesAreAnchored(t *testing.T) {
+	now := time.Now()
+	wall := now.Round(0)
+	got := anchored([]time.Time{wall.Add(-time.Minute), wall, wall.Add(time.Hour)}, now)
+	for n, want := range []time.Duration{time.Minute, 0, 0} {
+		if ago := now.Sub(got[n]); ago != want {
+			t.Errorf("%d: %s ago, want %s", n, ago, want)
+		}
+		if !strings.Contains(got[n].String(), " m=") {
+			t.Error("no monotonic reading:", got[n])
+		}
 	}
 }

@@ -18,6 +18,30 @@ type Line struct {
 	Stream Stream
 	Text   string
 	Lost   int // lines this follower did not get just before this one, because it was too slow
+
+	rank time.Time // its place among others, see rankLines; zero: its time
+}
+
+// place is what lines are ordered by.
+func (l *Line) place() time.Time {
+	if l.rank.IsZero() {
+		return l.Time
+	}
+	return l.rank
+}
+
+// rankLines gives lines of one book, in the order in which they were printed, places that keep that order where the clock was set back: none
+// is as late as the line after it, or as ceiling, the place of what follows them (zero: nothing). It returns that of the first.
+func rankLines(lines []Line, ceiling time.Time) time.Time {
+	for n := range slices.Backward(lines) {
+		if l := &lines[n]; ceiling.IsZero() || l.Time.Before(ceiling) {
+			ceiling = l.Time
+		} else {
+			ceiling = ceiling.Add(-1)
+			l.rank = ceiling
+		}
+	}
+	return ceiling
 }
 
 // Book is the output of one instance over all its lives: the newest lines in memory, all of them in files, and those who follow. Its

@@ -25,6 +25,7 @@ type file struct {
 	f       *os.File
 	size    int64
 	first   time.Time // of its first line; zero: unknown
+	last    time.Time // of the newest reading in it; zero: unknown
 	looked  time.Time // when it was last seen to be where it belongs
 	patient time.Time // no rotation before, because one failed
 	failing bool
@@ -70,7 +71,11 @@ func (l *file) some(p []byte, at, now time.Time, rotated func()) (int, error) {
 	}
 	rules := l.rules.Load()
 	fits := l.fit(p, rules.MaxSize)
-	if l.size > 0 && (fits == 0 || due(rules.Rotate, l.first, at, time.Local)) && !now.Before(l.patient) {
+	if at.Before(l.first) {
+		l.first = at // or it would not be old enough before the clock is where it was
+	}
+	setBack := rules.Keep > 0 && at.Before(l.last.Add(-disorder))
+	if l.size > 0 && (fits == 0 || setBack || due(rules.Rotate, l.first, at, time.Local)) && !now.Before(l.patient) {
 		if l.rotate(now); l.f == nil {
 			rotated()
 			return 0, l.open()
@@ -85,6 +90,7 @@ func (l *file) some(p []byte, at, now time.Time, rotated func()) (int, error) {
 	if l.size == 0 || l.first.IsZero() {
 		l.first = at
 	}
+	l.last = at
 	n, err := l.f.Write(p[:fits])
 	if err != nil && n > 0 {
 		n = l.mend(p[:n])
@@ -109,6 +115,28 @@ func (l *file) mend(written []byte) int {
 		l.close() // opening it again ends the torn line
 	}
 	return whole
+}
+
+// disorder is by how much times in one file may go back at most, but that no other file could be made: whoever looks for a time goes by that.
+const disorder = time.Minute
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// lastTime is that of the last line that has one, as far as it is near the end.
+func lastTime(f *os.File, size int64) (last time.Time) {
+	tail := make([]byte, min(size, 4<<10))
+	n, _ := f.ReadAt(tail, size-int64(len(tail)))
+	for line := range bytes.Lines(tail[:n]) {
+		if at, ok := timeOf(line); ok {
+			last = at
+		}
+	}
+	return last
 }
 
 // due says whether a file that begins at first must be rotated before a line of at.
@@ -161,7 +189,7 @@ func (l *file) open() error {
 		f.Close()
 		return err
 	}
-	l.f, l.size, l.first = f, info.Size(), time.Time{}
+	l.f, l.size, l.first, l.last = f, info.Size(), time.Time{}, time.Time{}
 	if !info.Mode().IsRegular() || l.size == 0 {
 		return nil
 	}
@@ -172,6 +200,7 @@ func (l *file) open() error {
 	if l.first.IsZero() {
 		l.first = info.ModTime()
 	}
+	l.last = lastTime(f, l.size)
 	return l.endLine()
 }
 
@@ -194,7 +223,7 @@ func (l *file) rotate(now time.Time) {
 	var err error
 	if l.rules.Load().Keep > 0 {
 		var name string
-		if name, err = rotatedName(l.path, now); err == nil {
+		if name, err = rotatedName(l.path, latest(now, l.last)); err == nil {
 			err = l.rename(name)
 		}
 	} else {

@@ -43,6 +43,11 @@ func (r *Reader) Follow(ctx context.Context, over <-chan struct{}, out chan<- Li
 		}
 		return false
 	}
+	for _, h := range r.shelves {
+		if n := len(h.ring); n > 0 {
+			h.until = h.ring[n-1].Time // what is later comes to the follower
+		}
+	}
 	for l := range r.Lines(ctx) {
 		if !hand(l) {
 			return

@@ -20,7 +20,7 @@ func (t *newest) add(more []Line) {
 		return
 	}
 	t.lines = append(t.lines, more...)
-	slices.SortStableFunc(t.lines, func(a, b Line) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(t.lines, func(a, b Line) int { return a.place().Compare(b.place()) })
 	t.lines = t.lines[t.first():]
 }
 
@@ -35,7 +35,7 @@ func (t *newest) first() int {
 
 // enough: lines before that time are too old to count.
 func (t *newest) enough(at time.Time) bool {
-	return len(t.lines) >= t.n && (t.n == 0 || !t.lines[0].Time.Before(at))
+	return len(t.lines) >= t.n && (t.n == 0 || !t.lines[0].place().Before(at))
 }
 
 // readNewest asks memory first, and files only where memory does not reach back far enough.
@@ -61,6 +61,7 @@ func (r *Reader) readNewest(ctx context.Context) []Line {
 	r.fetch(ctx)
 	for _, h := range all {
 		for _, files := range h.files {
+			after := h.from // the place of what follows in this file and the next
 			for _, seg := range slices.Backward(files) {
 				if ctx.Err() != nil {
 					return found.lines
@@ -68,7 +69,7 @@ func (r *Reader) readNewest(ctx context.Context) []Line {
 				if h.covers(q, found) || !seg.live && (found.enough(seg.end) || seg.end.Before(q.Since)) {
 					break
 				}
-				if err := r.readBack(ctx, h, seg, found); err != nil {
+				if err := r.readBack(ctx, h, seg, found, &after); err != nil {
 					r.lib.unread(seg, err)
 				}
 			}
@@ -85,8 +86,8 @@ func (h *shelf) covers(q *Query, found *newest) bool {
 // backBlock is how much of a file is read at once, from its end.
 const backBlock = 256 << 10
 
-// readBack adds the newest lines of one file.
-func (r *Reader) readBack(ctx context.Context, h *shelf, seg segment, found *newest) error {
+// readBack adds the newest lines of one file. after is the place of what follows it.
+func (r *Reader) readBack(ctx context.Context, h *shelf, seg segment, found *newest, after *time.Time) error {
 	q := &r.q
 	v, err := openVolume(r.lib.dir, seg)
 	if err != nil {
@@ -94,11 +95,11 @@ func (r *Reader) readBack(ctx context.Context, h *shelf, seg segment, found *new
 	}
 	defer v.close()
 	if v.z != nil {
-		return v.all(ctx, q, h, found)
+		return v.all(ctx, q, h, found, after)
 	}
 	for to := v.size; to > 0 && ctx.Err() == nil; {
 		from := max(to-backBlock, 0)
-		block := batch{q: q, h: h, found: found}
+		block := batch{q: q, h: h, found: found, after: after}
 		err := between(v.f, v.size, from, to, !v.live, func(raw []byte) { block.take(parseLine(raw)) })
 		if !errors.Is(err, io.EOF) {
 			return err
@@ -112,9 +113,9 @@ func (r *Reader) readBack(ctx context.Context, h *shelf, seg segment, found *new
 }
 
 // all goes through a compressed file, which cannot be read from its end.
-func (v *volume) all(ctx context.Context, q *Query, h *shelf, found *newest) error {
+func (v *volume) all(ctx context.Context, q *Query, h *shelf, found *newest, after *time.Time) error {
 	l, err := v.from(time.Time{})
-	block := batch{q: q, h: h, found: found}
+	block := batch{q: q, h: h, found: found, after: after}
 	for n := 0; err == nil; n++ {
 		var line Line
 		if line, err = l.line(); err == nil {
@@ -138,6 +139,7 @@ type batch struct {
 	bytes  int
 	last   time.Time
 	oldest time.Time
+	after  *time.Time
 }
 
 func (b *batch) take(l Line) {
@@ -178,6 +180,7 @@ func (b *batch) flush(end time.Time) {
 }
 
 func (b *batch) hand() {
+	*b.after = rankLines(b.lines, *b.after)
 	b.found.add(b.lines)
 	b.lines, b.bytes = b.lines[:0], 0
 }

@@ -43,7 +43,9 @@ type shelf struct {
 	seq   uint64 // newest of the ring
 	count uint64 // lines the book has ever taken
 	from  time.Time
-	files [][]segment // of stdout and, where it is split, of stderr; each the oldest first
+	until time.Time          // lines of files that are later are told in another way; zero: none are
+	times map[int64]struct{} // of the ring, once it is asked for them; ns
+	files [][]segment        // of stdout and, where it is split, of stderr; each the oldest first
 }
 
 // Reader answers one Query, once.
@@ -63,11 +65,7 @@ func (l *Library) Reader(q Query, book func(topology.Ref) *Book) *Reader {
 		if b := book(ref); b != nil {
 			h.ring, h.seq, h.count = b.snapshot()
 		}
-		for n, l := range h.ring {
-			if n == 0 || l.Time.Before(h.from) {
-				h.from = l.Time
-			}
-		}
+		h.from = rankLines(h.ring, time.Time{})
 		r.shelves = append(r.shelves, h)
 	}
 	return r
@@ -175,21 +173,34 @@ func (f *fileSource) next() (Line, bool) {
 			continue
 		}
 		l.Ref = f.shelf.ref
-		if !f.shelf.onlyInFile(&l) || !f.q.Until.IsZero() && l.Time.After(f.q.Until) {
-			if late := l.Time.Add(-2 * time.Duration(clockBack)); late.After(f.shelf.from) && !f.shelf.from.IsZero() || !f.q.Until.IsZero() && late.After(f.q.Until) {
-				f.close()
-				f.left = nil // the rest is later still
-			}
+		if !f.q.Until.IsZero() && l.Time.Add(-2*disorder).After(f.q.Until) {
+			f.close() // the rest is later still; not so in the next file, where the clock was set back
 			continue
 		}
-		if f.q.takes(&l) {
+		if f.shelf.onlyInFile(&l) && f.q.takes(&l) {
 			return l, true
 		}
 	}
 }
 
-// onlyInFile: what is in memory too is taken from there.
-func (h *shelf) onlyInFile(l *Line) bool { return h.from.IsZero() || l.Time.Before(h.from) }
+// onlyInFile: what is in memory too is taken from there. A time tells: each line of a book has its own. That it is later than the first in
+// memory does not, for the clock may have been set back.
+func (h *shelf) onlyInFile(l *Line) bool {
+	if h.from.IsZero() || l.Time.Before(h.from) {
+		return true
+	}
+	if !h.until.IsZero() && l.Time.After(h.until) {
+		return false
+	}
+	if h.times == nil {
+		h.times = make(map[int64]struct{}, len(h.ring))
+		for i := range h.ring {
+			h.times[h.ring[i].Time.UnixNano()] = struct{}{}
+		}
+	}
+	_, there := h.times[l.Time.UnixNano()]
+	return !there
+}
 
 // begin opens the next file that can have such lines.
 func (f *fileSource) begin() {
@@ -270,7 +281,7 @@ func (m *merge) close() {
 // Len, Less, Swap, Push and Pop are heap.Interface.
 func (m *merge) Len() int { return len(m.heads) }
 func (m *merge) Less(a, b int) bool {
-	return cmp.Or(m.heads[a].line.Time.Compare(m.heads[b].line.Time), m.heads[a].order-m.heads[b].order) < 0
+	return cmp.Or(m.heads[a].line.place().Compare(m.heads[b].line.place()), m.heads[a].order-m.heads[b].order) < 0
 }
 func (m *merge) Swap(a, b int) { m.heads[a], m.heads[b] = m.heads[b], m.heads[a] }
 func (m *merge) Push(x any)    { m.heads = append(m.heads, x.(head)) }

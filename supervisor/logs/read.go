@@ -123,12 +123,12 @@ func (v *volume) from(since time.Time) (*fileLines, error) {
 		return l, nil
 	}
 	if !since.IsZero() {
-		l.at = findTime(v.f, v.size, since)
+		l.at = findTime(v.f, v.size, since.Add(-disorder))
 	}
 	if _, err := v.f.Seek(l.at, io.SeekStart); err != nil {
 		return nil, err
 	}
-	l.r = bufio.NewReaderSize(v.f, readAhead)
+	l.r = bufio.NewReaderSize(io.LimitReader(v.f, max(v.size-l.at, 0)), readAhead) // one that is written to as fast as it is read would have no end
 	return l, nil
 }
 

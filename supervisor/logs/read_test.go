@@ -26,9 +26,7 @@ func (d *desk) reads(q Query, withRing bool) []Line {
 	h := &shelf{ref: d.ref}
 	if withRing {
 		h.ring, h.seq, h.count = d.snapshot()
-		if len(h.ring) > 0 {
-			h.from = h.ring[0].Time
-		}
+		h.from = rankLines(h.ring, time.Time{})
 	}
 	return slices.Collect((&Reader{lib: d.Library, q: q, shelves: []*shelf{h}}).Lines(d.Context()))
 }
@@ -83,6 +81,70 @@ func TestRead(t *testing.T) {
 				}
 				if !slices.Equal(got, want) {
 					r.Fatalf("%+v ring %v:\n%d %q\n%d %q\n%q", q, ring, len(got), got, len(want), want, d.names())
+				}
+			}
+		}
+	})
+}
+
+// The clock is set forward and back while lines come: each is found by its time, once, in memory or in files; and the newest are those that
+// were printed last, not those with the latest time.
+func TestReadOverLeapsOfTheClock(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		d := newDesk(t, topology.Log{MaxSize: rapid.Int64Range(500, 50000).Draw(r, "max"), Keep: 1000, Ring: rapid.SampledFrom([]int{1024, 1 << 20}).Draw(r, "ring")})
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 0))
+		at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+		used := make(map[int64]bool)
+		var all []Line
+		for n := range rapid.IntRange(1, 120).Draw(r, "lines") {
+			at = at.Add(time.Duration(random.IntN(5000)+1) * time.Millisecond)
+			switch random.IntN(20) {
+			case 0:
+				at = at.Add(time.Hour)
+			case 1:
+				at = at.Add(-time.Hour)
+			case 2:
+				at = at.Add(-30 * time.Second)
+			}
+			for used[at.UnixNano()] {
+				at = at.Add(1)
+			}
+			used[at.UnixNano()] = true
+			d.say(at, Stdout, fmt.Sprint(n))
+			all = append(all, Line{Time: at, Text: fmt.Sprint(n)})
+		}
+		for range 10 {
+			q := Query{Newest: -1}
+			if random.IntN(2) == 0 {
+				q.Since = all[random.IntN(len(all))].Time
+			}
+			if random.IntN(2) == 0 {
+				q.Until = all[random.IntN(len(all))].Time
+			}
+			var want []string
+			for _, l := range all {
+				if q.takes(&l) {
+					want = append(want, l.Text)
+				}
+			}
+			slices.Sort(want)
+			for _, ring := range []bool{true, false} {
+				var got []string
+				for _, l := range d.reads(q, ring) {
+					got = append(got, l.Text)
+				}
+				if slices.Sort(got); !slices.Equal(got, want) {
+					r.Fatalf("%+v ring %v:\n%d %q\n%d %q\n%q", q, ring, len(got), got, len(want), want, d.names())
+				}
+			}
+		}
+		for _, n := range []int{1, 5} {
+			for _, ring := range []bool{true, false} {
+				got := d.reads(Query{Newest: n}, ring)
+				for i, l := range got {
+					if want := all[len(all)-len(got)+i].Text; l.Text != want || len(got) != min(n, len(all)) {
+						r.Fatalf("the newest %d, ring %v: %q is not %q", n, ring, l.Text, want)
+					}
 				}
 			}
 		}
