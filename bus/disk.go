@@ -53,7 +53,7 @@ func (b *Bus) openDisk(tasks map[uint64]int32) error {
 		return err
 	}
 	o := b.loop
-	r := newRecall(o.t.scroll.dead.segment)
+	r := newRecall()
 	if err := log.Replay(r.record); err != nil {
 		return errors.Join(fmt.Errorf("cannot read the journal in %s: %w", path, err), log.Close())
 	}
@@ -87,7 +87,7 @@ func (b *Bus) openJournal() (*journal.Log, error) {
 
 func (b *Bus) makeJournal() (*journal.Log, error) {
 	log, err := journal.Open(b.journalPath(), journal.Options{
-		Epoch: b.cfg.Epoch, Log: b.cfg.Log,
+		Epoch: b.cfg.Epoch, Log: b.cfg.Log, Segment: segmentBytes,
 		Committed: func(seq uint64) {
 			b.committed.Store(seq)
 			b.mail.post((*orchester).commit)
@@ -210,7 +210,9 @@ func (o *orchester) seal() {
 
 // write ends a turn on disk.
 func (o *orchester) write() {
-	o.t.collect(o.now)
+	if o.t.collect(o.now) {
+		o.bus.mail.post(func(*orchester) {}) // another turn, for more of it
+	}
 	o.seal()
 	o.log.Flush()
 	full := o.log.Full()

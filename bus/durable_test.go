@@ -75,7 +75,7 @@ func (st *stage) killed(l *fakeLog, seq uint64, sats ...*topology.Satellite) (*s
 	next := newStage(st.t, sats...)
 	next.o.t.epoch++
 	log := next.disk()
-	r := newRecall(64 << 20)
+	r := newRecall()
 	for _, rec := range l.records {
 		if rec.Seq > seq {
 			break
@@ -87,7 +87,9 @@ func (st *stage) killed(l *fakeLog, seq uint64, sats ...*topology.Satellite) (*s
 		log.seq, log.at = rec.Seq, rec.At+journal.Position(len(rec.Body)+recordOverhead)
 	}
 	log.committed = log.seq
-	next.o.recall(r, map[uint64]int32{})
+	tasks := map[uint64]int32{}
+	next.o.recall(r, tasks)
+	next.o.t.closeTasks(tasks)
 	next.turn()
 	next.ledger()
 	return next, log

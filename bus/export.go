@@ -167,6 +167,7 @@ func (p *keeper) step(s *step) keptStep {
 	}
 	p.leave(s, &ks)
 	if s.cfg.durable && p.t.scroll != nil {
+		p.tasksOf(s)
 		return ks
 	}
 	ks.Waiting, ks.Suspect = p.lined(s, p.queue(&s.waiting)), p.queue(&s.suspect)
@@ -192,6 +193,22 @@ func (p *keeper) leave(s *step, ks *keptStep) {
 	c.admitted -= n
 	for i, v := range c.all() {
 		ks.Counts[i] = *v
+	}
+}
+
+// tasksOf keeps the tasks of hops that the next daemon finds in the journal.
+func (p *keeper) tasksOf(s *step) {
+	var hops []int32
+	for n, pg := range p.t.hops.pages {
+		for k, st := range pg.states {
+			if st != free && int(pg.steps[k]) == s.index {
+				hops = append(hops, int32(n)<<pageBits+int32(k))
+			}
+		}
+	}
+	sortByID(&p.t.hops, hops)
+	for _, i := range hops {
+		p.task(p.t.hops.at(i).tslot)
 	}
 }
 

@@ -42,7 +42,7 @@ func (st *stage) successor(data []byte, sats ...*topology.Satellite) *stage {
 		st.t.Fatal(err)
 	}
 	next := newStage(st.t, sats...)
-	next.o.restore(k)
+	next.o.t.closeTasks(next.o.restore(k))
 	return next
 }
 
@@ -283,7 +283,7 @@ func FuzzImport(f *testing.F) {
 			return
 		}
 		next := newStage(t, sat("gen", "w"), sat("w"))
-		next.o.restore(k)
+		next.o.t.closeTasks(next.o.restore(k))
 		w := next.join("w", 0, 2, wire.HelloBody{})
 		for range 100 {
 			if n := w.hand(); n > 0 {

@@ -37,6 +37,10 @@ func (m *model) apply() {
 		case 2:
 			c.Queue.MaxMessages = 1 + m.rnd.IntN(6)
 			c.Work.Deadline = time.Duration(m.rnd.IntN(2)) * time.Hour
+		case 3:
+			if c.Queue.Delivery = topology.DeliveryDurable; m.rnd.IntN(2) == 0 {
+				c.Queue.Delivery = topology.DeliveryTracked
+			}
 		}
 		if origin[c.Name] == "" {
 			origin[c.Name] = c.Name
@@ -111,6 +115,7 @@ func (m *model) goOver(next *topology.Topology, opt ApplyOptions, now map[string
 			m.forgetStep(i)
 		}
 	}
+	m.syncAll() // the file and the journal are of one mind whenever it is killed
 	spoken := func(s *step) bool { return len(s.workers) > 0 || m.rnd.IntN(2) == 0 }
 	m.t.reshape(m.now, p, spoken)
 	if len(m.cancelling) > 0 {
@@ -119,6 +124,8 @@ func (m *model) goOver(next *topology.Topology, opt ApplyOptions, now map[string
 	m.topo = next
 	m.rebegin(origin)
 	m.permute(now, origin)
+	m.reclass()
+	m.syncAll()
 }
 
 // forgetStep cancels what a step holds.
@@ -132,6 +139,7 @@ func (m *model) forgetStep(i int) {
 	}
 	for id, x := range m.hops {
 		if x.step == i {
+			m.entering = slices.DeleteFunc(m.entering, func(e uint64) bool { return e == id })
 			m.end(id, cancelled)
 		}
 	}

@@ -34,6 +34,7 @@ func (m *model) cancelTask() {
 		other := func(i uint64) bool { return i == id }
 		m.queues[x.step] = slices.DeleteFunc(m.queues[x.step], other)
 		m.suspect[x.step] = slices.DeleteFunc(m.suspect[x.step], other)
+		m.entering = slices.DeleteFunc(m.entering, other)
 		m.end(id, cancelled)
 	}
 	if got := m.t.cancelTask(m.now, task); got != want || len(m.cancelling) > 0 {

@@ -39,7 +39,8 @@ func (m *model) emit() {
 			m.admit(s, to, task, 1)
 		}
 	}
-	m.t.emit(m.now, s, port, message{hops: 1, from: int16(s.index), body: m.t.bodies.copy([]byte("x"))})
+	m.t.emit(m.now, s, port, message{hops: 1, from: int16(s.index), body: m.t.bodies.copy(m.payload(task))})
+	m.noteEmit()
 }
 
 func (m *model) join() {
@@ -81,7 +82,7 @@ func (m *model) done() {
 			for _, t := range w.step.to {
 				m.admit(w.step, t, x.task, x.hops+1)
 			}
-			m.t.output(m.now, w, n, &wire.Output{Port: wire.AllLinks})
+			m.t.output(m.now, w, n, &wire.Output{Port: wire.AllLinks, Payload: m.payload(x.task)})
 		}
 	}
 	want := false
@@ -115,6 +116,7 @@ func (m *model) fail() {
 	m.drop(mw, i)
 	x := m.hops[id]
 	x.fails++
+	m.noteFail(id)
 	slot := m.slot(id)
 	m.bad(w.step.index, n)
 	m.t.fail(m.now, w, n, again, "why")
@@ -159,6 +161,7 @@ func (m *model) die() {
 	for i, id := range mw.ids {
 		if i < w.concurrency && counts {
 			m.hops[id].crashes++
+			m.noteCrash(id)
 		}
 	}
 	for i := len(mw.ids) - 1; i >= 0; i-- {

@@ -1,9 +1,12 @@
 package bus
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/dsat/dsat/topology"
 )
 
 // upgrade hands everything over to another tracker, as an exec in place does: all that is in hand is answered, the state is
@@ -28,6 +31,7 @@ func (m *model) upgrade() {
 	m.t.settle(m.now)
 	m.sweep()
 	m.t.frozen = true
+	m.syncAll()
 	k := m.t.keep(m.now)
 	data, err := k.encode()
 	if err != nil {
@@ -40,7 +44,20 @@ func (m *model) upgrade() {
 		return
 	}
 	t := newTracker(m.t.epoch, buildSteps(m.topo), m, time.Unix(0, 0))
-	t.restore(m.now, back)
+	tasks := t.restore(m.now, back)
+	t.writeTo(m.log)
+	r := newRecall()
+	r.estate.segment, r.estate.grain = 600, 200
+	for _, rec := range m.log.records {
+		if err := r.record(rec); err != nil {
+			m.failf("%v", err)
+		}
+	}
+	t.recollect(m.now, r, tasks)
+	t.closeTasks(tasks)
+	for ref, s := range r.sources {
+		t.scroll.sources[ref] = sourceMark{inc: topology.Incarnation(s.Inc), accepted: s.Accepted}
+	}
 	if diff := cmp.Diff(m.t.queues(m.now), t.queues(m.now)); diff != "" {
 		m.failf("queues: %s", diff)
 	}
@@ -57,4 +74,10 @@ func (m *model) upgrade() {
 	m.upgradeGuards()
 	t.ids, t.n = m.t.ids, m.t.n // of the same epoch here, so that the model can say what ids come next
 	m.t = t
+	for i, s := range t.steps {
+		if s.cfg.durable { // in order of admission, from disk
+			slices.Sort(m.queues[i])
+			slices.Sort(m.suspect[i])
+		}
+	}
 }

@@ -81,6 +81,9 @@ func (m *model) rebegin(origin map[string]string) {
 			x.origin = became[x.origin]
 		}
 	}
+	for _, d := range m.disk {
+		d.origin = became[d.origin]
+	}
 }
 
 // let reports whether nobody wants a hop any more, how is how it ends then, or by its age.
@@ -130,6 +133,7 @@ func (m *model) sweep() {
 		other := func(i uint64) bool { return i == id }
 		m.queues[x.step] = slices.DeleteFunc(m.queues[x.step], other)
 		m.suspect[x.step] = slices.DeleteFunc(m.suspect[x.step], other)
+		m.entering = slices.DeleteFunc(m.entering, other)
 		m.end(id, cancelled)
 	}
 	m.t.lapsed.due = 0

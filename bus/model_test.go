@@ -33,6 +33,15 @@ type model struct {
 	cancelling map[uint64]bool // dispatches whose workers have to be told
 	tasks      map[uint64]*mtask
 	lapsed     map[uint64]bool // tasks nobody wants any more
+
+	// What must be on disk: see model_durable_test.go.
+	epoch    uint32
+	log      *fakeLog
+	disk     map[uint64]*scribed
+	aside    map[uint64]uint64 // messages in quarantine that are on disk: the record that says so
+	entering []uint64          // in no queue until they are on disk
+	emitted  []uint64          // the record of every EMIT of the one source that counts
+	broken   int               // crashes
 }
 
 type mhop struct {
@@ -41,6 +50,7 @@ type mhop struct {
 	admitted, due            int64
 	task                     uint64
 	held                     bool
+	entering                 bool
 }
 
 type mworker struct {
@@ -60,7 +70,7 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 		return
 	}
 	x, mw := m.hops[h.id], m.workers[w]
-	if x == nil || x.held {
+	if x == nil || x.held || x.entering {
 		m.failf("hop %d was delivered in no state to be", h.id)
 		return
 	}
@@ -100,6 +110,7 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 		m.failf("hop %d was delivered after its ttl", h.id)
 	}
 	mw.n, mw.ids = append(mw.n, n), append(mw.ids, h.id)
+	m.noteGive(h)
 }
 
 // pop takes id, which must be the first but for expired ones.
@@ -124,12 +135,14 @@ func (m *model) outlived(id uint64) bool {
 func (m *model) taskEnded(int32, *task)     {}
 func (m *model) result(int32, *wire.Output) {}
 func (m *model) late(*worker, *hop, uint64) {}
-func (m *model) size(s int) int             { return len(m.queues[s]) + len(m.suspect[s]) + m.held(s) }
-func (m *model) full(s int) bool            { return m.size(s) >= m.t.steps[s].cfg.messages }
+func (m *model) size(s int) int {
+	return len(m.queues[s]) + len(m.suspect[s]) + m.held(s) + m.entries(s)
+}
+func (m *model) full(s int) bool { return m.size(s) >= m.t.steps[s].cfg.messages }
 func (m *model) blocks(s int) bool {
 	return m.guards[s].shut || m.t.steps[s].cfg.full == topology.FullBlock && m.full(s)
 }
-func (m *model) id() uint64 { m.ids++; return uint64(wire.NewID(7, m.ids)) }
+func (m *model) id() uint64 { m.ids++; return uint64(wire.NewID(m.epoch, m.ids)) }
 func (m *model) gated(s int) bool {
 	for _, to := range m.t.steps[s].to {
 		if m.blocks(to.index) && !reaches(to, m.t.steps[s], map[*step]bool{}) {
@@ -166,6 +179,7 @@ func (m *model) end(id uint64, how state) {
 		c.Diverted++
 	}
 	m.endOf(id, how)
+	m.noteEnd(id, how)
 	delete(m.hops, id)
 }
 
@@ -177,13 +191,19 @@ func (m *model) admit(from, to *step, task uint64, hops int) {
 	switch {
 	case hops >= to.cfg.hops:
 		m.end(id, quarantined)
+	case (!m.full(s) || to.cfg.full == topology.FullBlock) && to.cfg.durable:
+		m.enter(id)
 	case !m.full(s) || to.cfg.full == topology.FullBlock:
 		m.queues[s] = append(m.queues[s], id)
 	case to.cfg.full == topology.FullQuarantine:
 		m.end(id, quarantined)
 	case to.cfg.full == topology.FullDropOldest && len(m.queues[s]) > 0:
 		m.end(m.queues[s][0], dropped)
-		m.queues[s] = append(m.queues[s][1:], id)
+		if m.queues[s] = m.queues[s][1:]; to.cfg.durable {
+			m.enter(id)
+		} else {
+			m.queues[s] = append(m.queues[s], id)
+		}
 	default:
 		m.end(id, dropped)
 	}
@@ -237,11 +257,14 @@ func (m *model) idle(s *step) {
 }
 
 func newModel(seed uint64) *model {
-	m := &model{rnd: rand.New(rand.NewPCG(seed, 1)), hops: map[uint64]*mhop{}, tasks: map[uint64]*mtask{}, lapsed: map[uint64]bool{}, workers: map[*worker]*mworker{}}
+	m := &model{rnd: rand.New(rand.NewPCG(seed, 1)), hops: map[uint64]*mhop{}, epoch: 7, disk: map[uint64]*scribed{}, aside: map[uint64]uint64{}, tasks: map[uint64]*mtask{}, lapsed: map[uint64]bool{}, workers: map[*worker]*mworker{}}
 	limit := func(name string, n int, full topology.Full, to ...string) *topology.Satellite {
 		s := sat(name, to...)
 		s.Queue.MaxMessages, s.Queue.Full = n, full
 		s.Work.Retries, s.Work.Crashes, s.Work.Hops, s.Work.Backoff = m.rnd.IntN(3), 1+m.rnd.IntN(3), 4, time.Second
+		if m.rnd.IntN(2) == 0 {
+			keep(s)
+		}
 		return s
 	}
 	policies := []topology.Full{topology.FullBlock, topology.FullBlock, topology.FullDropNewest, topology.FullDropOldest, topology.FullQuarantine}
@@ -256,6 +279,7 @@ func newModel(seed uint64) *model {
 	m.restrain(a, b, loop, back)
 	steps := buildSteps(m.topo)
 	m.t = newTracker(7, steps, m, time.Unix(0, 0))
+	m.opens(newFakeLog(func() int64 { return m.now }))
 	m.queues, m.suspect, m.counts = make([][]uint64, len(steps)), make([][]uint64, len(steps)), make([]Ledger, len(steps))
 	for _, s := range steps {
 		m.guards = append(m.guards, newGuardModel(s.sat))
@@ -269,8 +293,8 @@ func (m *model) event() string {
 		weight int
 		do     func()
 	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}, {"cancel", 1, m.cancelTask},
-		{"restraint", 2, m.restraint}, {"lapse", 1, m.lapse}}
-	k := m.rnd.IntN(30)
+		{"restraint", 2, m.restraint}, {"lapse", 1, m.lapse}, {"sync", 6, m.sync}, {"crash", 1, m.crash}}
+	k := m.rnd.IntN(37)
 	for _, e := range events {
 		if k -= e.weight; k < 0 {
 			e.do()
@@ -292,6 +316,7 @@ func TestTrackerKeepsItsPromises(t *testing.T) {
 		for range 10 + int(seed%50) {
 			story = append(story, m.event())
 			m.dispatch()
+			m.turn()
 			m.agree()
 			if len(m.fails) > 0 {
 				t.Fatalf("seed %d after %v:\n%v", seed, story, m.fails)

@@ -48,7 +48,7 @@ func (t *tracker) setAside(now int64, i int32, reason string) {
 	if e := t.evidence[i]; e != nil {
 		q.evidence = e.lines
 	}
-	if s := t.steps[t.hops.step(i)]; s.disk && t.scroll != nil {
+	if s := t.steps[t.hops.step(i)]; s.cfg.durable && t.scroll != nil {
 		t.scroll.aside(t, i, h, q)
 	}
 	t.aside.add(q)

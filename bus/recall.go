@@ -29,6 +29,7 @@ type recalled struct {
 	id, task uint64
 	step     string
 	from     string // "": outside
+	origin   string // of its task; "": nobody wants to hear of its end
 	codec    uint16
 	hops     uint16
 	attempts uint16
@@ -45,9 +46,9 @@ type recalled struct {
 	n        uint64
 }
 
-func newRecall(segment int64) *recall {
+func newRecall() *recall {
 	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, sources: map[topology.Ref]keptSource{},
-		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segment}}
+		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segmentBytes, grain: extentBytes}}
 }
 
 func (r *recall) name(s string) string {
@@ -84,8 +85,8 @@ func (r *recall) record(rec journal.Record) error {
 			body = v
 			body.body = slices.Clone(v.body)
 		case verseAdmit, versePut:
-			if v.step >= len(r.steps) || v.from >= len(r.steps) {
-				return fmt.Errorf("cannot understand record %d: it has no step %d", rec.Seq, max(v.step, v.from))
+			if most := max(v.step, v.from, v.origin); most >= len(r.steps) {
+				return fmt.Errorf("cannot understand record %d: it has no step %d", rec.Seq, most)
 			}
 			r.put(&v, &body, rec, ext)
 		default:
@@ -105,6 +106,9 @@ func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
 		place: place{at: rec.At, off: body.off, ext: ext, flags: onDisk | sealed}}
 	if v.from >= 0 {
 		h.from = r.steps[v.from]
+	}
+	if v.origin >= 0 {
+		h.origin = r.steps[v.origin]
 	}
 	if v.delay > 0 {
 		h.due, h.delay = rec.Time+v.delay, v.delay
@@ -200,19 +204,20 @@ func (r *recall) move(names map[string]string) {
 		return name
 	}
 	for _, h := range r.hops {
-		h.step, h.from = now(h.step), now(h.from)
+		h.step, h.from, h.origin = now(h.step), now(h.from), now(h.origin)
 	}
 	for _, m := range r.aside {
 		m.step = now(m.step)
 	}
 }
 
-// recollect puts what a journal has told into the tracker, which goes on with it. wall is the time of day, and tasks are those that
-// came by another way. Nothing is lost: hops of steps that are not there any more are set aside, those of steps that are not durable
+// recollect puts what a journal has told into the tracker, which goes on with it. tasks are those that came by
+// another way; those of the journal are added to them, and all are held open until closeTasks. Nothing is lost: hops of steps that are not there any more are set aside, those of steps that are not durable
 // any more live in memory.
 func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 	d := t.scroll
 	d.dead = r.estate
+	d.dead.committed = r.last
 	by := map[string]*step{}
 	for _, s := range t.steps {
 		by[s.name] = s
@@ -223,11 +228,12 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		list = append(list, h)
 	}
 	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Compare(a.id, b.id) })
-	var opened []int32
 	for _, h := range list {
 		if _, known := tasks[h.task]; !known {
 			tasks[h.task] = t.tasks.take(h.task, now-(t.wall(now)-h.admitted), none) // held open until all its hops are there
-			opened = append(opened, tasks[h.task])
+		}
+		if s := by[h.origin]; s != nil && s.hooked {
+			t.tasks.at(tasks[h.task]).origin = int16(s.index)
 		}
 		if h.failed || r.failed[h.task] {
 			t.tasks.at(tasks[h.task]).failed = max(1, t.tasks.at(tasks[h.task]).failed)
@@ -240,9 +246,6 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		if d.large() {
 			d.seal(t)
 		}
-	}
-	for _, slot := range opened {
-		t.close(slot)
 	}
 	for _, s := range t.steps {
 		if s.keys != nil {
@@ -286,7 +289,6 @@ func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step
 	h.attempts, h.fails, h.crashes = r.attempts, r.fails, r.crashes
 	h.body = t.bodies.copy(r.body)
 	s.count.admitted++
-	s.count.bytesIn += uint64(len(r.body))
 	*t.hops.placeOf(i) = r.place
 	if len(r.evidence) > 0 {
 		t.testify(i, r.evidence...)

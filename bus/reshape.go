@@ -110,8 +110,12 @@ func (t *tracker) strand(now int64, to *step, task int32, m message) {
 	tk.count++
 	tk.failed++
 	tk.reason = to.name + ": " + reason
-	t.aside.add(&setAside{id: id, task: tk.id, step: to.name, at: t.started.Add(time.Duration(now)), reason: reason, codec: m.codec,
-		payload: append([]byte(nil), m.body.data...), evidence: []string{fmt.Sprintf("it had passed %d steps", m.hops)}})
+	q := &setAside{id: id, task: tk.id, step: to.name, at: t.started.Add(time.Duration(now)), reason: reason, codec: m.codec,
+		payload: append([]byte(nil), m.body.data...), evidence: []string{fmt.Sprintf("it had passed %d steps", m.hops)}}
+	if to.cfg.durable && t.scroll != nil {
+		t.scroll.setDown(q)
+	}
+	t.aside.add(q)
 	t.ended.add(&hop{id: id, task: tk.id, admitted: now}, to.name, quarantined, now, reason)
 }
 

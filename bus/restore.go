@@ -12,7 +12,8 @@ type restorer struct {
 }
 
 // restore takes over what another tracker has kept. Nothing of it is lost: hops of steps that are not there any more are set
-// aside. Nobody waits for the tasks now; those that are open are returned by their ids, for the journal may have more of them.
+// aside. Nobody waits for the tasks now; they are returned by their ids and held open until closeTasks, for the journal may have more of
+// them.
 func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 	r := &restorer{t: t, k: k, now: now, byName: map[string]*step{}}
 	for _, s := range t.steps {
@@ -43,15 +44,19 @@ func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 	regate(t.steps)
 	open = make(map[uint64]int32, len(r.tasks))
 	for _, slot := range r.tasks {
-		if task := t.tasks.at(slot); task.open > 1 {
-			open[task.id] = slot
-		}
-		t.close(slot)
+		open[t.tasks.at(slot).id] = slot
 	}
 	for _, b := range r.bodies {
 		t.bodies.drop(b)
 	}
 	return open
+}
+
+// closeTasks lets tasks end that have no hops.
+func (t *tracker) closeTasks(open map[uint64]int32) {
+	for _, slot := range open {
+		t.close(slot)
+	}
 }
 
 func (r *restorer) memory() {

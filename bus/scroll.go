@@ -32,9 +32,10 @@ type scroll struct {
 
 	sources map[topology.Ref]sourceMark
 	dead    estate
+	removal removal
 }
 
-// sourceMark is how far a life of a source is on disk, and by which record.
+// sourceMark is how far a life of a source is, and the newest record on disk that tells of it.
 type sourceMark struct {
 	inc      topology.Incarnation
 	accepted uint64
@@ -82,8 +83,11 @@ const (
 )
 
 func newScroll(epoch uint32, log journalLog) *scroll {
-	return &scroll{log: log, epoch: epoch, serial: 1, cur: &turn{}, sources: map[topology.Ref]sourceMark{}, dead: estate{segment: 64 << 20}}
+	return &scroll{log: log, epoch: epoch, serial: 1, cur: &turn{}, sources: map[topology.Ref]sourceMark{}, dead: estate{segment: segmentBytes, grain: extentBytes}}
 }
+
+// segmentBytes is the size of the journal's segments.
+const segmentBytes = 64 << 20
 
 // largeRecord is when a turn's record is ended and another one begun.
 const largeRecord = 1 << 20
@@ -165,12 +169,17 @@ func (d *scroll) head(t *tracker, kind uint8, s *step, i int32, h *hop) {
 	if h.from != outside {
 		from = d.name(t.steps[h.from]) + 1
 	}
+	origin := uint64(0)
+	if o := t.tasks.at(h.tslot).origin; o != outside {
+		origin = d.name(t.steps[o]) + 1
+	}
 	off := d.payload(h.body)
 	d.verse(kind)
 	d.nextID(h.id)
 	d.number(h.task)
 	d.number(as)
 	d.number(from)
+	d.number(origin)
 	d.number(uint64(h.codec))
 	d.number(uint64(h.hops))
 	p := t.hops.placeOf(i)
@@ -330,7 +339,7 @@ func (d *scroll) source(ref topology.Ref, inc topology.Incarnation, accepted uin
 	d.number(uint64(ref.WID))
 	d.number(uint64(inc))
 	d.number(accepted)
-	d.sources[ref] = sourceMark{inc: inc, accepted: accepted}
+	d.sources[ref] = sourceMark{inc: inc, accepted: accepted, seq: d.sources[ref].seq}
 	d.cur.sources = append(d.cur.sources, ref)
 }
 
@@ -390,11 +399,6 @@ func (d *scroll) seal(t *tracker) {
 			d.dead.lives(ext, m.size())
 		}
 	}
-	for _, ref := range c.sources {
-		mark := d.sources[ref]
-		mark.seq = seq
-		d.sources[ref] = mark
-	}
 	d.turns = append(d.turns, c)
 	d.cur = &turn{}
 	if n := len(d.free); n > 0 {
@@ -411,6 +415,7 @@ func (d *scroll) seal(t *tracker) {
 // answers sources.
 func (t *tracker) commit(seq uint64, tell func(*session, uint64)) {
 	d := t.scroll
+	d.dead.committed = max(d.dead.committed, seq)
 	n := 0
 	for n < len(d.turns) && d.turns[n].seq <= seq {
 		c := d.turns[n]
@@ -419,6 +424,11 @@ func (t *tracker) commit(seq uint64, tell func(*session, uint64)) {
 		}
 		for _, p := range c.ended {
 			d.dead.dies(p)
+		}
+		for _, ref := range c.sources {
+			mark := d.sources[ref]
+			mark.seq = c.seq
+			d.sources[ref] = mark
 		}
 		for _, x := range c.told {
 			tell(x.s, x.n)

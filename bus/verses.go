@@ -21,7 +21,7 @@ const (
 const (
 	verseStep    = 1  // number, name: a step that this record speaks of
 	verseBody    = 2  // payload: of the hops that follow
-	verseAdmit   = 3  // id, task id, step, from + 1 (0: outside; number of a step), codec, hops: a hop that waits, admitted now
+	verseAdmit   = 3  // id, task id, step, from + 1 (0: outside; number of a step), origin of the task + 1, codec, hops: a hop that waits, admitted now
 	versePut     = 4  // as admit, then flags, attempts, fails, crashes, age ns, delay ns, evidence: a hop as it is; takes the place of an older one
 	verseEnd     = 5  // id, state
 	verseGive    = 6  // id, dispatch
@@ -47,7 +47,8 @@ const (
 type verse struct {
 	kind            uint8
 	id, task, n, m  uint64 // n: dispatch, incarnation, wall; m: accepted, state
-	step, from      int    // numbers in the record; from: -1 outside
+	step            int    // numbers in the record; from, origin: -1 none
+	from, origin    int
 	name            string
 	names           map[string]string // old, new
 	codec, hops     uint16
@@ -180,7 +181,7 @@ func (r *verses) next(v *verse) bool {
 
 func (r *verses) hop(v *verse) {
 	v.id, v.task = r.nextID(), r.number()
-	v.step, v.from = int(r.small()), int(r.small())-1
+	v.step, v.from, v.origin = int(r.small()), int(r.small())-1, int(r.small())-1
 	v.codec, v.hops = r.small(), r.small()
 	if v.kind == versePut {
 		v.flags = uint8(r.small())
