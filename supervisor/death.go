@@ -3,8 +3,11 @@ package supervisor
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/dsat/dsat/topology"
 )
@@ -14,13 +17,56 @@ type Usage struct {
 	User   time.Duration // time on a processor, in its own code
 	System time.Duration // the same, in the kernel
 	MaxRSS int64         // bytes: most memory it ever had
+	Known  UsageKnown
 }
 
+// UsageKnown is how exact a Usage is.
+type UsageKnown string
+
+// The closed set of UsageKnown.
+const (
+	UsageExact   UsageKnown = ""
+	UsageAtMost  UsageKnown = "at_most"  // the memory: between fork and exec it was dsatd's own, and the kernel counts from there
+	UsageAtLeast UsageKnown = "at_least" // all: an earlier dsatd had started it, and it was last looked at before its end
+)
+
 func usageOf(r syscall.Rusage) Usage {
-	return Usage{
+	u := Usage{
 		User: time.Duration(r.Utime.Nano()), System: time.Duration(r.Stime.Nano()),
 		MaxRSS: r.Maxrss << 10, // told in KiB
 	}
+	var own unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &own) == nil && r.Maxrss <= own.Maxrss {
+		u.Known = UsageAtMost
+	}
+	return u
+}
+
+// usageSeen is what a process of somebody else's has used until now; zero when it is not there any more. Of one that has ended and was not
+// waited for the memory is not known any more.
+func usageSeen(k kin) Usage {
+	text, err := readSmall("/proc/" + strconv.Itoa(k.pid) + "/stat")
+	if err != nil {
+		return Usage{}
+	}
+	p, err := parseStat(k.pid, text)
+	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if err != nil || p.kin != k || len(f) < 13 {
+		return Usage{}
+	}
+	ticks := func(field []byte) time.Duration {
+		n, _ := strconv.ParseInt(string(field), 10, 64)
+		return time.Duration(n) * (time.Second / clockTicks)
+	}
+	u := Usage{User: ticks(f[11]), System: ticks(f[12]), Known: UsageAtLeast}
+	status, _ := readProcFile("/proc/" + strconv.Itoa(k.pid) + "/status")
+	if _, rest, ok := bytes.Cut(status, []byte("\nVmHWM:")); ok {
+		if f := bytes.Fields(rest); len(f) > 0 {
+			n, _ := strconv.ParseInt(string(f[0]), 10, 64)
+			u.MaxRSS = n << 10
+		}
+	}
+	return u
 }
 
 // Death is the end of one life of an instance.
@@ -63,6 +109,7 @@ type deathLine struct {
 	User   int64     `json:"user_ns,omitempty"`
 	System int64     `json:"system_ns,omitempty"`
 	MaxRSS int64     `json:"max_rss,omitempty"`
+	Known  string    `json:"usage,omitempty"`
 	Last   []string  `json:"last,omitempty"`
 }
 
@@ -71,7 +118,7 @@ func (d *Death) line() []byte {
 	text, err := json.Marshal(deathLine{
 		Name: d.Ref.Name, WID: d.Ref.WID, Time: d.Time.UTC(), Inc: uint64(d.Inc), PID: d.PID, Asked: d.Asked, Motive: d.Motive, Cause: d.Cause, Code: d.Code,
 		Signal: int(d.Signal), Core: d.Core, Uptime: int64(d.Uptime), User: int64(d.Usage.User), System: int64(d.Usage.System),
-		MaxRSS: d.Usage.MaxRSS, Last: d.Last,
+		MaxRSS: d.Usage.MaxRSS, Known: string(d.Usage.Known), Last: d.Last,
 	})
 	if err != nil {
 		return nil // a year beyond 9999: the clock is wrong, and such a death is not remembered
@@ -87,7 +134,7 @@ func parseDeath(line []byte) (d Death, ok bool) {
 	return Death{
 		Time: l.Time, Ref: topology.Ref{Name: l.Name, WID: l.WID}, Inc: topology.Incarnation(l.Inc), PID: l.PID, Asked: l.Asked, Motive: l.Motive, Cause: l.Cause,
 		Code: l.Code, Signal: syscall.Signal(l.Signal), Core: l.Core, Uptime: time.Duration(l.Uptime),
-		Usage: Usage{User: time.Duration(l.User), System: time.Duration(l.System), MaxRSS: l.MaxRSS}, Last: l.Last,
+		Usage: Usage{User: time.Duration(l.User), System: time.Duration(l.System), MaxRSS: l.MaxRSS, Known: UsageKnown(l.Known)}, Last: l.Last,
 	}, true
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/dsat/dsat/topology"
 )
@@ -149,4 +150,36 @@ func FuzzDeaths(f *testing.F) {
 			t.Fatal("what was read is written differently")
 		}
 	})
+}
+
+// What the kernel counts of a process begins before its exec, when its memory was ours.
+func TestMemoryOfTheSmallIsABound(t *testing.T) {
+	r := start(t, []*topology.Satellite{satelliteOf("a", "exit", "3")})
+	_ = r.Boot(context.Background())
+	r.until(ref("a", 0), "dead", func(st InstanceStatus) bool { return st.LastExit != "" })
+	deaths, err := r.Deaths([]topology.Ref{ref("a", 0)})
+	if err != nil || len(deaths) == 0 {
+		t.Fatal(deaths, err)
+	}
+	var own unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &own); err != nil {
+		t.Fatal(err)
+	}
+	if u := deaths[0].Usage; (u.Known == UsageAtMost) != (u.MaxRSS <= own.Maxrss<<10) {
+		t.Errorf("%+v, dsatd had %d KiB", u, own.Maxrss)
+	}
+}
+
+// Of a process that is not our child is known what was seen.
+func TestUsageSeen(t *testing.T) {
+	self, err := readStat(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := usageSeen(self.kin); u.Known != UsageAtLeast || u.MaxRSS < 1<<20 {
+		t.Errorf("%+v", u)
+	}
+	if u := usageSeen(kin{self.pid, self.start + 1}); u != (Usage{}) {
+		t.Errorf("of another process with its number: %+v", u)
+	}
 }

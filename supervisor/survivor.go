@@ -15,8 +15,9 @@ import (
 type survivor struct {
 	kin
 
-	mu sync.Mutex
-	fd int // -1: let go
+	mu   sync.Mutex
+	fd   int   // -1: let go
+	used Usage // when it was looked at last: the kernel tells it to the parent only, which we are not
 }
 
 // hold takes hold of a process; errGone when it is not there any more.
@@ -33,7 +34,7 @@ func hold(k kin) (*survivor, error) {
 		unix.Close(fd)
 		return nil, errGone
 	}
-	return &survivor{kin: k, fd: fd}, nil
+	return &survivor{kin: k, fd: fd, used: usageSeen(k)}, nil
 }
 
 // signal reaches the process, or with group all of its process group; errGone when it has ended.
@@ -42,6 +43,9 @@ func (v *survivor) signal(sig syscall.Signal, group bool) error {
 	defer v.mu.Unlock()
 	if v.fd < 0 {
 		return errGone
+	}
+	if sig != 0 {
+		v.look() // it may be its last
 	}
 	flags := 0
 	if group {
@@ -73,15 +77,24 @@ const unknownExit = "ended, and its exit status went to the process that had ado
 func (v *survivor) exit() Exit {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.look()
 	for range 2 { // it may be waited for between the two looks
 		if ws, ok := remembered(v.fd); ok {
-			return exitOf(ws, Usage{})
+			return exitOf(ws, v.used)
 		}
 		if ws, ok := zombieStatus(v.kin); ok {
-			return exitOf(ws, Usage{})
+			return exitOf(ws, v.used)
 		}
 	}
-	return Exit{Code: -1, Unknown: true}
+	return Exit{Code: -1, Unknown: true, Usage: v.used}
+}
+
+// look notes what it has used until now. The caller holds the lock.
+func (v *survivor) look() {
+	if now := usageSeen(v.kin); now != (Usage{}) {
+		now.MaxRSS = max(now.MaxRSS, v.used.MaxRSS)
+		v.used = now
+	}
 }
 
 func (v *survivor) letGo() {

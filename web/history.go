@@ -28,6 +28,6 @@ func deathOf(d *supervisor.Death) control.Death {
 	return control.Death{
 		Name: d.Ref.Name, WID: d.Ref.WID, Incarnation: uint64(d.Inc), PID: d.PID, Time: d.Time, Asked: d.Asked, Motive: d.Motive, Cause: d.Cause, Code: d.Code,
 		Signal: int(d.Signal), Core: d.Core, Uptime: d.Uptime.Seconds(), User: d.Usage.User.Seconds(), System: d.Usage.System.Seconds(),
-		MaxRSS: d.Usage.MaxRSS, Last: d.Last,
+		MaxRSS: d.Usage.MaxRSS, Usage: string(d.Usage.Known), Last: d.Last,
 	}
 }

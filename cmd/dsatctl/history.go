@@ -12,7 +12,8 @@ import (
 )
 
 const historyHelp = `Print how instances died, oldest first: the last 20 deaths of each, also those under earlier daemons. A death that was
-asked for, by a stop or a restart, has the mark "asked". CPU is the time it took on processors, MEMORY the most it ever had.
+asked for, by a stop or a restart, has the mark "asked". CPU is the time it took on processors, MEMORY the most it ever had:
+"<" less than that, which was dsatd's own before the program was executed; "+" when it was last seen, for an earlier dsatd had started it.
 
 With -v the last lines it wrote stand below each.`
 
@@ -82,9 +83,22 @@ func deathRow(d *control.Death) []cell {
 	if d.MaxRSS > 0 {
 		memory = size(d.MaxRSS)
 	}
-	cpu := d.User + d.System
+	cpu := cpuTime(d.User + d.System)
+	switch d.Usage {
+	case "at_most":
+		memory = "<" + memory
+	case "at_least":
+		memory, cpu = seenOnly(memory), seenOnly(cpu)
+	}
 	return []cell{text(d.Time.Local().Format("2006-01-02 15:04:05")), text(d.Name + ":" + strconv.Itoa(d.WID)), number(pidOf(d.PID)),
-		number(ageSeconds(d.Uptime)), number(cpuTime(cpu)), number(memory), {text: cause, color: color}}
+		number(ageSeconds(d.Uptime)), number(cpu), number(memory), {text: cause, color: color}}
+}
+
+func seenOnly(figure string) string {
+	if figure == "-" {
+		return figure
+	}
+	return figure + "+"
 }
 
 // cpuTime is short for most: "12ms", "3.4s", "2m5s".

@@ -22,9 +22,10 @@ type Death struct {
 	Signal      int       `json:"signal,omitempty"`
 	Core        bool      `json:"core,omitempty"` // a core was dumped
 	Uptime      float64   `json:"uptime"`
-	User        float64   `json:"user"`    // on a processor, in its own code
-	System      float64   `json:"system"`  // the same, in the kernel
-	MaxRSS      int64     `json:"max_rss"` // bytes: most memory it ever had
+	User        float64   `json:"user"`            // on a processor, in its own code
+	System      float64   `json:"system"`          // the same, in the kernel
+	MaxRSS      int64     `json:"max_rss"`         // bytes: most memory it ever had
+	Usage       string    `json:"usage,omitempty"` // "": User, System, MaxRSS are exact; "at_most": MaxRSS is, dsatd's own before the exec counts; "at_least": as last seen
 	Last        []string  `json:"last,omitempty"`
 }
 
