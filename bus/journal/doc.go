@@ -24,7 +24,7 @@
 //	32  first      u64, every record in it has this sequence or a higher one
 //	40  created    i64, wall clock, ns
 //	48  epoch      u32, of the daemon that created it
-//	52  reserved   u32, 0
+//	52  size       u32, bytes of the file when it was made, divided by 8; it is shorter when something was written after it, or it was closed
 //	56  identity   u64, of the log, random
 //
 // A header that is damaged is made good by the name and by the file "journal". Then records, each at a multiple of 8:
@@ -44,6 +44,8 @@
 //	 8  synced     u64, everything below this address was on disk, by fdatasync, before this mark was written
 //	16  count      u32, records in the batch
 //	20  batch crc  u32, CRC32C of all bytes from begin to this mark
+//
+// A mark with count 0 is the last thing that an orderly Close writes.
 //
 // # Promises
 //

@@ -34,6 +34,7 @@ type header struct {
 	first    uint64
 	created  int64
 	epoch    uint32
+	size     int64 // of the file when it was made
 	identity uint64
 }
 
@@ -46,6 +47,7 @@ func (h header) encode() []byte {
 	order.PutUint64(b[32:], h.first)
 	order.PutUint64(b[40:], uint64(h.created))
 	order.PutUint32(b[48:], h.epoch)
+	order.PutUint32(b[52:], uint32(h.size/8))
 	order.PutUint64(b[56:], h.identity)
 	order.PutUint32(b[12:], crc32.Checksum(b, castagnoli))
 	return b
@@ -70,7 +72,7 @@ func decodeHeader(b []byte) (header, error) {
 	}
 	return header{
 		number: order.Uint64(b[16:]), base: Position(order.Uint64(b[24:])), first: order.Uint64(b[32:]),
-		created: int64(order.Uint64(b[40:])), epoch: order.Uint32(b[48:]), identity: order.Uint64(b[56:]),
+		created: int64(order.Uint64(b[40:])), epoch: order.Uint32(b[48:]), size: int64(order.Uint32(b[52:])) * 8, identity: order.Uint64(b[56:]),
 	}, nil
 }
 

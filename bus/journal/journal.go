@@ -13,7 +13,7 @@ import (
 
 // Options says how a log behaves. The zero value is good.
 type Options struct {
-	Segment   int64                       // bytes of one segment file; 0 is 64 MiB, the least is 4 KiB
+	Segment   int64                       // bytes of one segment file; 0 is 64 MiB, from 4 KiB to 16 GiB
 	Limit     int64                       // bytes of records on disk above which the log is Full; 0 is none
 	Epoch     uint32                      // of the daemon, written into each segment
 	FS        FS                          // nil is the real one
@@ -77,12 +77,11 @@ type Log struct {
 const (
 	defaultSegment = 64 << 20
 	leastSegment   = 4 << 10
+	mostSegment    = 16 << 30
 	batchSize      = 1 << 20  // a batch is closed when it has grown to this, or to a quarter of a segment
 	groupSize      = 8 << 20  // the most that one sync commits, unless a single batch is larger
 	maxPending     = 32 << 20 // above this the writer is too far behind: Full
 )
-
-var errClosed = errors.New("the log is closed")
 
 // Append puts a record into the batch that is forming and gives it the next sequence and an address. The parts become its
 // body. It never blocks on the disk and never fails: what cannot be written waits in memory, and Full says so. A body over

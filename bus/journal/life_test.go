@@ -85,7 +85,8 @@ func (l *life) replay() {
 	}
 	for seq := max(l.released, 1); seq <= l.promised; seq++ {
 		if _, was := l.records[seq]; was && seen[seq] == "" {
-			l.t.Fatalf("record %d is lost; promised up to %d, released below %d, %d served", seq, l.promised, l.released, len(seen))
+			l.t.Fatalf("record %d is lost; promised up to %d, released below %d, served %v at %v of %v; %+v",
+				seq, l.promised, l.released, slices.Sorted(keys(seen)), l.at, l.disk.Files(), l.log.Report())
 		}
 	}
 	if r := l.log.Report(); !r.Clean() {

@@ -77,7 +77,7 @@ func (l *Log) defaults() {
 	if l.o.Segment == 0 {
 		l.o.Segment = defaultSegment
 	}
-	l.o.Segment = (max(l.o.Segment, leastSegment) + 7) &^ 7
+	l.o.Segment = (min(max(l.o.Segment, leastSegment), mostSegment) + 7) &^ 7
 	l.batch = int(min(batchSize, l.o.Segment/4))
 	if l.o.Log == nil {
 		l.o.Log = slog.New(slog.DiscardHandler)
@@ -90,17 +90,20 @@ func (l *Log) defaults() {
 	}
 }
 
-// identify reads the file "journal", or writes it for a new log, and locks it.
+// identify reads the file "journal", or writes it for a new log, and locks it. One that is damaged is made good by the segments.
 func (l *Log) identify() error {
 	path := l.join(identityName)
 	text, err := l.readText(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && text == "" {
-		err = l.baptize(path)
-	} else if err == nil {
+	if err == nil {
 		l.ident, err = parseIdentity(path, text)
 	}
-	if err != nil {
+	if v := (*VersionError)(nil); errors.As(err, &v) {
 		return err
+	}
+	if err != nil {
+		if err = l.baptize(path, err); err != nil {
+			return err
+		}
 	}
 	l.seed = seed(l.ident)
 	l.lock, err = l.fs.Lock(path)
@@ -108,18 +111,20 @@ func (l *Log) identify() error {
 }
 
 func identityText(id uint64) string {
-	return fmt.Sprintf("dsat journal\nformat %d\nidentity %016x\n", version, id)
+	text := fmt.Sprintf("dsat journal\nformat %d\nidentity %016x\n", version, id)
+	return fmt.Sprintf("%scheck %08x\n", text, checksum([]byte(text)))
 }
 
 func parseIdentity(path, text string) (uint64, error) {
 	var v int
 	var id uint64
-	if n, _ := fmt.Sscanf(text, "dsat journal\nformat %d\nidentity %x\n", &v, &id); n >= 1 && v != version {
-		return 0, &VersionError{Path: path, Version: v}
-	} else if n < 2 || identityText(id) != text {
-		return 0, fmt.Errorf("%s is not the head of a journal: restore it from a backup, or move the directory away to begin a new log", path)
+	if n, _ := fmt.Sscanf(text, "dsat journal\nformat %d\nidentity %x\n", &v, &id); n == 2 && identityText(id) == text {
+		return id, nil
 	}
-	return id, nil
+	if before, check, ok := strings.Cut(text, "check "); ok && v != version && check == fmt.Sprintf("%08x\n", checksum([]byte(before))) {
+		return 0, &VersionError{Path: path, Version: v}
+	}
+	return 0, fmt.Errorf("%s is damaged", path)
 }
 
 func (l *Log) readText(path string) (string, error) {
@@ -139,18 +144,23 @@ func (l *Log) readText(path string) (string, error) {
 	return string(b), nil
 }
 
-// baptize gives the log its identity: from its segments where there are some, else by chance.
-func (l *Log) baptize(path string) error {
-	id, err := l.identityOfSegments()
-	if err != nil {
+// baptize gives the log its identity: from its segments where there are some, else by chance. why says what is wrong with the
+// file that should tell it.
+func (l *Log) baptize(path string, why error) error {
+	id, segments, err := l.identityOfSegments()
+	switch {
+	case err != nil:
 		return err
-	}
-	var b [8]byte
-	if id == 0 {
+	case segments > 0 && id == 0:
+		return fmt.Errorf("cannot tell which log this is: %w, nor can the head of any of %d segments be read; restore %s from a backup", why, segments, path)
+	case id == 0:
+		var b [8]byte
 		if _, err := rand.Read(b[:]); err != nil {
 			return err
 		}
 		id = order.Uint64(b[:]) | 1
+	case !errors.Is(why, fs.ErrNotExist):
+		l.note("the head of the journal is made good from its segments", "file", path, "error", why)
 	}
 	l.ident = id
 	draft := path + ".new"
@@ -168,10 +178,10 @@ func (l *Log) baptize(path string) error {
 	return errors.Join(l.fs.Rename(draft, path), l.fs.SyncDir(l.dir), l.fs.SyncDir(filepath.Dir(l.dir)))
 }
 
-func (l *Log) identityOfSegments() (uint64, error) {
+func (l *Log) identityOfSegments() (id uint64, segments int, err error) {
 	names, err := l.fs.ReadDir(l.dir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, name := range names {
 		if !strings.HasSuffix(name, ".seg") {
@@ -179,13 +189,14 @@ func (l *Log) identityOfSegments() (uint64, error) {
 		}
 		h, err := l.readHead(l.join(name))
 		if v := (*VersionError)(nil); errors.As(err, &v) {
-			return 0, err
+			return 0, 0, err
 		}
+		segments++
 		if err == nil {
-			return h.identity, nil
+			return h.identity, segments, nil
 		}
 	}
-	return 0, nil
+	return 0, segments, nil
 }
 
 func (l *Log) readHead(path string) (header, error) {
@@ -231,9 +242,10 @@ func (l *Log) recover() (found bool, err error) {
 	return len(tail) > 0, nil
 }
 
-// readd appends a record that it has already got a sequence and a time.
+// readd appends a record that has a sequence and a time already. All of them go into one batch, and so into one file: when that
+// is in force, it hides all of what they were in before.
 func (l *Log) readd(r Record) Position {
-	b := l.room(recordHeader + padded(len(r.Body)))
+	b := l.forming
 	at := b.end()
 	b.add(r.Seq, r.Kind, r.Time, len(r.Body), [][]byte{r.Body})
 	l.pending += int64(recordHeader + padded(len(r.Body)))
@@ -298,11 +310,13 @@ func (l *Log) meet(name string) error {
 		return err
 	case err != nil:
 		l.damaged(s, Damage{Segment: name, Bytes: headerSize, Reason: err.Error()})
-	case h.identity != l.ident || h.number != number || h.base != base:
+	case h.identity != l.ident:
+		return fmt.Errorf("%s belongs to another log than %s: restore both from one backup", path, identityName)
+	case h.number != number || h.base != base:
 		l.report.Strange = append(l.report.Strange, name)
 		return nil
 	default:
-		s.first = h.first
+		s.first, s.size = h.first, h.size
 	}
 	l.segs = append(l.segs, s)
 	return nil
@@ -352,6 +366,10 @@ func (l *Log) recoverLast(s *segment) (Position, []Record, error) {
 // records behind a hole may be either: the file is kept.
 func (l *Log) judgeTail(s *segment, all found) {
 	l.report.Torn = all.rest
+	if !all.closed && all.size < s.size {
+		l.damaged(s, Damage{Segment: s.name(), Offset: all.size, Bytes: s.size - all.size, After: all.last,
+			Reason: fmt.Sprintf("the file was cut: it had %d bytes when it was made, and was not closed", s.size)})
+	}
 	for _, d := range all.damage {
 		if s.base+Position(d.Offset-headerSize) >= s.end {
 			l.report.Torn += d.Bytes

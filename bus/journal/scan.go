@@ -22,6 +22,8 @@ type found struct {
 	first   uint64   // sequence of the first record, 0 without any
 	last    uint64   // of the last one
 	synced  Position // the highest address that a mark vouches for
+	closed  bool     // the last thing is the mark of an orderly Close
+	size    int64    // of the file
 	end     Position // behind the last intact record or mark
 	damage  []Damage
 	rest    int64 // bytes behind end up to the last one that is not 0
@@ -35,7 +37,7 @@ func (l *Log) scan(f File, s *segment, from, limit Position, visit func(Record) 
 		return found{}, err
 	}
 	c := scanner{seed: l.seed, s: s, w: window{f: f, size: size}, limit: limit, off: s.offset(from)}
-	c.end = from
+	c.end, c.size = from, size
 	for {
 		more, err := c.step(visit)
 		if err != nil {
@@ -79,12 +81,14 @@ func (c *scanner) step(visit func(Record) error) (bool, error) {
 	if r.Kind == markKind {
 		if m, ok := decodeMark(r.Body); ok {
 			c.synced = max(c.synced, min(m.synced, p))
+			c.closed = m.count == 0
 		}
 		return true, nil
 	}
 	if n := len(c.damage); n > 0 && c.damage[n-1].Records == 0 && c.damage[n-1].After == c.last && c.last > 0 {
 		c.damage[n-1].Records = r.Seq - c.last - 1
 	}
+	c.closed = false
 	if c.first == 0 {
 		c.first = r.Seq
 	}

@@ -17,6 +17,7 @@ type segment struct {
 	first   uint64   // no record in it has a lower sequence
 	last    uint64   // the highest committed sequence in it, 0 when it has none
 	end     Position // behind the last committed byte
+	size    int64    // of the file when it was made, 0 when unknown
 	damaged bool     // its file is as it was found, and stays so
 
 	reading sync.Mutex // guards reader and readers

@@ -11,6 +11,7 @@ import (
 type writer struct {
 	files  []*target // those of the group being written; the last one is the current segment
 	spare  *target   // allocated and empty
+	hand   []*batch  // the room for a group
 	number uint64    // of the next file
 	synced Position  // everything below is on disk
 	trim   *segment  // the last segment of the run before: cut to its end when a new one is in force
@@ -69,7 +70,8 @@ func (l *Log) take() []*batch {
 		bytes += len(l.queue[n].buf)
 		n++
 	}
-	l.writing = append(l.writing[:0], l.queue[:n]...)
+	l.w.hand = append(l.w.hand[:0], l.queue[:n]...)
+	l.writing = l.w.hand
 	l.queue = append(l.queue[:0], l.queue[n:]...)
 	l.flushed = len(l.queue) > 0
 	if n == 0 {
@@ -84,10 +86,11 @@ func (l *Log) take() []*batch {
 // commit writes a group until it is on disk; false means that the log was closed before it was.
 func (l *Log) commit(group []*batch) bool {
 	for len(group) > 0 {
-		err := l.store(group)
+		n, err := l.store(group)
 		if err == nil {
-			l.publish(group)
-			return true
+			l.publish(group[:n], group[n:])
+			group = group[n:]
+			continue
 		}
 		l.abandon(err)
 		if l.w.tries++; l.w.tries == 1 {
@@ -102,25 +105,32 @@ func (l *Log) commit(group []*batch) bool {
 	return true
 }
 
-// store writes the group and syncs it. After an error nothing of it counts.
-func (l *Log) store(group []*batch) error {
+// store writes the group and syncs it, or as much of its beginning as one new file takes: were there two, the second might
+// be found after a crash without the first. After an error nothing of it counts.
+func (l *Log) store(group []*batch) (n int, err error) {
 	w := &l.w
 	for _, b := range group {
+		if k := len(w.files); k > 0 && !w.files[k-1].settled && !w.files[k-1].fits(b) {
+			break
+		}
 		t, err := l.targetFor(b)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		b.finish(l.seed, w.synced)
 		t.dirty = true
 		if _, err := t.f.WriteAt(b.buf, t.seg.offset(b.base)); err != nil {
-			return err
+			return 0, err
 		}
 		t.cursor, t.last = b.end(), max(t.last, b.last)
+		n++
 	}
-	return l.sync()
+	return n, l.sync()
 }
 
-// sync makes durable what was written, then the names of new files.
+func (t *target) fits(b *batch) bool { return t.seg.offset(b.end()) <= t.size }
+
+// sync makes durable what was written, then the name of a new file.
 func (l *Log) sync() error {
 	for _, t := range l.w.files {
 		if t.dirty {
@@ -133,27 +143,22 @@ func (l *Log) sync() error {
 			t.dirty = false
 		}
 	}
-	for _, t := range l.w.files {
-		if t.settled || t.path == t.seg.path {
-			continue
-		}
-		if err := l.fs.Rename(t.path, t.seg.path); err != nil {
-			return err
-		}
-		t.path = t.seg.path
-		// One after the other: were the second name on disk and the first not, there would be a hole.
-		if err := l.fs.SyncDir(l.dir); err != nil {
-			return err
-		}
+	t := l.w.files[len(l.w.files)-1]
+	if t.settled {
+		return nil
 	}
-	return nil
+	if err := l.fs.Rename(t.path, t.seg.path); err != nil {
+		return err
+	}
+	t.path = t.seg.path
+	return l.fs.SyncDir(l.dir)
 }
 
 // targetFor is the file that a batch goes to: the current one while it has room, else a new one.
 func (l *Log) targetFor(b *batch) (*target, error) {
 	w := &l.w
 	if n := len(w.files); n > 0 {
-		if t := w.files[n-1]; t.seg.offset(b.end()) <= t.size {
+		if t := w.files[n-1]; t.fits(b) {
 			return t, nil
 		}
 	}
@@ -173,7 +178,7 @@ func (l *Log) targetFor(b *batch) (*target, error) {
 	w.number++ // now, not when the reserve was made: numbers must grow as bases do
 	t.seg = &segment{number: w.number, base: b.base, first: first, end: b.base, path: l.join(segmentName(w.number, b.base, ".seg"))}
 	w.files = append(w.files, t)
-	h := header{number: w.number, base: b.base, first: first, created: l.o.Now().UnixNano(), epoch: l.o.Epoch, identity: l.ident}
+	h := header{number: w.number, base: b.base, first: first, created: l.o.Now().UnixNano(), epoch: l.o.Epoch, size: t.size, identity: l.ident}
 	t.dirty = true
 	_, err := t.f.WriteAt(h.encode(), 0)
 	return t, err
@@ -213,10 +218,10 @@ func (l *Log) abandon(err error) {
 	l.w.files = nil
 }
 
-// publish makes a group count: readers find it, its memory is used again, the owner is told.
-func (l *Log) publish(group []*batch) {
+// publish makes a group count: readers find it, its memory is used again, the owner is told. The rest is still in hand.
+func (l *Log) publish(group, rest []*batch) {
 	w := &l.w
-	last := group[len(group)-1]
+	last, end := group[len(group)-1].last, group[len(group)-1].end() // now: as soon as it is free, a batch belongs to the next records
 	l.mu.Lock()
 	for _, t := range w.files {
 		if !t.settled {
@@ -225,25 +230,23 @@ func (l *Log) publish(group []*batch) {
 		}
 		t.seg.end, t.seg.last = t.cursor, t.last
 	}
-	w.synced = last.end()
-	l.writing = l.writing[:0]
+	w.synced = end
+	l.writing = rest
 	for _, b := range group {
 		l.pending -= int64(len(b.buf))
 		l.stats.countBatch(b)
 		l.free(b)
 	}
 	l.stats.Groups++
-	if last.last > 0 {
-		l.committed.Store(last.last)
-	}
+	l.committed.Store(last)
 	l.judge()
 	l.landed.Broadcast()
 	l.mu.Unlock()
 	w.tries = 0
 	l.setFailure(nil)
 	l.retire()
-	if l.o.Committed != nil && last.last > 0 {
-		l.o.Committed(last.last)
+	if l.o.Committed != nil {
+		l.o.Committed(last)
 	}
 }
 

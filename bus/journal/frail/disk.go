@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -132,8 +133,8 @@ func (d *Disk) losePower() {
 		}
 	}
 	d.pending = nil
-	for _, f := range d.kept {
-		f.losePower(d.rng)
+	for _, path := range slices.Sorted(maps.Keys(d.kept)) { // so that a seed tells all
+		d.kept[path].losePower(d.rng)
 	}
 	d.names = map[string]*inode{}
 	for path, f := range d.kept {
