@@ -5,6 +5,8 @@
 // stream of a go-plugin satellite (carrier_plugin.go), standard input and output of a filter (carrier_filter.go). The loop
 // cannot tell them apart. It never sends and never blocks.
 //
+// Why a queue gives nothing is told by the list in reasons.go: what holds messages back adds a line there.
+//
 // Goroutines: the loop; the notifier, which calls Config's functions; two for ZeroMQ (the socket's owner and the watcher of
 // its descriptor); three for each plugin and each filter (reader, writer, and one that waits for its end). Serve starts what
 // is not bound to a process and waits for every one of them before it returns.

@@ -44,11 +44,19 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 	default:
 		s.count.dropped++
 	}
-	t.ended.add(h, s.name, end, now, reason)
+	e := t.ended.add(h, s.name, end, now, reason)
+	if h.from != outside {
+		e.from = t.steps[h.from]
+	}
+	if t.answer.slot == i {
+		e.last, t.answer.slot = t.answer.try, none
+		e.last.ended = now
+	}
 	if s.disk && t.scroll != nil {
 		t.scroll.ends(t, s, i, h, end)
 	}
 	if len(t.evidence) > 0 {
+		e.tried = t.evidence[i].brief()
 		delete(t.evidence, i)
 	}
 	if s.keys != nil {

@@ -150,8 +150,7 @@ func (t *tracker) keep(now int64) *kept {
 	m := &t.ended
 	for n := range m.hops {
 		e := &m.hops[(m.h+n)%len(m.hops)]
-		p.k.Hops = append(p.k.Hops, keptEnd{ID: e.id, Task: e.task, Age: now - e.admitted, Ended: now - e.ended, Reason: e.reason,
-			Step: e.step, Attempts: e.attempts, State: e.state})
+		p.k.Hops = append(p.k.Hops, e.keep(now))
 	}
 	for n := range m.tasks {
 		e := &m.tasks[(m.t+n)%len(m.tasks)]
@@ -237,7 +236,7 @@ func (p *keeper) hop(i int32) keptHop {
 	h := p.t.hops.at(i)
 	kh := keptHop{ID: h.id, From: int(h.from), Age: p.now - h.admitted, Codec: h.codec, Hops: h.hops, Attempts: h.attempts, Fails: h.fails, Crashes: h.crashes}
 	if e := p.t.evidence[i]; e != nil {
-		kh.Evidence = e.lines
+		kh.Evidence, kh.Tries = e.lines, e.keep(p.now)
 	}
 	if k := p.t.steps[p.t.hops.step(i)].keys; k != nil && k.of[i] != nil {
 		kh.Key, kh.Keyed = k.of[i].key, true

@@ -44,6 +44,7 @@ type keptHop struct {
 	Due                                   int64 // ns until its retry
 	Codec, Hops, Attempts, Fails, Crashes uint16
 	Evidence                              []string
+	Tries                                 []keptTry
 	Key                                   uint64 // of its step's keys
 	Keyed                                 bool
 }
@@ -76,6 +77,9 @@ type keptEnd struct {
 	Attempts   uint16
 	State      state
 	Failed     bool
+	From       string
+	Tries      []keptTry
+	Last       *keptTry
 }
 
 // keptSource is how far a life of a source was.

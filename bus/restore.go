@@ -66,8 +66,7 @@ func (r *restorer) memory() {
 		if e.State < done || e.State > diverted {
 			continue
 		}
-		r.t.ended.hops = append(r.t.ended.hops, endedHop{id: e.ID, task: e.Task, admitted: r.now - e.Age, ended: r.now - e.Ended, reason: e.Reason,
-			step: e.Step, attempts: e.Attempts, state: e.State})
+		r.t.ended.hops = append(r.t.ended.hops, r.ended(e))
 	}
 	tasks := r.k.Ended[max(0, len(r.k.Ended)-rememberedTasks):]
 	for i := range tasks {
@@ -131,6 +130,7 @@ func (r *restorer) hop(s *step, kh *keptHop, st state) int32 {
 	}
 	if len(kh.Evidence) > 0 {
 		r.t.testify(i, kh.Evidence...)
+		r.t.evidence[i].tries = restoreTries(r.now, kh.Tries)
 	}
 	if kh.Keyed {
 		if r.keys == nil {

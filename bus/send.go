@@ -190,6 +190,8 @@ type TaskStatus struct {
 	Open   int    // hops not yet terminal
 	Hops   []HopStatus
 	Reason string
+	Asked  string    // the id that was asked for, where that is of one of Hops and not of the task
+	Began  time.Time // when the first of Hops was admitted: what HopStatus tells of times is counted from then
 }
 
 // HopStatus is one message on one link.
@@ -202,10 +204,16 @@ type HopStatus struct {
 	Age      time.Duration // since its admission; of an ended one, up to its end
 	Reason   string
 	Retry    time.Duration // held: until it is tried again
-	Failures []string      // of an open one: what became of each attempt that failed, oldest first: "attempt 1 at csv:0: the process ended: ..."
+	Waits    []string      // of one that waits: why, in sentences; of the first 20 only
+	From     string        // the step that put it out; "": it came from outside, or that is not known any more
+	Admitted time.Duration // since TaskStatus.Began
+	Ended    time.Duration // since TaskStatus.Began; 0: it has not
+	Tries    []Try         // attempts, oldest first; not all of them where there were many
+	number   uint64
+	Failures []string // of an open one: what became of each attempt that failed, oldest first: "attempt 1 at csv:0: the process ended: ..."
 }
 
-// Task says what is known of a task; ended ones are remembered for a while. Errors are *Error.
+// Task says what is known of a task, or of the one that a message is part of; ended ones are remembered for a while. Errors are *Error.
 func (b *Bus) Task(ctx context.Context, id string) (TaskStatus, error) {
 	n, err := parseID(id)
 	if err != nil {
@@ -213,6 +221,10 @@ func (b *Bus) Task(ctx context.Context, id string) (TaskStatus, error) {
 	}
 	return ask(ctx, b, func(o *orchester) (TaskStatus, error) {
 		st, ok := o.t.findTask(o.now, n)
+		if task := o.t.taskOf(n); !ok && task != 0 {
+			st, ok = o.t.findTask(o.now, task)
+			st.Asked = formatID(n)
+		}
 		if !ok {
 			return st, notFoundTask(id)
 		}

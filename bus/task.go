@@ -89,6 +89,9 @@ type endedHop struct {
 	step     string
 	attempts uint16
 	state    state
+	from     *step  // it came from; nil: from outside, or that is not known
+	last     try    // its last attempt, where that was answered
+	tried    *trial // nil: none before failed
 }
 
 type endedTask struct {
@@ -97,14 +100,17 @@ type endedTask struct {
 	reason string
 }
 
-func (m *memory) add(h *hop, step string, end state, now int64, reason string) {
-	e := endedHop{id: h.id, task: h.task, admitted: h.admitted, ended: now, reason: reason, step: step, attempts: h.attempts, state: end}
+func (m *memory) add(h *hop, step string, end state, now int64, reason string) *endedHop {
+	var e *endedHop
 	if len(m.hops) < rememberedHops {
-		m.hops = append(m.hops, e)
-		return
+		m.hops = append(m.hops, endedHop{})
+		e = &m.hops[len(m.hops)-1]
+	} else {
+		e = &m.hops[m.h&(rememberedHops-1)]
+		m.h++
 	}
-	m.hops[m.h&(rememberedHops-1)] = e
-	m.h++
+	*e = endedHop{id: h.id, task: h.task, admitted: h.admitted, ended: now, reason: reason, step: step, attempts: h.attempts, state: end}
+	return e
 }
 
 func (m *memory) addTask(t *task) {
@@ -133,8 +139,7 @@ func (t *tracker) findTask(now int64, id uint64) (TaskStatus, bool) {
 	for i := range t.ended.hops {
 		if e := &t.ended.hops[i]; e.task == id {
 			found = true
-			st.Hops = append(st.Hops, HopStatus{ID: formatID(e.id), Step: e.step, State: e.state.String(),
-				Attempts: int(e.attempts), Age: duration(e.ended - e.admitted), Reason: e.reason})
+			st.Hops = append(st.Hops, t.pastHop(e))
 		}
 	}
 	open := t.openHops(now, id)
@@ -142,7 +147,8 @@ func (t *tracker) findTask(now int64, id uint64) (TaskStatus, bool) {
 		found, st.State, st.Open = true, "running", len(open)
 		st.Hops = append(st.Hops, open...)
 	}
-	slices.SortFunc(st.Hops, func(a, b HopStatus) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(st.Hops, func(a, b HopStatus) int { return cmp.Compare(a.number, b.number) })
+	t.date(&st)
 	if found && st.State == "" {
 		st.State = "done"
 	}
@@ -158,10 +164,14 @@ func (t *tracker) openHops(now int64, id uint64) []HopStatus {
 				continue
 			}
 			slot := int32(p)<<pageBits + int32(k)
-			hs := HopStatus{ID: formatID(h.id), Step: t.steps[pg.steps[k]].name, State: pg.states[k].String(), Attempts: int(h.attempts), Age: duration(now - h.admitted)}
+			hs := HopStatus{ID: formatID(h.id), Step: t.steps[pg.steps[k]].name, State: pg.states[k].String(), Attempts: int(h.attempts), Age: duration(now - h.admitted),
+				number: h.id, From: t.nameOf(h.from), Admitted: duration(h.admitted), Tries: t.triesOf(slot)}
 			if e := t.evidence[slot]; e != nil {
 				hs.Reason = e.lines[len(e.lines)-1]
 				hs.Failures = failures(e.lines)
+			}
+			if pg.states[k] == waiting && len(open) < mostReasoned {
+				hs.Waits = t.whyWaits(now, slot, h)
 			}
 			if pg.states[k] == held {
 				hs.Retry = duration(max(h.due-now, 0))

@@ -32,6 +32,7 @@ type tracker struct {
 	n         uint64               // counter of dispatches
 	evidence  map[int32]*trial     // of hops that failed or crashed
 	touched   []*worker            // what settle has to look at
+	answer    answered             // the newest one, until its hop has ended
 	unblocked bool                 // a queue that was full has room since the last look
 	frozen    bool                 // nothing is dispatched or let in
 	past      Ledger               // of steps that are not any more
@@ -60,11 +61,14 @@ type sink interface {
 }
 
 // trial is what happened to a hop so far.
-type trial struct{ lines []string }
+type trial struct {
+	lines []string
+	tries []try // that failed, oldest first
+}
 
 func newTracker(epoch uint32, steps []*step, sink sink, start time.Time) *tracker {
 	t := &tracker{epoch: epoch, started: start, steps: steps, hops: newSlab(), sink: sink, tasks: newTasks(), seen: newSeen(start),
-		evidence: map[int32]*trial{}, before: map[dispatchID]entry{}, rand: rand.New(rand.NewPCG(uint64(epoch), uint64(start.UnixNano())))}
+		evidence: map[int32]*trial{}, answer: answered{slot: none}, before: map[dispatchID]entry{}, rand: rand.New(rand.NewPCG(uint64(epoch), uint64(start.UnixNano())))}
 	t.ringed()
 	return t
 }
@@ -198,6 +202,7 @@ func (t *tracker) answered(now int64, w *worker, pos int) int32 {
 	w.hand.take(pos)
 	t.touch(w)
 	w.spend()
+	t.answer.slot, t.answer.sent, t.answer.worker = d.slot, d.sent, w.name
 	return d.slot
 }
 
@@ -257,6 +262,7 @@ func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string
 	h.fails++
 	t.suffered(now, s, n)
 	t.testify(i, fmt.Sprintf("attempt %d at %s: %s", h.attempts, w.name, reason))
+	t.tried(now, i, t.answer.sent, w.name, reason)
 	switch {
 	case again && int(h.fails) <= s.cfg.retries:
 		delay := min(s.cfg.backoff<<min(h.fails-1, 20), int64(time.Minute))
@@ -291,6 +297,7 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 				t.hops.at(i).crashes++
 				s.count.crashed++
 				t.testify(i, death(t.hops.at(i).attempts, w.name, cause, last)...)
+				t.tried(now, i, w.hand.at(pos).sent, w.name, "the process ended: "+cause)
 				if s.disk && t.known(i) {
 					t.scroll.crashes(t.hops.at(i), death(t.hops.at(i).attempts, w.name, cause, last))
 				}

@@ -127,11 +127,20 @@ func (s *Server) task(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := control.Task{ID: t.ID, State: t.State, Open: t.Open, Hops: []control.Hop{}}
+	return answer(w, taskOf(&t))
+}
+
+func taskOf(t *bus.TaskStatus) control.Task {
+	out := control.Task{ID: t.ID, State: t.State, Open: t.Open, Began: t.Began, Hops: []control.Hop{}}
 	for _, h := range t.Hops {
-		out.Hops = append(out.Hops, control.Hop{
+		hop := control.Hop{
 			ID: h.ID, Step: h.Step, State: h.State, Instance: h.Instance, Attempts: h.Attempts, Age: h.Age.Seconds(), Reason: h.Reason,
-		})
+			From: h.From, Admitted: h.Admitted.Seconds(), Ended: h.Ended.Seconds(),
+		}
+		for _, t := range h.Tries {
+			hop.Tries = append(hop.Tries, control.Try{Instance: t.Instance, Sent: t.Sent.Seconds(), Ended: t.Ended.Seconds(), Failed: t.Reason})
+		}
+		out.Hops = append(out.Hops, hop)
 	}
-	return answer(w, out)
+	return out
 }

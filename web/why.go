@@ -18,7 +18,8 @@ type inquiry struct {
 	topology   *topology.Topology
 	satellites map[string]supervisor.SatelliteStatus
 	queues     map[string]control.Queue
-	deaths     []supervisor.Death // oldest first
+	reasons    map[string][]string // of steps that give nothing to their workers
+	deaths     []supervisor.Death  // oldest first
 	now        time.Time
 }
 
@@ -51,6 +52,11 @@ func (s *Server) inquire(ctx context.Context) (*inquiry, error) {
 	stats, err := s.stats(ctx)
 	for _, queue := range stats.Queues {
 		q.queues[queue.Step] = queueOf(queue)
+	}
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, loopPatience)
+		defer cancel()
+		q.reasons, err = s.cfg.Bus.Reasons(ctx)
 	}
 	return q, err
 }
@@ -232,8 +238,10 @@ func (q *inquiry) queue(queue *control.Queue) []string {
 	if queue.Workers == 0 {
 		said = append(said, q.nobody(queue.Step))
 	}
-	if below := q.fullBelow(queue.Step); len(below) > 0 && queue.Waiting > 0 {
-		said = append(said, fmt.Sprintf("It is given nothing while the queue of %s is full.", strings.Join(below, " and that of ")))
+	if queue.Waiting > 0 {
+		for _, why := range q.reasons[queue.Step] {
+			said = append(said, sentence(why))
+		}
 	}
 	if queue.Blocked {
 		said = append(said, "Its queue is full, so that those who fill it wait: "+orNobody(q.above(queue.Step))+".")
@@ -261,16 +269,12 @@ func (q *inquiry) nobody(step string) string {
 	return text + "."
 }
 
-// fullBelow are the steps this one is linked to whose queues are full.
-func (q *inquiry) fullBelow(step string) (full []string) {
-	if spec := q.topology.Satellite(step); spec != nil {
-		for _, name := range spec.Sends() {
-			if q.queues[name].Blocked {
-				full = append(full, name)
-			}
-		}
+// sentence begins with a capital and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
 	}
-	return full
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // above are the satellites that are linked to this step.

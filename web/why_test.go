@@ -35,11 +35,12 @@ func TestWhy(t *testing.T) {
 		Last: []string{"a", "cannot open\x07"}}
 	asked := supervisor.Death{Ref: csv, PID: 7302, Time: noon, Asked: true, Signal: syscall.SIGTERM, Cause: "killed"}
 	for name, c := range map[string]struct {
-		in     supervisor.InstanceStatus
-		deaths []supervisor.Death
-		queues map[string]control.Queue
-		more   map[string]supervisor.SatelliteStatus
-		want   map[string][]string
+		in      supervisor.InstanceStatus
+		deaths  []supervisor.Death
+		queues  map[string]control.Queue
+		reasons map[string][]string
+		more    map[string]supervisor.SatelliteStatus
+		want    map[string][]string
 	}{
 		"back-off": {in: backoff, deaths: []supervisor.Death{died, asked}, want: map[string][]string{"csv:0": {
 			"It is backoff, for 412ms (since 11:59:59): in back-off for 1.6s after exit code 3 (4th in a row).",
@@ -60,7 +61,8 @@ func TestWhy(t *testing.T) {
 					"Its queue is full, so that those who fill it wait: clock.",
 					"2 messages are set aside in quarantine and not tried again by itself: dsatctl quarantine list --step csv"}}},
 		"held back": {in: supervisor.InstanceStatus{Ref: csv, State: supervisor.Running, PID: 5},
-			queues: map[string]control.Queue{"csv": {Step: "csv", Waiting: 7, Workers: 1, InFlight: 1}, "far": {Step: "far", Blocked: true}},
+			queues:  map[string]control.Queue{"csv": {Step: "csv", Waiting: 7, Workers: 1, InFlight: 1}, "far": {Step: "far", Blocked: true}},
+			reasons: map[string][]string{"csv": {"it is given nothing while the queue of far is full"}},
 			want: map[string][]string{"csv:0": {"It is running as process 5."},
 				"csv": {"7 messages wait for it, 0 for the time of their retry; 1 in hand of 1 worker. The oldest is 0s old.",
 					"It is given nothing while the queue of far is full."}}},
@@ -85,7 +87,7 @@ func TestWhy(t *testing.T) {
 				"Since this dsatd began it was restarted once without being asked to.", "It failed to start 1m ago (11:59:00): cannot execute x."}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := &inquiry{topology: topo, satellites: status(c.in), queues: c.queues, deaths: c.deaths, now: noon}
+			q := &inquiry{topology: topo, satellites: status(c.in), queues: c.queues, reasons: c.reasons, deaths: c.deaths, now: noon}
 			for n, s := range c.more {
 				q.satellites[n] = s
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,11 +28,21 @@ func (s *Server) whyTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, control.Why{Name: "task " + task.ID, State: task.State, Text: q.task(&task)})
+	name := "task " + task.ID
+	if task.Asked != "" {
+		name = "message " + task.Asked + " of " + name
+		task.Hops = slices.DeleteFunc(task.Hops, func(h bus.HopStatus) bool { return h.ID != task.Asked })
+	}
+	return answer(w, control.Why{Name: name, State: task.State, Text: q.task(&task)})
 }
 
 func (q *inquiry) task(t *bus.TaskStatus) []string {
 	said := []string{q.course(t)}
+	if t.Asked != "" && len(t.Hops) > 0 {
+		if said = nil; t.Hops[0].State == "done" {
+			return []string{fmt.Sprintf("%s was done at %s, %s after it came, %s.", t.Asked, t.Hops[0].Step, spell(t.Hops[0].Age), tried(t.Hops[0].Attempts))}
+		}
+	}
 	told, more := 0, 0
 	nobody := map[string]bool{} // told once of each step
 	for n := range t.Hops {
@@ -82,8 +93,8 @@ func (q *inquiry) hop(h *bus.HopStatus, nobody map[string]bool) (said []string) 
 		if queue, ok := q.queues[h.Step]; ok {
 			said = append(said, q.restraint(&queue)...)
 		}
-		if below := q.fullBelow(h.Step); len(below) > 0 {
-			said = append(said, fmt.Sprintf("%s is given nothing while the queue of %s is full.", h.Step, strings.Join(below, " and that of ")))
+		if len(h.Waits) > 0 {
+			said = append(said, fmt.Sprintf("%s: %s.", h.ID, strings.Join(h.Waits, "; ")))
 		}
 	case "in_flight":
 		said = append(said, q.inHand(h))

@@ -32,7 +32,7 @@ func TestWhyTask(t *testing.T) {
 		"open": {bus.TaskStatus{ID: "7.40", State: "running", Open: 4, Hops: []bus.HopStatus{
 			{ID: "7.40", Step: "csv", State: "done", Age: 5 * time.Second},
 			{ID: "7.41", Step: "csv", State: "in_flight", Instance: "csv:0", Attempts: 2, Age: 4 * time.Second, Failures: died},
-			{ID: "7.42", Step: "csv", State: "waiting", Age: 3 * time.Second},
+			{ID: "7.42", Step: "csv", State: "waiting", Age: 3 * time.Second, Waits: []string{"2 others wait before it", "no worker has credit"}},
 			{ID: "7.43", Step: "far", State: "waiting", Attempts: 1, Age: 3 * time.Second},
 			{ID: "7.44", Step: "csv", State: "held", Attempts: 1, Age: 2 * time.Second, Retry: 1500 * time.Millisecond},
 		}}, []string{
@@ -40,11 +40,13 @@ func TestWhyTask(t *testing.T) {
 			"7.41 is in the hands of csv:0, attempt 2, 4s after it came; csv:0 is stopping: is being restarted; it has 1m for one.",
 			"7.41, attempt 1 at csv:0: the process ended: killed by signal 9 (SIGKILL).",
 			"7.42 waits for csv, for 3s; 3 messages wait there, and 1 in hand of 1 worker.",
-			"csv is given nothing while the queue of far is full.",
+			"7.42: 2 others wait before it; no worker has credit.",
 			"7.43 waits for far, for 3s, and was tried once; 1 message waits there, and 0 in hand of 0 workers.",
 			"far gets nothing: no session is up; it has no instance: dsatctl scale far 1.",
 			"7.44 is tried again at csv at 12:00:01, in 1.5s; it was tried once so far.",
 		}},
+		"one message of it": {bus.TaskStatus{ID: "7.40", State: "running", Asked: "7.41", Hops: []bus.HopStatus{{ID: "7.41", Step: "csv", State: "done", Attempts: 1, Age: time.Second}}},
+			[]string{"7.41 was done at csv, 1s after it came, tried once."}},
 		"done": {bus.TaskStatus{ID: "7.40", State: "done", Hops: []bus.HopStatus{{ID: "7.40", Step: "csv", State: "done"}}}, []string{"It has ended: it is done."}},
 		"failed": {bus.TaskStatus{ID: "7.40", State: "failed", Reason: "csv: cancelled on request", Hops: []bus.HopStatus{
 			{ID: "7.41", Step: "csv", State: "quarantined", Attempts: 3, Age: time.Second, Reason: "2 processes died on it"},

@@ -66,6 +66,7 @@ var outputs = []struct {
 		{ID: "7.7", Step: "cpu", State: "done", Instance: "cpu:1", Attempts: 2, Age: 65.2},
 		{ID: "7.11", Step: "csv", State: "held", Attempts: 1, Age: 0.25, Reason: "disk full"}},
 		Results: []control.Body{{Text: "x\x1by"}, {Base64: []byte{0, 1, 2}}}}}), 0},
+	{"task-trace", "task 1.7 --trace", answers(map[string]any{"GET /v1/tasks/1.7": traced}), 0},
 	{"queues", "queues", answers(map[string]any{"GET /v1/queues": []control.Queue{
 		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, InFlight: 3, OldestAge: 3725, Workers: 2, Blocked: true, Ledger: control.Ledger{Done: 9}},
 		{Step: "csv", Delivery: "tracked", Bytes: 64 << 20, Quarantine: 2}}}), 0},
@@ -134,6 +135,14 @@ var outputs = []struct {
 	{"unknown-flag", "status --jsno", always("{}"), 2},
 	{"not-dsatd", "status", always("<html>"), 1},
 }
+
+// traced is a task of which one message was done, one failed twice and is in hand again, one waits and one was set aside.
+var traced = control.Task{ID: "1.7", State: "running", Open: 2, Began: ago(10 * time.Second), Hops: []control.Hop{
+	{ID: "1.8", Step: "cpu", State: "done", Attempts: 1, Age: 2, Ended: 2, Tries: []control.Try{{Instance: "cpu:0", Sent: 1, Ended: 2}}},
+	{ID: "1.9", Step: "csv", From: "cpu", State: "in_flight", Attempts: 3, Admitted: 2, Age: 8, Tries: []control.Try{
+		{Instance: "csv:0", Sent: 2, Ended: 2.0005, Failed: "disk full\x1b[2J"}, {Instance: "csv:1", Sent: 4, Ended: 5.5, Failed: "the process ended: killed"}, {Instance: "csv:0", Sent: 7}}},
+	{ID: "1.10", Step: "far", From: "cpu", State: "waiting", Admitted: 2, Age: 8},
+	{ID: "1.11", Step: "bad", From: "cpu", State: "quarantined", Admitted: 2, Age: 0.0001, Ended: 2.0001, Reason: "queue full"}}}
 
 // booted is a start that goes on: one was ready at once, one waited for it and for a place, one fails, one waits.
 var booted = control.Boot{Began: ago(time.Minute), Total: 2.5, StartConcurrency: 2, Chain: []string{"site:0", "csv:0"}, Instances: []control.BootInstance{

@@ -10,12 +10,18 @@ import (
 	"github.com/dsat/dsat/web/control"
 )
 
+const taskHelp = `Print what became of a message and all that descends from it: a message on each link, where it is, and how often it was tried.
+
+With --trace it is drawn over time: . waits in a queue, = is in the hand of a worker, x is an attempt that failed, and > goes on. The
+daemon remembers the newest 8,192 messages that have ended.`
+
 func (t *tool) taskCommand() *cobra.Command {
-	var end bool
+	var end, trace bool
 	cmd := &cobra.Command{
 		Use:     "task ID",
 		Short:   "Print what became of a message and all that descends from it, or cancel it",
-		Example: "  dsatctl task 7.42\n  dsatctl task 7.42 --cancel",
+		Long:    taskHelp,
+		Example: "  dsatctl task 7.42\n  dsatctl task 7.42 --trace\n  dsatctl task 7.42 --cancel",
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := t.client()
@@ -32,11 +38,16 @@ func (t *tool) taskCommand() *cobra.Command {
 			if err != nil || t.json {
 				return err
 			}
+			if trace {
+				_, err = t.out.WriteString(traceText(task, t.paint()))
+				return err
+			}
 			_, err = t.out.WriteString(taskText(task, t.paint()))
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&end, "cancel", false, "end what of it waits or is in hand; what its workers answer is ignored")
+	cmd.Flags().BoolVar(&trace, "trace", false, "draw when each message waited, was in hand, and failed")
 	return cmd
 }
 

@@ -14,12 +14,12 @@ import (
 const whyHelp = `Tell in plain sentences why instances are as they are: what they wait for, when the next thing happens, what they
 died of last. For a satellite that takes messages also what waits for it, and why nobody takes it.
 
-A task is named by its number, such as 7.40: where its messages are, what they wait for, who has them in hand, and what
-became of earlier attempts.`
+A task is named by its number, such as 7.40: where its messages are, what they wait for, how many are before them, who has
+them in hand, and what became of earlier attempts. The number of a single message asks for that one.`
 
 func (t *tool) whyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "why NAME|TASK...",
+		Use:               "why NAME|TASK|MESSAGE...",
 		Short:             "Tell why satellites, instances, queues or tasks are as they are",
 		Long:              whyHelp,
 		Example:           "  dsatctl why csv\n  dsatctl why cpu:1\n  dsatctl why 7.40",

@@ -170,6 +170,8 @@ type Task struct {
 	Open    int    `json:"open"`  // hops not yet terminal
 	Hops    []Hop  `json:"hops"`  // the newest kept ones
 	Results []Body `json:"results,omitempty"`
+
+	Began time.Time `json:"began,omitzero"` // when the first of Hops was admitted
 }
 
 // Hop is one message on one link.
@@ -179,8 +181,22 @@ type Hop struct {
 	State    string  `json:"state"` // waiting, in_flight, held, done, quarantined, expired, cancelled, dropped, diverted
 	Instance string  `json:"instance,omitempty"`
 	Attempts int     `json:"attempts"`
-	Age      float64 `json:"age"` // seconds since admission
+	Age      float64 `json:"age"` // seconds since admission; of an ended one, up to its end
 	Reason   string  `json:"reason,omitempty"`
+
+	// The trace, in seconds since Task.Began.
+	From     string  `json:"from,omitempty"` // the step that put it out; "": outside, or not known any more
+	Admitted float64 `json:"admitted"`
+	Ended    float64 `json:"ended,omitempty"`
+	Tries    []Try   `json:"tries,omitempty"` // attempts, oldest first; the first eight failures and the last one
+}
+
+// Try is one attempt of a message, in seconds since Task.Began.
+type Try struct {
+	Instance string  `json:"instance"`
+	Sent     float64 `json:"sent"`            // given to the instance
+	Ended    float64 `json:"ended,omitempty"` // answered, or its process ended; 0: it is in hand
+	Failed   string  `json:"failed,omitempty"`
 }
 
 // Body is a payload in transit through JSON: Text when it is valid UTF-8, Base64 otherwise.
