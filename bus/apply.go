@@ -151,7 +151,7 @@ func (o *orchester) follow(i *instance, before wire.RoutesBody) {
 	}
 	s.messages = min(s.wants, s.step.cfg.inHand)
 	now := s.step.routing()
-	same := slices.Equal(now.Routes, before.Routes) && slices.Equal(now.From, before.From) &&
+	same := slices.Equal(now.Routes, before.Routes) && slices.Equal(now.From, before.From) && slices.Equal(now.Calls, before.Calls) &&
 		now.InHand == before.InHand && now.DeadlineMS == before.DeadlineMS
 	if same || s.filter || s.bye || s.peer.refused {
 		return

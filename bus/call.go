@@ -20,6 +20,12 @@ type Call struct {
 	Lasting bool          // the task goes on when nobody waits for it any more; else it ends, and nothing of it is dispatched
 }
 
+// callDefault is how long a call may take that does not say.
+const callDefault = 30 * time.Second
+
+// stateLost is Sent.State of a call in a session whose instance is gone.
+const stateLost = "lost"
+
 // resultBytes bounds the outputs that a caller has not taken yet.
 const resultBytes = 16 << 20
 
@@ -148,17 +154,18 @@ type timing struct {
 	last  int32
 	line  heap // of their numbers; those that have their answer too, for a while
 
-	expired uint64
+	expired, dropped uint64
 }
 
 // CallCounts is the calls, and the sends that wait.
 type CallCounts struct {
 	Waiting int    // for the end of their task, or for room
 	Expired uint64 // by their deadline
+	Dropped uint64 // whose satellite was gone, or was cancelled by it, before the answer
 }
 
 func (o *orchester) callCounts() CallCounts {
-	return CallCounts{Waiting: len(o.waiters) + len(o.sends), Expired: o.timing.expired}
+	return CallCounts{Waiting: len(o.waiters) + len(o.sends), Expired: o.timing.expired, Dropped: o.timing.dropped}
 }
 
 func (t *timing) add(s *sending) {

@@ -121,6 +121,7 @@ func (o *orchester) settleLeaving(l *leaving) {
 	}
 	s.staged = nil
 	s.unanswered()
+	o.hangUp(s)
 	if !s.filter {
 		o.discard(s)
 	}

@@ -32,9 +32,10 @@ func relink(steps []*step, spoken func(*step) bool) {
 	}
 	for _, s := range steps {
 		if !spoken(s) {
-			s.routes, s.origins = nil, nil
+			s.routes, s.origins, s.callees = nil, nil, nil
 		}
 		s.routes, s.origins = places(s.routes, s.to), places(s.origins, s.from)
+		s.callSteps(by)
 		s.reflow()
 		s.conditions(by)
 		s.ports = make([]uint16, len(steps))
@@ -84,5 +85,5 @@ func linkNames(ports, links []*step) []string {
 
 // routing is what the sessions of s have to know of its place in the topology.
 func (s *step) routing() wire.RoutesBody {
-	return wire.RoutesBody{Routes: linkNames(s.routes, s.to), From: linkNames(s.origins, s.from), InHand: s.cfg.inHand, DeadlineMS: s.cfg.deadline / 1e6}
+	return wire.RoutesBody{Routes: linkNames(s.routes, s.to), From: linkNames(s.origins, s.from), Calls: linkNames(s.callees, s.calls), InHand: s.cfg.inHand, DeadlineMS: s.cfg.deadline / 1e6}
 }

@@ -76,6 +76,17 @@ func (p *peer) flush() (unread bool) {
 	return p.sess != nil && (waiting > unreadFrames+p.sess.step.cfg.inHand || bytes > unreadBytes)
 }
 
+// unread is how many bytes wait to be sent to the peer.
+func (p *peer) unread() int {
+	n := p.out.Len()
+	for _, f := range p.sealed {
+		n += len(f)
+	}
+	p.box.mu.Lock()
+	defer p.box.mu.Unlock()
+	return n + p.box.bytes
+}
+
 // outbox is frames between the loop and a carrier. Credit bounds DATA in it; what answers a peer's own questions is bounded
 // by unread.
 type outbox struct {

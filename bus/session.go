@@ -38,6 +38,7 @@ type session struct {
 	pending   []pendingEmit // received, not admitted
 	held      int           // bytes of pending
 
+	calls  calling
 	staged map[uint64][]stagedOut
 	stage  int // bytes staged
 }
@@ -143,6 +144,10 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 		o.post(p, &wire.Header{Kind: wire.Pong, N: r.N}, nil)
 	case wire.Pong:
 		s.pong(r.N)
+	case wire.Call:
+		return o.call(s, r)
+	case wire.Cancel:
+		return o.dropCall(s, r.N)
 	case wire.Bye:
 		return o.sayBye(s)
 	default:
@@ -193,7 +198,8 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		st.dirty = true
 	}
 	body := wire.AppendJSON(nil, &wire.WelcomeBody{Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
-		EmitBytes: emitBytes, Accepted: s.accepted, Routes: linkNames(st.routes, st.to), From: linkNames(st.origins, st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody})
+		EmitBytes: emitBytes, Accepted: s.accepted, Routes: linkNames(st.routes, st.to), From: linkNames(st.origins, st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody,
+		Calls: linkNames(st.callees, st.calls), CallMessages: callMessages, CallBytes: callBytes, CallMS: callDefault.Milliseconds()})
 	o.post(p, &wire.Header{Kind: wire.Welcome}, body)
 	if i.draining {
 		o.startDrain(s)
@@ -368,6 +374,7 @@ func (o *orchester) sayBye(s *session) error {
 	}
 	s.bye, s.open = true, false
 	s.unanswered()
+	o.hangUp(s)
 	o.post(s.peer, &wire.Header{Kind: wire.Bye}, nil)
 	return nil
 }

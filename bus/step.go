@@ -18,6 +18,7 @@ type step struct {
 	cfg   limits
 	to    []*step
 	from  []*step
+	calls []*step // steps it may call
 	gates []*step // blocking queues below, outside of cycles: while one is full nothing is dispatched here
 
 	// What ports stand for. A link that is gone keeps its place, so that what was said under it is understood.
@@ -29,6 +30,7 @@ type step struct {
 	routes    []*step  // output links, by port
 	portFlows []*flow  // beside routes
 	origins   []*step  // input links, by port
+	callees   []*step  // steps it may call, by port
 	ports     []uint16 // by index of the step it comes from: the port of DATA
 
 	waiting fifo

@@ -28,6 +28,7 @@ type session struct {
 	links   *links // of the reader
 	index   uint64 // DATA received
 
+	calls        calls
 	anyCancelled atomic.Bool
 	mu           sync.Mutex
 	gone         map[uint64]bool // hops cancelled before they began
@@ -100,6 +101,7 @@ func (n *node) welcomed(stream carrier, rec *wire.Record) (*session, error) {
 		node: n, stream: stream, out: newOutbox(w.Epoch), maxBody: w.MaxBody,
 		links: &links{to: w.Routes, from: w.From}, gone: map[uint64]bool{},
 	}
+	ses.calls.welcome(&w)
 	if ses.maxBody <= 0 || ses.maxBody > wire.MaxBody {
 		ses.maxBody = wire.MaxBody
 	}
@@ -118,6 +120,7 @@ func (ses *session) talk(rest wire.Reader) error {
 		ses.write(stop)
 	}()
 	err := ses.read(rest)
+	ses.calls.lost()
 	close(stop)
 	// After an end by the daemon the writer may be stuck in a send that fails once the stream is closed behind us.
 	select {
@@ -204,9 +207,12 @@ func (ses *session) control(rec *wire.Record) (over bool, err error) {
 			return true, err
 		}
 		ses.links = &links{to: r.Routes, from: r.From}
+		ses.calls.route(r.Calls)
 		if e := ses.node.emitter(); e != nil {
 			e.route(ses.links)
 		}
+	case wire.Reply:
+		ses.calls.replied(rec)
 	case wire.Drain:
 		ses.node.drained(ses)
 	case wire.Ping:

@@ -293,7 +293,7 @@ func (s *Supervisor) shapeOf(now *roster, t *topology.Satellite) string {
 	shape.Notify.Access = ""
 	shape.FDStore, shape.FDStorePreserve = 0, false
 	shape.Watch, shape.MovedFrom = topology.Watch{}, ""
-	shape.Queue, shape.Work, shape.OnDone, shape.OnFailed = topology.Queue{}, topology.Work{}, nil, nil
+	shape.Queue, shape.Work, shape.OnDone, shape.OnFailed, shape.Calls = topology.Queue{}, topology.Work{}, nil, nil, nil
 	shape.Log = topology.Log{Stdout: t.Log.Stdout, Stderr: t.Log.Stderr}
 	text, err := json.Marshal(shape)
 	if err != nil {

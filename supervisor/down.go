@@ -16,7 +16,7 @@ func (s *Supervisor) StopSources(ctx context.Context) error {
 	s.record.finish()
 	fed, now := make(map[string]bool), s.roster()
 	for _, t := range now.topology.Satellites {
-		for _, name := range t.Sends() {
+		for _, name := range t.Feeds() {
 			fed[name] = true
 		}
 	}
@@ -131,7 +131,7 @@ func circles(t *topology.Topology) []circle {
 			edges[s.Name] = append(edges[s.Name], n.Name)
 		}
 		edges[s.Name] = append(edges[s.Name], s.After...)
-		edges[s.Name] = append(edges[s.Name], s.Sends()...)
+		edges[s.Name] = append(edges[s.Name], s.Feeds()...)
 	}
 	c := &components{edges: edges, index: map[string]int{}, low: map[string]int{}, of: map[string]int{}}
 	for _, s := range t.Satellites {

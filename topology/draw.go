@@ -58,6 +58,9 @@ func (t *Topology) dot() string {
 		for _, n := range s.Needs {
 			fmt.Fprintf(&b, "\t%q -> %q [style=dashed, label=\"needs\"];\n", s.Name, n.Name)
 		}
+		for _, name := range s.Calls {
+			fmt.Fprintf(&b, "\t%q -> %q [dir=both, label=\"calls\"];\n", s.Name, name)
+		}
 		for _, name := range s.After {
 			fmt.Fprintf(&b, "\t%q -> %q [style=dotted, label=\"after\"];\n", s.Name, name)
 		}
@@ -79,6 +82,9 @@ func (t *Topology) mermaid() string {
 		}
 		for _, n := range s.Needs {
 			fmt.Fprintf(&b, "    s_%s -. needs .-> s_%s\n", s.Name, n.Name)
+		}
+		for _, name := range s.Calls {
+			fmt.Fprintf(&b, "    s_%s <-- calls --> s_%s\n", s.Name, name)
 		}
 		for _, name := range s.After {
 			fmt.Fprintf(&b, "    s_%s -. after .-> s_%s\n", s.Name, name)
@@ -112,6 +118,9 @@ func (t *Topology) text() string {
 		}
 		if len(s.After) > 0 {
 			line += "  (after " + strings.Join(s.After, ", ") + ")"
+		}
+		if len(s.Calls) > 0 {
+			line += "  (calls " + strings.Join(s.Calls, ", ") + ")"
 		}
 		b.WriteString(line + "\n")
 	}

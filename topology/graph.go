@@ -168,7 +168,7 @@ func (t *Topology) Order() [][]string {
 func (t *Topology) Sources() []string {
 	fed := map[string]bool{}
 	for _, s := range t.Satellites {
-		for _, name := range s.Sends() {
+		for _, name := range s.Feeds() {
 			fed[name] = true
 		}
 	}

@@ -105,7 +105,7 @@ func satelliteKeys() []*key {
 	keys = append(keys, limitsKeys())
 	keys = append(append(keys, readyKeys()), notifyKeys()...)
 	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys(), breakerKeys())
-	keys = append(append(keys, taskHookKeys()...), watchKeys(), movedKey())
+	keys = append(append(append(keys, callsKey()), taskHookKeys()...), watchKeys(), movedKey())
 	return append(keys,
 		later("scale", "Number of instances by backlog."),
 	)

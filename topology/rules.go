@@ -120,6 +120,7 @@ func (r *rules) all() {
 	r.secretGrants()
 	r.fallbacks()
 	r.taskHooks()
+	r.calls()
 }
 
 // known reports a name that no satellite has.

@@ -65,5 +65,16 @@ func (s *Satellite) readdressed(moved map[string]string) *Satellite {
 	for i := range out.After {
 		out.After[i] = now(out.After[i])
 	}
+	out.Calls = slices.Clone(s.Calls)
+	for i := range out.Calls {
+		out.Calls[i] = now(out.Calls[i])
+	}
+	for _, h := range []**TaskHook{&out.OnDone, &out.OnFailed} {
+		if *h != nil && (*h).To != "" {
+			moved := **h
+			moved.To = now(moved.To)
+			*h = &moved
+		}
+	}
 	return &out
 }

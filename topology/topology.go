@@ -94,6 +94,7 @@ type Satellite struct {
 	Work    Work
 	Breaker Breaker
 
+	Calls            []string  // steps it may call
 	OnDone, OnFailed *TaskHook // of tasks that begin here; nil: none
 
 	Watch     Watch

@@ -18,6 +18,7 @@ type HelloBody struct {
 	Concurrency int    `json:"concurrency,omitempty"` // hops handled at the same time; 0 is 1
 	Source      bool   `json:"source,omitempty"`      // it will emit; without input links it is given nothing to handle
 	SDK         string `json:"sdk,omitempty"`         // name and version, for people
+	Topics      bool   `json:"topics,omitempty"`      // it understands TOPIC
 	Accepted    uint64 `json:"accepted,omitempty"`    // of a source that had a session before: its last EMIT that was accepted
 }
 
@@ -33,26 +34,36 @@ type WelcomeBody struct {
 	From         []string `json:"from"`          // input links; the port of DATA is an index into it
 	DeadlineMS   int64    `json:"deadline_ms"`   // of one running hop; 0: none
 	MaxBody      int      `json:"max_body"`      // bytes of one payload
+	Calls        []string `json:"calls"`         // steps it may call; the port of CALL is an index into it. Missing: the daemon knows no CALL
+	CallMessages int      `json:"call_messages"` // CALLs that may wait for their end at most
+	CallBytes    int      `json:"call_bytes"`    // the same in bytes of their bodies
+	CallMS       int64    `json:"call_ms"`       // the deadline of a CALL that names none
 }
 
-// RoutesBody is the body of ROUTES. In both lists a link keeps its place for the whole session; "" is a link that is gone.
+// RoutesBody is the body of ROUTES. In all lists a link keeps its place for the whole session; "" is a link that is gone.
 type RoutesBody struct {
 	Routes     []string `json:"routes"`
 	From       []string `json:"from"`
+	Calls      []string `json:"calls,omitempty"`
 	InHand     int      `json:"in_hand,omitempty"`     // as in WELCOME; 0: as it was
 	DeadlineMS int64    `json:"deadline_ms,omitempty"` // as in WELCOME
 }
 
-// AppendJSON appends body as JSON to b; body is one of the three above.
+// TopicBody is the body of TOPIC.
+type TopicBody struct {
+	Session string `json:"session,omitempty"` // the name of the conversation it belongs to, all of which comes to this instance, in order
+}
+
+// AppendJSON appends body as JSON to b; body is one of those above.
 func AppendJSON(b []byte, body any) []byte {
 	j, err := json.Marshal(body)
-	if err != nil { // none of the three can fail
+	if err != nil { // none of them can fail
 		panic(err)
 	}
 	return append(b, j...)
 }
 
-// ParseJSON reads the body of a record into one of the three above.
+// ParseJSON reads the body of a record into one of those above.
 func ParseJSON(rec *Record, body any) error {
 	if err := json.Unmarshal(rec.Body, body); err != nil {
 		return fmt.Errorf("cannot read %v: %w", rec.Kind, err)

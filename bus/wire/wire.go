@@ -52,6 +52,8 @@
 //	                  it was made, Unix nanoseconds, or 0. Body: payload.
 //	10 ACCEPTED  D>P  all EMITs up to n are admitted, with all their links; they may be forgotten.
 //	11 CANCEL    D>P  hop n is not wanted any more, for its step was removed or its task was cancelled. An answer to it is ignored.
+//	             P>D  nobody waits for the REPLY to CALL n any more. The task ends, unless the CALL was lasting. No REPLY follows,
+//	                  but one may be on its way.
 //	12 ROUTES    D>P  body: JSON Routes, in place of those of WELCOME: the topology has changed. n: their version. Alone in its
 //	                  frame. In a session a port never comes to mean another link: new links get new ports, a link that is
 //	                  gone keeps its place under the name "". What was said under the old links is understood.
@@ -61,6 +63,17 @@
 //	16 BYE            P>D: all in hand is answered, nothing more will come. D>P: the answer to it. After it the session is over.
 //	17 ERROR     D>P  n: a code (ErrHelloAgain ...). Body: one sentence, UTF-8. After HELLO_AGAIN (1) the peer says HELLO again on
 //	                  the same connection and repeats its unaccepted EMITs; after any other the session is over.
+//
+//	18 CALL      P>D  a message to a step whose answer the peer waits for. n: number of the call in this session, from 1, without
+//	                  gaps. port: index in Welcome.Calls. codec. m: dispatch number of the hop that is being handled with it, or 0;
+//	                  the message has passed one step more than that one then. id: number of a conversation with that step, chosen
+//	                  by the peer, or 0. time: ns until its deadline; 0: Welcome.CallMS. flags bit 0: lasting, the task goes on
+//	                  when nobody waits for it any more. Body: payload.
+//	19 REPLY     D>P  n: of the CALL. flags bit 0: an output of a last step, and more is to follow. port: 0, codec, body: payload.
+//	                  Else the end, once for each CALL: m: 0 done, 1 failed, 2 expired, 3 the conversation's instance is gone,
+//	                  4 refused. id: the task, or 0 when it was not begun. Body: why, UTF-8.
+//	20 TOPIC     D>P  what is known of dispatch n beyond its DATA, which follows. Body: JSON Topic. Only to peers whose HELLO
+//	                  says topics.
 //
 // Outputs in the body of DONE follow each other, each at an offset divisible by 8:
 //
@@ -76,6 +89,8 @@
 // The daemon never sends a peer more than Welcome.InHand unanswered DATA nor more than Welcome.Bytes of their bodies (one message
 // larger than that travels alone). A source never has more than Welcome.EmitMessages EMITs nor Welcome.EmitBytes of their bodies
 // unaccepted (again: one larger message alone). While a queue below it is full, the daemon just accepts nothing.
+// A peer never has more than Welcome.CallMessages CALLs without the end of their REPLY, nor Welcome.CallBytes of their bodies (again:
+// one larger alone); a daemon without Welcome.Calls knows none of the kinds above 17.
 // DONE and FAIL are never refused for lack of room. A worker handles in the order of delivery: its first Concurrency unanswered
 // hops count as running. Answers may come in any order.
 //
@@ -127,11 +142,14 @@ const (
 	Pong
 	Bye
 	Error
+	Call
+	Reply
+	Topic
 	kinds
 )
 
 var kindNames = [kinds]string{"", "HELLO", "WELCOME", "CREDIT", "DATA", "OUT", "DONE", "FAIL", "PROGRESS", "EMIT", "ACCEPTED",
-	"CANCEL", "ROUTES", "DRAIN", "PING", "PONG", "BYE", "ERROR"}
+	"CANCEL", "ROUTES", "DRAIN", "PING", "PONG", "BYE", "ERROR", "CALL", "REPLY", "TOPIC"}
 
 // String is the name in capitals.
 func (k Kind) String() string {
@@ -143,6 +161,21 @@ func (k Kind) String() string {
 
 // FlagRetry in the flags of FAIL: another attempt may succeed.
 const FlagRetry = 1
+
+// FlagLasting in the flags of CALL: the task goes on when nobody waits for it any more.
+const FlagLasting = 1
+
+// FlagMore in the flags of REPLY: it is an output, and not the end.
+const FlagMore = 1
+
+// The ends of a call, in m of REPLY.
+const (
+	EndDone    = 0
+	EndFailed  = 1
+	EndExpired = 2 // its deadline came first
+	EndLost    = 3 // the instance that its conversation was with is gone
+	EndRefused = 4 // it was not begun
+)
 
 // The codes in n of ERROR.
 const (

@@ -12,6 +12,7 @@
 A message is acknowledged, together with what it gave rise to, when the function returned. An exception gives it back: it is
 tried again, unless it is dsat.Permanent. A message may come again after a crash, with the same m.id.
 `yield dsat.To("csv", value)` sends along one link only. A source is an iterable: dsat.source(generator()).
+`dsat.call("price", {"item": 7}, deadline=2.0)` asks a step that `calls` of the topology names, and waits for its answer.
 
 In the topology: speaks = "bus", command = "python3 alarm.py", and env = { PYTHONPATH = "the directory of this file" }.
 Needs pyzmq (Debian: python3-zmq). If the interpreter that runs has none, Debian's own /usr/bin/python3 takes its place.
@@ -42,10 +43,13 @@ RECORD = struct.Struct("<IBBHIHHQQQq")      # length kind flags port epoch codec
 OUTPUT = struct.Struct("<IHH")              # length port codec
 MAGIC, VERSION, MAX_FRAME, MAX_RECORDS, MAX_BODY, ALL_LINKS = 0x54415344, 1, 65536, 1024, 16 << 20, 0xFFFF
 (HELLO, WELCOME, CREDIT, DATA, OUT, DONE, FAIL, PROGRESS, EMIT, ACCEPTED, CANCEL, ROUTES, DRAIN, PING, PONG, BYE,
- ERROR) = range(1, 18)
+ ERROR, CALL, REPLY, TOPIC) = range(1, 21)
 CODECS = ["raw", "text", "json", "cbor", "struct"]
 PATIENCE = 30.0                             # seconds that we outlive the daemon
+GRACE = 2.0                                 # seconds after a deadline that dsatd has to say so
 HELLO_AGAIN = 1
+MORE, LASTING = 1, 1                        # flags of REPLY, of CALL
+ENDS = ["done", "failed", "expired", "lost", "refused"]     # by m of REPLY
 
 Record = collections.namedtuple("Record", "kind flags port epoch codec hops n m id time body", defaults=(0,) * 9 + (b"",))
 
@@ -55,10 +59,28 @@ class Permanent(Exception):
 class WireError(Exception):
     """The other side does not speak the protocol."""
 
+class CallError(Exception):
+    """The end of a call that is not done. state: failed (a message of its task was not done), expired (its deadline came first; nothing
+    of it is begun any more), lost (the instance that its session was with is gone), refused (nothing was sent), or disconnected
+    (the session with dsatd is over: whether it was done is not known)."""
+
+    def __init__(self, step, state, reason, task=0):
+        super().__init__("the call of %s is %s: %s" % (step, state, reason))
+        self.step, self.state, self.reason, self.task = step, state, reason, task
+
 class _Stop(BaseException):
     """Interrupts a source that is to stop."""
 
 To = collections.namedtuple("To", "step value")     # a value for one link only
+
+class Result(collections.namedtuple("Result", "payload codec")):
+    """An output of a last step: the answer to a call."""
+
+    def json(self):
+        return json.loads(self.payload)
+
+    def text(self):
+        return self.payload.decode()
 
 class Message(collections.namedtuple("Message", "payload codec id task source attempt hops time")):
     """payload is bytes; source the step it came from ("": outside); attempt counts from 1; time is Unix seconds."""
@@ -117,7 +139,7 @@ def parse(frame):
             raise WireError("lengths")
         size, *head = RECORD.unpack_from(frame, at)
         start, at = at + RECORD.size, at + RECORD.size + _padded(size)
-        if size > MAX_BODY or at > length or any(frame[start + size:at]) or not HELLO <= head[0] <= ERROR:
+        if size > MAX_BODY or at > length or any(frame[start + size:at]) or not HELLO <= head[0] <= TOPIC:
             raise WireError("record")
         records.append(Record(*head, frame[start:start + size]))
         if head[0] == DONE:
@@ -167,6 +189,10 @@ class _Bus:
         self.session = self.epoch = self.emitted = self.accepted = self.bytes = 0
         self.window = (0, 0)
         self.routes, self.sources, self.max_body = [], [], MAX_BODY
+        self.callees, self.call_window = [], (0, 0)
+        self.calls, self.called, self.call_bytes = {}, 0, 0     # open ones by number: [step, size, results, end or None]
+        self.say = collections.deque()          # CALL and CANCEL, of this session
+        self.handling = 0                       # dispatch number of the message the handler is at
         self.in_hand = self.place = 0
         self.gone = set()                       # hops cancelled before they began
         self.draining = self.stopping = self.finished = self.bye = self.over = self.welcome = self.woken = False
@@ -245,6 +271,11 @@ class _Bus:
         with self.changed:
             self.welcome = False
             self.session += 1
+            for c in self.calls.values():
+                c[3] = ("disconnected", "the session with dsatd is over", 0)
+            self.calls, self.called, self.call_bytes = {}, 0, 0
+            self.say.clear()
+            self.changed.notify_all()
             self.inbox.clear()
             self.answers.clear()
             self.in_hand, self.place = 0, 0
@@ -295,6 +326,9 @@ class _Bus:
         elif r.kind == ROUTES:
             links = json.loads(r.body)
             self.routes, self.sources = links.get("routes") or [], links.get("from") or []
+            self.callees = links.get("calls") or []
+        elif r.kind == REPLY:
+            self.replied(r)
         elif r.kind == DRAIN:
             self.draining = True
             if self.is_source:
@@ -311,9 +345,21 @@ class _Bus:
         self.epoch, self.window = w["epoch"], (w["emit_messages"], w["emit_bytes"])
         self.routes, self.sources = w.get("routes") or [], w.get("from") or []
         self.max_body = w.get("max_body") or MAX_BODY
+        self.callees, self.call_window = w.get("calls") or [], (w.get("call_messages", 0), w.get("call_bytes", 0))
         self.accept(w["accepted"])
         self.fresh.extendleft(reversed(self.unaccepted))
         self.unaccepted.clear()
+
+    def replied(self, r):
+        c = self.calls.get(r.n)
+        if c is None:                           # it was given up
+            return
+        if r.flags & MORE:
+            c[2].append(Result(r.body, CODECS[r.codec] if r.codec < len(CODECS) else "raw"))
+            return
+        del self.calls[r.n]
+        self.call_bytes -= c[1]
+        c[3] = (ENDS[r.m] if r.m < len(ENDS) else "failed", r.body.decode(errors="replace"), r.id)
 
     def accept(self, n):
         for queue in (self.unaccepted, self.fresh):
@@ -351,6 +397,8 @@ class _Bus:
         close()
         if not self.in_hand:
             self.gone.clear()
+        while self.say:
+            records.append(self.say.popleft()._replace(epoch=self.epoch))
         while self.fresh:
             self.unaccepted.append(self.fresh.popleft())
             records.append(self.unaccepted[-1]._replace(epoch=self.epoch))
@@ -388,6 +436,7 @@ class _Bus:
                     return
                 session, place, r = self.inbox.popleft()
             answer, staged = Record(DONE, n=r.n), []
+            self.handling = r.n
             if r.n not in self.gone:
                 answer, staged = self.handle(handler, r, lambda: r.n in self.gone or session != self.session)
             self.answers.append((session, place, answer, staged))
@@ -412,6 +461,48 @@ class _Bus:
         if FRAME.size + RECORD.size + len(body) > MAX_FRAME:
             return Record(DONE, n=r.n), [Record(OUT, port=p, codec=c, n=r.n, body=b) for p, c, b in outputs]
         return Record(DONE, n=r.n, body=body), []
+
+    def call(self, step, value, deadline, lasting):
+        """Sends a CALL and waits for its end. Waits before that while the window is used up."""
+        codec, payload = encode(value)
+        until = time.monotonic() + deadline
+        with self.changed:
+            if len(payload) > self.max_body:
+                raise Permanent("cannot call with %d bytes: a payload may have %d" % (len(payload), self.max_body))
+            session, hop = self.session, 0 if self.is_source else self.handling
+            unwanted = lambda: self.over or session != self.session or hop and hop in self.gone
+            full = lambda: self.calls and (len(self.calls) >= self.call_window[0] or self.call_bytes + len(payload) > self.call_window[1])
+            while not unwanted() and (full() or not self.welcome) and time.monotonic() < until:
+                self.changed.wait(until - time.monotonic())
+            if unwanted() or not self.welcome:
+                raise CallError(step, "refused", "the message it is for is not wanted any more, or dsatd is away")
+            if not step or step not in self.callees:
+                raise Permanent("cannot call %r: `calls` of the topology names %s" % (step, ", ".join(filter(None, self.callees)) or "nobody"))
+            left = until - time.monotonic()
+            if left <= 0:
+                raise CallError(step, "expired", "too many calls were under way")
+            self.called += 1
+            number, c = self.called, [step, len(payload), [], None]
+            self.calls[number] = c
+            self.call_bytes += c[1]
+            self.say.append(Record(CALL, flags=LASTING if lasting else 0, port=self.callees.index(step), codec=codec, n=number, m=hop,
+                                   time=int(left * 1e9), body=payload))
+            self.wake()
+            try:
+                while c[3] is None and not unwanted():
+                    if time.monotonic() > until + GRACE:
+                        raise CallError(step, "expired", "dsatd does not answer")
+                    self.changed.wait(until + GRACE - time.monotonic())
+            finally:                            # a signal may end a source that waits
+                if c[3] is None and session == self.session:
+                    self.calls.pop(number, None)
+                    self.call_bytes -= c[1]
+                    self.say.append(Record(CANCEL, n=number))
+                    self.wake()
+        state, reason, task = c[3] or ("refused", "the message it is for is not wanted any more", 0)
+        if state != "done":
+            raise CallError(step, state, reason, task)
+        return c[2]
 
     def emit(self, value):
         """Waits while the window is used up. False: nothing more is wanted."""
@@ -451,10 +542,24 @@ class _Bus:
                 while not self.over:
                     self.changed.wait()
 
+_bus = None
+
 def run(handler):
     """Calls handler for every message until dsatd says stop."""
-    _Bus(False).work(handler)
+    global _bus
+    _bus = _Bus(False)
+    _bus.work(handler)
 
 def source(values):
     """Emits every value of an iterable; returns when all are accepted, or after dsatd said stop."""
-    _Bus(True).pump(values)
+    global _bus
+    _bus = _Bus(True)
+    _bus.pump(values)
+
+def call(step, value, deadline=30.0, lasting=False):
+    """Sends a value to a step and returns what the last steps put out, a list of Result. CallError when the answer is another one;
+    Permanent when the topology's `calls` does not name the step. deadline is in seconds; work that has expired is not begun. lasting: the
+    task goes on when nobody waits for it any more. To be called by a handler, or by the iterable of a source."""
+    if _bus is None:
+        raise RuntimeError("cannot call before dsat.run or dsat.source")
+    return _bus.call(step, value, deadline, lasting)

@@ -15,7 +15,7 @@ import zmq
 HERE = pathlib.Path(__file__).resolve().parent
 GOLDEN = json.loads((HERE / "../../bus/wire/testdata/golden.json").read_text())
 KINDS = {name: getattr(dsat, name) for name in (
-    "HELLO WELCOME CREDIT DATA OUT DONE FAIL PROGRESS EMIT ACCEPTED CANCEL ROUTES DRAIN PING PONG BYE ERROR".split())}
+    "HELLO WELCOME CREDIT DATA OUT DONE FAIL PROGRESS EMIT ACCEPTED CANCEL ROUTES DRAIN PING PONG BYE ERROR CALL REPLY TOPIC".split())}
 FIELDS = [f for f in dsat.Record._fields if f not in ("kind", "body")]
 
 
@@ -119,6 +119,14 @@ WORKER = """
                 time.sleep(0.001)
         if m.text() in ("new", "old"):
             return dsat.To({"new": "new", "old": "csv"}[m.text()], m.source)
+        if m.text().startswith("call"):
+            try:
+                found = dsat.call("price", m.text(), deadline=20, lasting=m.text() == "call lasting")
+                return ",".join(r.codec + ":" + r.text() for r in found)
+            except dsat.CallError as e:
+                return "%s %s %s %d" % (e.state, e.step, e.reason, e.task)
+        if m.text() == "other":
+            dsat.call("prize", 1)
         if m.text() == "pid":
             import os
             return os.getpid()
@@ -222,6 +230,38 @@ class Session(unittest.TestCase):
         r = d.read()
         self.assertEqual((r.kind, r.flags, r.n), (dsat.FAIL, 0, 3))
         self.assertIn(b"the links are alarm, new", r.body)
+
+    def test_calls_are_answered_given_up_and_lost(self):
+        d = Daemon(self, WORKER)
+        d.welcome(calls=["", "price"], call_messages=2, call_bytes=1 << 20)
+        d.send(data(5, "call lasting"))
+        r = d.read()
+        self.assertEqual((r.kind, r.flags, r.port, r.codec, r.n, r.m, r.body), (dsat.CALL, dsat.LASTING, 1, 1, 1, 5, b"call lasting"))
+        self.assertTrue(10e9 < r.time <= 20e9)
+        d.send(dsat.Record(dsat.REPLY, n=1, flags=dsat.MORE, codec=1, body=b"a"), dsat.Record(dsat.REPLY, n=1, flags=dsat.MORE, codec=2, body=b"7"),
+               dsat.Record(dsat.REPLY, n=1, id=9))
+        r = d.read()
+        self.assertEqual((r.kind, r.n, dsat.unpack_outputs(r.body)), (dsat.DONE, 5, [(dsat.ALL_LINKS, 1, b"text:a,json:7")]))
+        for end, state in enumerate(("failed", "expired", "lost", "refused"), 1):
+            d.send(data(5 + end, "call"))
+            r = d.read()
+            self.assertEqual((r.kind, r.flags, r.n, r.m), (dsat.CALL, 0, 1 + end, 5 + end))
+            d.send(dsat.Record(dsat.REPLY, n=r.n, m=end, id=9, body=b"why"))
+            self.assertEqual(dsat.unpack_outputs(d.read().body), [(dsat.ALL_LINKS, 1, b"%s price why 9" % state.encode())])
+        d.send(data(20, "other"))
+        r = d.read()
+        self.assertEqual((r.kind, r.flags), (dsat.FAIL, 0))
+        self.assertIn(b"names price", r.body)
+        d.send(data(21, "call"))
+        self.assertEqual((d.read().kind, d.send(dsat.Record(dsat.CANCEL, n=21))), (dsat.CALL, None))
+        self.assertEqual({(r.kind, r.n) for r in (d.read(), d.read())}, {(dsat.CANCEL, 6), (dsat.DONE, 21)})
+        d.send(dsat.Record(dsat.REPLY, n=6), data(22, "call"))      # the answer crossed
+        self.assertEqual((d.read().kind, d.socket.close(linger=0)), (dsat.CALL, None))
+        d.bind()
+        d.welcome(calls=["price"], call_messages=2, call_bytes=1 << 20)
+        d.send(data(1, "call"))
+        r = d.read()
+        self.assertEqual((r.kind, r.n, r.m, r.port), (dsat.CALL, 1, 1, 0))
 
     def test_hello_again(self):
         d = Daemon(self, WORKER)
