@@ -41,8 +41,10 @@ type Log struct {
 	fs    FS
 	lock  io.Closer
 	batch int // bytes at which a batch is closed
-	seed  uint32
-	ident uint64
+
+	readOnly bool // of Verify and Backup: nothing is written, there is no writer
+	seed     uint32
+	ident    uint64
 
 	mu      sync.Mutex
 	wake    sync.Cond // the writer waits here

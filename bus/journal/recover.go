@@ -266,8 +266,10 @@ func (l *Log) discover() error {
 		}
 	}
 	// What is seen now must be what a loss of power leaves: else a file whose removal was not synced yet comes back later.
-	if err := l.fs.SyncDir(l.dir); err != nil {
-		return err
+	if !l.readOnly {
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
 	}
 	slices.SortFunc(l.segs, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
 	// A segment serves what is below the base of those after it.
@@ -292,6 +294,9 @@ func (l *Log) meet(name string) error {
 		var n uint64
 		if _, err := fmt.Sscanf(name, "%x.new", &n); err == nil {
 			l.w.number = max(l.w.number, n)
+		}
+		if l.readOnly {
+			return nil
 		}
 		return l.fs.Remove(path) // a reserve, or a segment that was never in force
 	}
@@ -375,7 +380,7 @@ func (l *Log) judgeTail(s *segment, all found) {
 			l.report.Torn += d.Bytes
 			l.setAside(s)
 		} else {
-			s.damaged = true
+			s.damaged.Store(true)
 		}
 	}
 }
@@ -425,7 +430,10 @@ func (l *Log) damaged(s *segment, d Damage) {
 
 // setAside gives a damaged file a second name, under which nobody removes it.
 func (l *Log) setAside(s *segment) string {
-	s.damaged = true
+	s.damaged.Store(true)
+	if l.readOnly {
+		return ""
+	}
 	path := filepath.Join(l.dir, asideName, s.name())
 	if f, err := l.fs.Open(path); err == nil {
 		return join(path, f.Close())
@@ -468,13 +476,7 @@ func copyTo(disk FS, in File, to string, size int64) error {
 	if err != nil {
 		return err
 	}
-	w := window{f: in, size: size}
-	for off := int64(0); off < size && err == nil; {
-		b := w.peek(off, int(min(windowSize, size-off)))
-		_, err = out.WriteAt(b, off)
-		off += int64(len(b))
-	}
-	if err == nil {
+	if err = copyContents(in, out, size); err == nil {
 		err = out.Sync()
 	}
 	return errors.Join(err, out.Close())

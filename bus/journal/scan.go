@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"hash/crc32"
 	"io"
 )
 
@@ -26,7 +27,8 @@ type found struct {
 	size    int64    // of the file
 	end     Position // behind the last intact record or mark
 	damage  []Damage
-	rest    int64 // bytes behind end up to the last one that is not 0
+	padding []Damage // harmless
+	rest    int64    // bytes behind end up to the last one that is not 0
 }
 
 // scan reads the records of a segment from address `from` up to limit, skips what is damaged, and calls visit for the intact
@@ -36,7 +38,7 @@ func (l *Log) scan(f File, s *segment, from, limit Position, visit func(Record) 
 	if err != nil {
 		return found{}, err
 	}
-	c := scanner{seed: l.seed, s: s, w: window{f: f, size: size}, limit: limit, off: s.offset(from)}
+	c := scanner{seed: l.seed, s: s, w: window{f: f, size: size}, limit: limit, off: s.offset(from), begin: from}
 	c.end, c.size = from, size
 	for {
 		more, err := c.step(visit)
@@ -58,6 +60,9 @@ type scanner struct {
 	w     window
 	limit Position
 	off   int64
+	begin Position // of the batch
+	sum   uint32   // checksum of the batch so far
+	holes int      // damages when the batch began
 }
 
 func (c *scanner) at(off int64) Position { return c.s.base + Position(off-headerSize) }
@@ -79,12 +84,10 @@ func (c *scanner) step(visit func(Record) error) (bool, error) {
 	c.end = c.at(c.off)
 	r := view(raw, p)
 	if r.Kind == markKind {
-		if m, ok := decodeMark(r.Body); ok {
-			c.synced = max(c.synced, min(m.synced, p))
-			c.closed = m.count == 0
-		}
+		c.mark(r)
 		return true, nil
 	}
+	c.sum = crc32.Update(c.sum, castagnoli, raw)
 	if n := len(c.damage); n > 0 && c.damage[n-1].Records == 0 && c.damage[n-1].After == c.last && c.last > 0 {
 		c.damage[n-1].Records = r.Seq - c.last - 1
 	}
@@ -98,6 +101,24 @@ func (c *scanner) step(visit func(Record) error) (bool, error) {
 		return true, nil
 	}
 	return true, visit(r)
+}
+
+// mark ends a batch. When all its records are sound and its checksum is not, something lies between them: padding, or a place that
+// was written to and does not count.
+func (c *scanner) mark(r Record) {
+	m, ok := decodeMark(r.Body)
+	if !ok {
+		return
+	}
+	c.synced = max(c.synced, min(m.synced, r.At))
+	c.closed = m.count == 0
+	if c.holes == len(c.damage) && m.begin == c.begin && m.crc != c.sum {
+		c.padding = append(c.padding, Damage{
+			Segment: c.s.name(), Offset: c.s.offset(m.begin), Bytes: int64(r.At - m.begin), After: c.last,
+			Reason: "the checksum of the batch is wrong and those of its records are right: padding was changed, no record is",
+		})
+	}
+	c.begin, c.sum, c.holes = c.end, 0, len(c.damage)
 }
 
 // record returns the whole intact record at an offset. When only its body is damaged, size says how long it is.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // segment is a file of the log. number, base and path never change; first, end and last are guarded by the log's lock.
@@ -14,11 +15,11 @@ type segment struct {
 	number  uint64
 	base    Position
 	path    string
-	first   uint64   // no record in it has a lower sequence
-	last    uint64   // the highest committed sequence in it, 0 when it has none
-	end     Position // behind the last committed byte
-	size    int64    // of the file when it was made, 0 when unknown
-	damaged bool     // its file is as it was found, and stays so
+	first   uint64      // no record in it has a lower sequence
+	last    uint64      // the highest committed sequence in it, 0 when it has none
+	end     Position    // behind the last committed byte
+	size    int64       // of the file when it was made, 0 when unknown
+	damaged atomic.Bool // its file is as it was found, and stays so
 
 	reading sync.Mutex // guards reader and readers
 	reader  File

@@ -283,7 +283,7 @@ func (l *Log) retire() {
 
 // cut takes from a segment's file what lies behind its end. A damaged file stays as it was found.
 func (l *Log) cut(s *segment) {
-	if s.damaged {
+	if s.damaged.Load() {
 		return
 	}
 	if err := l.fs.Truncate(s.path, s.offset(s.end)); err != nil {
@@ -390,11 +390,7 @@ func (l *Log) finale() {
 	w := &l.w
 	if n := len(w.files); n > 0 && w.files[n-1].settled {
 		t := w.files[n-1]
-		b := &batch{base: t.cursor, last: t.last}
-		l.mu.Lock()
-		l.seal(b)
-		l.pending -= markSize
-		l.mu.Unlock()
+		b := closing(t.cursor, t.last, l.o.Now().UnixNano())
 		b.finish(l.seed, b.base)
 		_, err := t.f.WriteAt(b.buf, t.seg.offset(b.base))
 		if err == nil {
