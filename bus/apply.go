@@ -88,6 +88,9 @@ func (s *step) inHand() int {
 // apply is Apply in the loop.
 func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 	p, err := o.t.plan(o.bus.topology.Load(), next, opt)
+	if err == nil {
+		err = o.legacy.fits(next)
+	}
 	if err != nil {
 		return err
 	}
@@ -113,6 +116,9 @@ func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 	o.version++
 	for _, i := range o.instances {
 		o.follow(i, before[i.step])
+	}
+	if o.legacy != nil {
+		o.legacy.follow(next)
 	}
 	o.turnAway()
 	return nil
@@ -176,7 +182,9 @@ func (o *orchester) turnAway() {
 
 // cancel is the tracker's word that a dispatch is not wanted any more.
 func (o *orchester) cancel(w *worker, n uint64) {
-	if s := w.sess; s != nil && !s.bye && !s.peer.refused {
+	if s := w.sess; s != nil && s.elder != nil {
+		s.elder.forget(n)
+	} else if s != nil && !s.bye && !s.peer.refused {
 		o.unstage(s, n)
 		o.post(s.peer, &wire.Header{Kind: wire.Cancel, N: n}, nil)
 	}

@@ -87,6 +87,7 @@ type Bus struct {
 	mail   mailbox
 	notes  notifier
 	zmq    *zmqCarrier
+	v1     *v1Carrier // nil: no [bus.v1]
 	pool   framePool
 	key    []byte // of tokens
 	access access
@@ -151,6 +152,11 @@ func New(cfg Config) (*Bus, error) {
 		z.shut()
 		return nil, err
 	}
+	if b.v1, err = openV1(b, &cfg.Topology.V1); err != nil {
+		z.shut()
+		return nil, err
+	}
+	b.loop.openLegacy(b.v1, &cfg.Topology.V1)
 	return b, nil
 }
 
@@ -165,6 +171,9 @@ func (b *Bus) Serve(ctx context.Context) error {
 	var own sync.WaitGroup
 	own.Go(func() { b.notes.run(b.done) })
 	own.Go(b.zmq.run)
+	if b.v1 != nil {
+		own.Go(b.v1.run)
+	}
 	b.loop.run()
 	own.Wait()
 	b.group.Wait()
@@ -178,6 +187,9 @@ func (b *Bus) Close() {
 	if !b.owned.Swap(true) {
 		b.zmq.shut()
 		b.closeDisk()
+		if b.v1 != nil {
+			b.v1.shut()
+		}
 	}
 }
 
@@ -201,7 +213,7 @@ func (b *Bus) deliver(ev inbound) bool {
 func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation, uid, gid int) ([]string, error) {
 	t := b.topology.Load()
 	sat := t.Satellite(ref.Name)
-	if sat == nil || (sat.Speaks != topology.SpeaksBus && !sat.Speaks.Filter()) {
+	if sat == nil || (sat.Speaks != topology.SpeaksBus && sat.Speaks != topology.SpeaksV1 && !sat.Speaks.Filter()) {
 		return nil, nil
 	}
 	token, who := b.token(ref, inc), Owner{uid, gid}

@@ -58,6 +58,9 @@ func (o *orchester) keep() *kept {
 
 // takeIn admits what filters have said and queues had no room for: nobody could repeat it.
 func (o *orchester) takeIn() {
+	if o.legacy != nil {
+		o.legacy.takeIn()
+	}
 	o.gated = slices.DeleteFunc(o.gated, func(s *session) bool {
 		if !s.filter {
 			return false

@@ -45,6 +45,9 @@ func (o *orchester) gone(ref topology.Ref, inc topology.Incarnation, cause strin
 		dir := o.bus.pluginDir(ref, inc)
 		o.bus.group.Go(func() { _ = os.RemoveAll(dir) })
 	}
+	if i.life != nil {
+		o.legacy.dying(i.life)
+	}
 	l := o.leave(i)
 	l.due = o.now + patience
 	if i.sat.Mode == topology.ModeSource {
@@ -60,6 +63,10 @@ func (o *orchester) gone(ref topology.Ref, inc topology.Incarnation, cause strin
 
 // inputEnded: nothing more will come from the peer.
 func (o *orchester) inputEnded(p *peer, err error) {
+	if p.port != nil {
+		o.legacy.emptied(p.port)
+		return
+	}
 	i := o.instanceOf(p)
 	if i == nil {
 		o.dismiss(p)
@@ -106,6 +113,9 @@ func (o *orchester) settleLeaving(l *leaving) {
 	}
 	if p := i.peer; p != nil {
 		o.dismiss(p)
+	}
+	if i.life != nil {
+		o.legacy.gone(i.life)
 	}
 	s := i.sess
 	if s == nil {
@@ -198,6 +208,9 @@ func (o *orchester) drain(ref topology.Ref, inc topology.Incarnation, done chan 
 		if i.sess != nil {
 			o.startDrain(i.sess)
 		}
+		if i.life != nil {
+			i.life.of.refresh()
+		}
 	}
 	o.drains = append(o.drains, &drain{i, done})
 }
@@ -222,6 +235,9 @@ func (o *orchester) checkDrains() {
 
 func (i *instance) drained() bool {
 	s := i.sess
+	if i.life != nil {
+		return i.life.drained()
+	}
 	if i.gone || s == nil || s.bye {
 		return true
 	}

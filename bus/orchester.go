@@ -28,6 +28,7 @@ type orchester struct {
 	waiter   int32              // the last number given
 	timing   timing
 	hooks    hooks
+	legacy   *legacy // nil: no [bus.v1]
 	idle     []chan struct{}
 	emptying []emptying
 	version  uint64 // of the links: how often they were changed
@@ -60,6 +61,7 @@ type instance struct {
 	sess     *session
 	gone     bool
 	draining bool
+	life     *legacyLife // of one that speaks v1, once it is spawned
 	cause    string
 	last     []string
 }
@@ -143,9 +145,15 @@ func (o *orchester) endTurn() int64 {
 	due := o.expireCalls()
 	o.t.tick(o.now)
 	due = sooner(due, o.departures())
+	if o.legacy != nil {
+		due = sooner(due, o.legacy.tick())
+	}
 	o.distribute()
 	for o.callHooks() {
 		o.distribute()
+	}
+	if o.legacy != nil && o.legacy.unfit() {
+		due = o.now // they fail in the next turn, which is now
 	}
 	if o.t.scroll != nil {
 		o.write()
@@ -198,6 +206,9 @@ func (o *orchester) distribute() {
 			s.dirty = s.dirty || s.queued() > 0
 		}
 		o.letIn()
+		if o.legacy != nil {
+			o.legacy.letIn()
+		}
 	}
 }
 
@@ -239,13 +250,26 @@ func (o *orchester) post(p *peer, h *wire.Header, body []byte) {
 // deliver is the tracker's sink.
 func (o *orchester) deliver(w *worker, h *hop, n uint64) {
 	p := w.sess.peer
+	if p.left {
+		if e := w.sess.elder; e != nil {
+			o.legacy.deliver(e, h, n)
+			if len(o.taps) > 0 {
+				o.tapped(w, h)
+			}
+		}
+		return
+	}
 	if !p.dirty {
 		p.dirty = true
 		o.dirty = append(o.dirty, p)
 	}
 	head := wire.Header{Kind: wire.Data, Flags: uint8(min(h.attempts-1, 255)), Port: w.step.port(h.from), Epoch: o.t.epoch,
 		Codec: wire.Codec(h.codec), Hops: h.hops, N: n, M: h.task, ID: h.id, Time: o.bus.start.UnixNano() + h.admitted}
-	p.add(&head, h.body.data)
+	data := h.body.data
+	if h.codec == codecVector {
+		head.Codec, data = unwrapped(h)
+	}
+	p.add(&head, data)
 	if len(o.taps) > 0 {
 		o.tapped(w, h)
 	}
@@ -253,7 +277,7 @@ func (o *orchester) deliver(w *worker, h *hop, n uint64) {
 
 // checkIdle tells those who wait until nothing is left.
 func (o *orchester) checkIdle() {
-	if len(o.idle) == 0 || o.t.hops.live > o.t.resting() || len(o.sends) > 0 || o.t.unwritten() || o.hooks.commands > 0 {
+	if len(o.idle) == 0 || o.t.hops.live > o.t.resting() || len(o.sends) > 0 || o.t.unwritten() || o.hooks.commands > 0 || o.legacy != nil && o.legacy.waiting() {
 		return
 	}
 	for _, s := range o.gated {
@@ -306,8 +330,11 @@ func (o *orchester) find(ref topology.Ref, inc topology.Incarnation) *instance {
 	return nil
 }
 
-func (o *orchester) spawned(ref topology.Ref, inc topology.Incarnation, _ int, in, out *os.File) {
+func (o *orchester) spawned(ref topology.Ref, inc topology.Incarnation, pid int, in, out *os.File) {
 	i := o.find(ref, inc)
+	if i != nil && !i.gone && i.sat.Speaks == topology.SpeaksV1 && o.legacy != nil {
+		o.legacy.spawned(i, pid)
+	}
 	if i == nil || i.gone || in == nil && out == nil {
 		closeAll(in, out)
 		return

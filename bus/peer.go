@@ -22,7 +22,9 @@ type peer struct {
 	carrier carrier
 	pool    framePool
 	box     outbox
-	address string // ROUTER's routing id of a ZeroMQ peer
+	address string      // ROUTER's routing id of a ZeroMQ peer
+	v1      *v1Socket   // of [bus.v1]: no peer, but an endpoint
+	port    *legacyPort // likewise, as the loop sees it
 
 	// bound names the instance this connection can only belong to: plugins and filters. Others are bound by HELLO.
 	bound bool
@@ -173,4 +175,11 @@ func (b *outbox) putBack(frames [][]byte) {
 	for _, f := range frames {
 		b.bytes += len(f)
 	}
+}
+
+// waiting is how many frames are in it.
+func (b *outbox) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.frames)
 }

@@ -48,6 +48,10 @@ func (b *Bus) Progress(ref topology.Ref) (inHand int, oldest, sinceLastDone time
 	}
 	p, err := ask(ctx, b, func(o *orchester) (progress, error) {
 		i := o.instances[ref]
+		if i != nil && i.life != nil {
+			n, oldest, silent := i.life.progress(o.now)
+			return progress{n, duration(oldest), duration(silent)}, nil
+		}
 		if i == nil || i.sess == nil {
 			return progress{}, nil
 		}
@@ -72,6 +76,8 @@ func (o *orchester) ping(ref topology.Ref, inc topology.Incarnation, c chan erro
 		cannot(KindNotFound, "this life of it is not on the bus")
 	case i.sat.Speaks.Filter():
 		cannot(KindInvalid, "it is a filter, and has no session that could be asked")
+	case i.life != nil:
+		cannot(KindInvalid, "it speaks v1, which has no question for that")
 	case i.sess == nil:
 		cannot(KindUnavailable, "it has not said HELLO")
 	case i.sess.bye || i.sess.peer.refused:

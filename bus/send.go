@@ -250,7 +250,7 @@ func (b *Bus) Ledger() Ledger {
 // ctx ended.
 func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 	return ask(ctx, b, func(o *orchester) (Stats, error) {
-		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts()}, nil
+		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts(), Legacy: o.legacy.status()}, nil
 	})
 }
 
@@ -258,9 +258,10 @@ func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 type Stats struct {
 	Queues  []QueueStatus // all steps that speak to the bus, in file order
 	Ledger  Ledger
-	Tasks   int    // not ended
-	Strays  uint64 // frames refused
-	Evicted uint64 // quarantined messages given up for room
+	Tasks   int           // not ended
+	Strays  uint64        // frames refused
+	Evicted uint64        // quarantined messages given up for room
+	Legacy  *LegacyStatus // nil: no [bus.v1]
 	Hooks   HookCounts
 	Calls   CallCounts
 }

@@ -25,6 +25,7 @@ type session struct {
 	peer     *peer
 	inst     *instance
 	filter   bool
+	elder    *elder // of all processes of a step that speaks v1 together
 	draining bool
 	bye      bool
 
@@ -65,6 +66,10 @@ func violated(format string, args ...any) error { return violation(fmt.Sprintf(f
 func (o *orchester) frame(p *peer, frame []byte) {
 	if p.refused {
 		o.strays++
+		return
+	}
+	if p.port != nil {
+		o.legacy.frame(p.port, frame)
 		return
 	}
 	r, err := wire.Parse(frame)

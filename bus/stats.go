@@ -142,7 +142,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency}
 		for _, w := range s.workers {
 			if w.open {
-				out[i].Workers++
+				out[i].Workers += w.processes()
 			}
 		}
 		s.restraint(now, &out[i])
@@ -185,4 +185,9 @@ func parseID(id string) (uint64, error) {
 	return uint64(n), nil
 }
 
-func codecName(c uint16) string { return wire.Codec(c).String() }
+func codecName(c uint16) string {
+	if c == codecVector {
+		return "v1"
+	}
+	return wire.Codec(c).String()
+}

@@ -22,7 +22,7 @@ func (s *Supervisor) StopSources(ctx context.Context) error {
 	}
 	var all []*instance
 	for _, sat := range now.satellites {
-		if messages(sat.spec) && !fed[sat.spec.Name] {
+		if messages(sat.spec) && !fed[sat.spec.Name] && !now.topology.LegacyFed(sat.spec.Name) {
 			all = append(all, sat.instances()...)
 		}
 	}

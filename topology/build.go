@@ -48,6 +48,7 @@ func (l *loader) build(merged *setting) (*Topology, map[string]*setting) {
 	r.sockets(merged.find("socket"))
 	r.secrets(merged.find("secrets"))
 	r.all()
+	r.legacy(merged.find("bus").find("v1"))
 	return t, r.said
 }
 

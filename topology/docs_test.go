@@ -47,6 +47,8 @@ func reference() string {
 			section(&b, k.label, k.doc, k.keys)
 		}
 	}
+	legacy := root.find("bus").find("v1")
+	section(&b, "[bus.v1]", legacy.doc, legacy.keys)
 	satellite := root.find("satellite").each
 	section(&b, "[satellite.NAME]", "And, but for those marked *own*, [defaults].", satellite.keys)
 	for _, k := range root.keys {

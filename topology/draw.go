@@ -37,6 +37,8 @@ func (s *Satellite) kindWord() string {
 		return "program"
 	case s.Speaks.Filter():
 		return "filter"
+	case s.Speaks == SpeaksV1:
+		return "speaks v1"
 	}
 	return "speaks bus"
 }

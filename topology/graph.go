@@ -174,7 +174,7 @@ func (t *Topology) Sources() []string {
 	}
 	var out []string
 	for _, s := range t.Satellites {
-		if s.Speaks != SpeaksNone && !fed[s.Name] {
+		if s.Speaks != SpeaksNone && !fed[s.Name] && !t.LegacyFed(s.Name) {
 			out = append(out, s.Name)
 		}
 	}

@@ -83,7 +83,10 @@ func (tableKind) schema(k *key) map[string]any {
 	return map[string]any{"oneOf": []any{k.find(k.short).kind.schema(k.find(k.short)), table}}
 }
 
-func (namesKind) schema(k *key) map[string]any {
+func (n namesKind) schema(k *key) map[string]any {
+	if n.free {
+		return map[string]any{"type": "object", "additionalProperties": member(k.each)}
+	}
 	pattern := `^[A-Za-z_][A-Za-z0-9_]*$`
 	if _, tables := k.each.kind.(tableKind); tables {
 		pattern = `^[a-z0-9][a-z0-9_-]{0,62}$`

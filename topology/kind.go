@@ -27,8 +27,11 @@ func (structural) format(any) string                     { return "" }
 // tableKind is a table of known keys, namesKind one whose members the user names, freeKind one that is not ours to check.
 type (
 	tableKind struct{ structural }
-	namesKind struct{ structural }
-	freeKind  struct{ structural }
+	namesKind struct {
+		structural
+		free bool // the names are not ours to check
+	}
+	freeKind struct{ structural }
 )
 
 func (tableKind) typ() string { return "table" }

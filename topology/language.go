@@ -15,7 +15,7 @@ func language() *key {
 			each: &key{name: "*", kind: tableKind{}, keys: satelliteKeys(), doc: "A satellite."}},
 		socketsKey(),
 		groupKeys(),
-		later("bus", "Further doors of the bus: [bus.v1] for DSAT 0.6 satellites, TCP listeners with keys."),
+		busKeys(),
 		secretsKey(),
 	}}
 	return root.settle("")
@@ -104,7 +104,7 @@ func satelliteKeys() []*key {
 	keys = append(keys, socketGrants()...)
 	keys = append(keys, limitsKeys())
 	keys = append(append(keys, readyKeys()), notifyKeys()...)
-	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys(), breakerKeys())
+	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys(), legacyKeys(), breakerKeys())
 	keys = append(append(append(keys, callsKey()), taskHookKeys()...), watchKeys(), movedKey())
 	return append(keys,
 		later("scale", "Number of instances by backlog."),

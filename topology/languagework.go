@@ -71,7 +71,7 @@ func queueKeys() *key {
 
 func workKeys() *key {
 	return &key{name: "work", kind: tableKind{}, applies: whenFed, doc: "What is being done by it.", aka: []string{"job"}, keys: append([]*key{
-		{name: "in_hand", kind: wholeKind{}, def: "32", auto: "32; 1 for a filter in lockstep", derive: deriveInHand, min: 1, max: 65535, doc: "Messages that one instance may hold unacknowledged.",
+		{name: "in_hand", kind: wholeKind{}, def: "32", auto: "32; 1 for a filter in lockstep, 4 for v1", derive: deriveInHand, min: 1, max: 65535, doc: "Messages that one instance may hold unacknowledged.",
 			aka: []string{"prefetch", "max_in_flight", "in_flight", "credit"}, field: sat(func(s *Satellite) any { return &s.Work.InHand })},
 		{name: "deadline", kind: durationKind{}, def: `"60s"`, doc: "Of one running message; 0s: none.", aka: []string{"timeout", "ack_wait"}, field: sat(func(s *Satellite) any { return &s.Work.Deadline })},
 		{name: "retries", kind: wholeKind{}, def: "5", min: 0, max: 1_000_000, doc: "After the first attempt.", aka: []string{"max_deliver", "attempts", "retry"}, field: sat(func(s *Satellite) any { return &s.Work.Retries })},
@@ -92,6 +92,7 @@ func speaksChoices() []choice {
 		{value: "lines", doc: "a filter: a payload per line in, a line out"},
 		{value: "json", doc: "a filter: as lines, each checked to be one JSON value"},
 		{value: "frames", doc: "a filter: 4-byte big-endian length, then so many bytes, both ways"},
+		{value: "v1", doc: "the protocol of DSAT 0.6, over the links of [bus.v1]"},
 	}
 }
 
@@ -163,8 +164,11 @@ func deriveSignal(o any) any {
 }
 
 func deriveInHand(o any) any {
-	if o.(*Satellite).Mode == ModeLockstep {
+	switch s := o.(*Satellite); {
+	case s.Mode == ModeLockstep:
 		return int64(1)
+	case s.Speaks == SpeaksV1:
+		return int64(4)
 	}
 	return int64(32)
 }

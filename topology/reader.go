@@ -123,8 +123,13 @@ func (r *reader) names(k *key, n *node) *setting {
 	out.table = true
 	_, entries := k.kind.(entriesKind)
 	named := entries || k.name == "satellite"
+	names, _ := k.kind.(namesKind)
 	for _, c := range n.fields {
 		f := r.value(k.each, c)
+		if names.free {
+			out.fields = append(out.fields, f)
+			continue
+		}
 		if named {
 			f.bad = !r.satelliteName(c.name, c.key) || f.bad
 		} else {

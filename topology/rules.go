@@ -150,7 +150,7 @@ func (r *rules) target(name string, at place) {
 	}
 	switch {
 	case s.Speaks == SpeaksNone:
-		r.add(at, fmt.Sprintf(`say speaks = "bus", "lines", "json" or "frames" in [satellite.%s]`, name), "nothing can be sent to %s: it speaks none", name)
+		r.add(at, fmt.Sprintf(`say speaks = "bus", "lines", "json", "frames" or "v1" in [satellite.%s]`, name), "nothing can be sent to %s: it speaks none", name)
 	case s.Mode == ModeSource:
 		r.add(at, "", "nothing can be sent to %s: it is a source", name)
 	}

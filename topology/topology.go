@@ -26,6 +26,7 @@ type Topology struct {
 	Secrets    []*Secret    // in file order
 	Satellites []*Satellite // in file order, which is start order among equals
 	Groups     []*Group     // in file order
+	V1         V1           // the door for satellites of DSAT 0.6
 	Notes      []string     // what is allowed and worth knowing, for `check`: cycles of links, needs that are not started
 }
 
@@ -92,6 +93,7 @@ type Satellite struct {
 	Route   Route
 	Queue   Queue
 	Work    Work
+	V1      V1Work // of one that speaks v1
 	Breaker Breaker
 
 	Calls            []string  // steps it may call
@@ -111,6 +113,7 @@ const (
 	SpeaksLines  Speaks = "lines"  // a filter: a payload per line in, a line out
 	SpeaksJSON   Speaks = "json"   // a filter: as lines, each checked to be one JSON value
 	SpeaksFrames Speaks = "frames" // a filter: 4-byte big-endian length, then that many bytes, both ways
+	SpeaksV1     Speaks = "v1"     // the protocol of DSAT 0.6, over the links of Topology.V1
 )
 
 // Filter reports whether messages travel over the process's standard input and output.

@@ -37,6 +37,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/satellites/{names}/stats", accessOperate, s.figures},
 		{"GET /v1/boot", accessRead, s.boot},
 		{"GET /v1/sockets", accessRead, s.sockets},
+		{"GET /v1/legacy", accessRead, s.legacy},
 		{"GET /v1/queues", accessRead, s.queues},
 		{"POST /v1/queues/{step}/pause", accessOperate, s.queuePause},
 		{"POST /v1/queues/{step}/resume", accessOperate, s.queueResume},

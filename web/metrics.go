@@ -53,6 +53,7 @@ type collector struct {
 	version control.Version
 	since   time.Time
 	all     []*prometheus.Desc
+	legacy  legacyMetrics
 
 	build, started, ready                                               *prometheus.Desc
 	state, wanted, up, restarts, recycles, startTime, cpu, rss, logLost *prometheus.Desc
@@ -120,6 +121,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		evicted:       desc("quarantine_evicted_messages_total", "Messages in quarantine given up for room."),
 	}
 	c.calls = newCallDescs(desc)
+	c.legacy = describeLegacy(desc)
 	c.all = all
 	return c
 }
@@ -156,6 +158,7 @@ func (c *collector) bus(ch chan<- prometheus.Metric, stats *bus.Stats) {
 	for i := range stats.Queues {
 		c.step(ch, &stats.Queues[i])
 	}
+	c.legacyDoor(ch, stats.Legacy)
 	gauge(ch, c.balanced, one(stats.Ledger.Balanced()))
 	gauge(ch, c.tasks, float64(stats.Tasks))
 	counter(ch, c.strays, float64(stats.Strays))

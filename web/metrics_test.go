@@ -43,10 +43,16 @@ func staged() rooms {
 			}}}
 		},
 		bus: func() (bus.Stats, error) {
-			return bus.Stats{Queues: []bus.QueueStatus{q}, Ledger: q.Ledger, Tasks: 5, Strays: 2, Evicted: 1}, nil
+			return bus.Stats{Queues: []bus.QueueStatus{q}, Ledger: q.Ledger, Tasks: 5, Strays: 2, Evicted: 1, Legacy: stagedLegacy()}, nil
 		},
 		ready: func() bool { return true },
 	}
+}
+
+// stagedLegacy is a door at which everything happened.
+func stagedLegacy() *bus.LegacyStatus {
+	return &bus.LegacyStatus{Where: "here", Ports: []bus.LegacyPort{{Links: []string{"PUSH_any_ORCHESTER"}, In: 9, Malformed: map[string]uint64{"parts": 2}, Refused: map[string]uint64{"type": 1}}},
+		Steps: []bus.LegacyStep{{Name: "cpu", Errors: 3, Late: 1}}}
 }
 
 func collectorOf(r rooms) *collector {

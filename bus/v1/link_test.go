@@ -155,6 +155,8 @@ func TestLint(t *testing.T) {
 		{"two inputs", "", map[string]string{"PUSH_ORCHESTER_csvw": tcp(1), "PUSH_cpu_CSVW": tcp(2)}, "PUSH_ORCHESTER_csvw:orchester=PUSH! PUSH_cpu_CSVW:=", []string{"reads one input"}},
 		{"two outputs to one endpoint", "", map[string]string{"PUSH_cpu_CSVW": tcp(2), "PUSH_cpu_rrd": tcp(2)}, "PUSH_cpu_CSVW:=", []string{"nobody binds PUSH_cpu_rrd"}},
 		{"one endpoint, two binders", "csvw rrd", map[string]string{"PUSH_cpu_CSVW": "ipc://x", "PUSH_ping_RRD": "ipc://x"}, "PUSH_cpu_CSVW:csvw=PULL! PUSH_ping_RRD:rrd=PULL!", []string{"without a word"}},
+		{"one endpoint, two receivers", "", map[string]string{"PUSH_ORCHESTER_cpu": tcp(1), "PUSH_ORCHESTER_proc": tcp(1)}, "PUSH_ORCHESTER_cpu:orchester=PUSH! PUSH_ORCHESTER_proc:orchester=PUSH!", []string{"each other's messages"}},
+		{"one endpoint, two kinds of sockets", "", map[string]string{"PUSH_any_TRACKER": tcp(1), "PUB_TRACKER_any": tcp(1)}, "PUB_TRACKER_any:tracker=PUB! PUSH_any_TRACKER:tracker=PULL!", []string{"bound as PUB"}},
 		{"one endpoint from one sender", "csvw rrd", map[string]string{"PUSH_cpu_CSVW": tcp(2), "PUSH_cpu_RRD": tcp(2)}, "PUSH_cpu_CSVW:csvw=PULL! PUSH_cpu_RRD:rrd=PULL!", []string{"the second to bind it fails", "by two links"}},
 		{"several would bind", "", map[string]string{"PUSH_orchester_PING": tcp(2)}, "", []string{"each of the 2 processes of ping"}},
 		{"beyond this machine", "", map[string]string{"PUSH_any_ORCHESTER": "tcp://*:1"}, "", []string{"others than this machine"}},

@@ -191,7 +191,10 @@ func (l *linter) spellings() {
 
 // binders finds endpoints that two would bind. For ipc the second would take it from the first without a word.
 func (l *linter) binders() {
-	type holder struct{ end, name string }
+	type holder struct {
+		end, name, to string
+		socket        Scheme
+	}
 	by := map[string]holder{}
 	for i := range l.plan {
 		p := &l.plan[i]
@@ -201,8 +204,14 @@ func (l *linter) binders() {
 		}
 		h, taken := by[p.Endpoint.URL]
 		if !taken {
-			by[p.Endpoint.URL] = holder{end, p.Name}
+			by[p.Endpoint.URL] = holder{end, p.Name, p.To(), p.Of(end)}
 			continue
+		}
+		if h.end == end && h.socket == "PUSH" && p.Of(end) == "PUSH" && h.to != p.To() {
+			l.name(p.Name, "give each its own endpoint", "%s and %s would take each other's messages at %s (%s, %s)", h.to, p.To(), p.Endpoint.URL, h.name, p.Name)
+		}
+		if h.end == end && h.socket != p.Of(end) {
+			l.name(p.Name, "give each its own endpoint", "%s is bound as %s (%s) and as %s (%s)", p.Endpoint.URL, h.socket, h.name, p.Of(end), p.Name)
 		}
 		if h.end != end {
 			how := "the second to bind it fails"

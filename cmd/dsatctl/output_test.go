@@ -84,6 +84,13 @@ var outputs = []struct {
 	{"boot-some", "status --boot site", answers(map[string]any{"GET /v1/boot": booted, "GET /v1/status": control.Status{Satellites: []control.Satellite{
 		{Name: "csv", Instances: []control.Instance{{}}}, {Name: "site", Instances: []control.Instance{{}}}}}}), 0},
 	{"boot-none", "status --boot", answers(map[string]any{"GET /v1/boot": control.Boot{}}), 0},
+	{"legacy", "legacy", answers(map[string]any{"GET /v1/legacy": control.Legacy{Where: "here", Ports: []control.LegacyPort{
+		{Links: []string{"PUSH_any_ORCHESTER"}, Endpoint: "tcp://127.0.0.1:9576", Socket: "PULL", Bound: true, End: "orchester", In: 12345, Waiting: 3, Paused: true,
+			Malformed: map[string]uint64{"parts": 2}, Refused: map[string]uint64{"type": 1, "where": 10}, Last: "no step is called \x1b[2J"},
+		{Links: []string{"PUSH_orchester_CPU"}, Endpoint: "ipc:///run/cpu", Socket: "PUSH", End: "orchester", Out: 17}},
+		Steps: []control.LegacyStep{{Name: "clock", Lives: []control.LegacyLife{{Instance: "clock:0", PID: 4711, Silent: 3725}}},
+			{Name: "cpu", Fed: true, Open: true, Sent: 4, Handled: 1, Doubted: 2, Errors: 1, Late: 2, Twice: 12, Lives: []control.LegacyLife{{Instance: "cpu:0", PID: 815, Handled: 1}}}}}}), 0},
+	{"legacy-none", "legacy", always(control.Legacy{}), 0},
 	{"sockets-none", "sockets", always(control.Sockets{}), 0},
 	{"queues-none", "queues", always("[]"), 0},
 	{"quarantine", "quarantine --step csv", answers(map[string]any{"GET /v1/quarantine?step=csv": []control.Quarantined{
