@@ -69,7 +69,7 @@ func (b *Bus) Waiting(name string) (waiting, held, inHand, quarantined int) {
 	_, _ = ask(ctx, b, func(o *orchester) (struct{}, error) {
 		quarantined = o.t.aside.count(name)
 		if s := o.byName[name]; s != nil {
-			waiting, held, inHand = s.queued()+s.entering, len(s.held), s.inHand()
+			waiting, held, inHand = s.queued()+s.entering, s.holds(), s.inHand()
 		}
 		return struct{}{}, nil
 	})
@@ -100,7 +100,7 @@ func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 	}
 	spoken := o.spoken()
 	for _, s := range p.gone {
-		if n := s.queued() + s.entering + len(s.held) + s.inHand(); n > 0 {
+		if n := s.queued() + s.entering + s.holds() + s.inHand(); n > 0 {
 			o.tellEvent(s.name, topology.Ref{}, 0, fmt.Sprintf("removed from the topology; %d messages it held are cancelled", n))
 		}
 	}
@@ -244,7 +244,7 @@ func (t *tracker) plan(now, next *topology.Topology, opt ApplyOptions) (*plan, e
 			continue
 		}
 		p.gone = append(p.gone, s)
-		if n := s.queued() + s.entering + len(s.held); (n > 0 || s.inHand() > 0) && !opt.Discard[s.name] {
+		if n := s.queued() + s.entering + s.holds(); (n > 0 || s.inHand() > 0) && !opt.Discard[s.name] {
 			kept = append(kept, fmt.Sprintf("%s holds messages (%d wait, %d are in hand)", s.name, n, s.inHand()))
 		}
 	}

@@ -50,21 +50,15 @@ func (t *tracker) cancelTask(now int64, id uint64) int {
 // pick takes the hops that are meant out of a step: out of its queue, from those that are held, and out of the hands of its workers,
 // who are told.
 func (t *tracker) pick(s *step, of func(int32) bool) []int32 {
-	picked := append(t.sift(&s.waiting, of), t.sift(&s.suspect, of)...)
+	var picked []int32
+	for _, q := range s.lines() {
+		picked = append(picked, t.sift(q, of)...)
+	}
 	if s.keys != nil {
 		picked = append(picked, t.pickLined(s.keys, of)...)
 	}
-	if slices.ContainsFunc(s.held, func(r retry) bool { return of(r.slot) }) {
-		list := s.held
-		s.held = make(heap, 0, len(list))
-		for _, r := range list {
-			if of(r.slot) {
-				picked = append(picked, r.slot)
-				s.holding -= size(t.hops.at(r.slot))
-			} else {
-				s.held.push(r.due, r.slot)
-			}
-		}
+	for _, list := range []*heap{&s.held, &s.later} {
+		picked = append(picked, t.unhold(s, list, of)...)
 	}
 	t.eachEntering(func(i int32) {
 		if t.hops.step(i) == s.index && of(i) {
@@ -84,6 +78,24 @@ func (t *tracker) pick(s *step, of func(int32) bool) []int32 {
 			t.touch(w)
 			t.sink.cancel(w, d.n)
 			picked = append(picked, d.slot)
+		}
+	}
+	return picked
+}
+
+// unhold takes out of those that are held what is meant.
+func (t *tracker) unhold(s *step, from *heap, meant func(int32) bool) (picked []int32) {
+	if !slices.ContainsFunc(*from, func(r retry) bool { return meant(r.slot) }) {
+		return nil
+	}
+	list := *from
+	*from = make(heap, 0, len(list))
+	for _, r := range list {
+		if meant(r.slot) {
+			picked = append(picked, r.slot)
+			s.holding -= size(t.hops.at(r.slot))
+		} else {
+			from.push(r.due, r.slot)
 		}
 	}
 	return picked

@@ -293,7 +293,7 @@ func (b *Bus) Kept(ctx context.Context) ([]Kept, error) {
 		for _, s := range o.t.steps {
 			k := Kept{Step: s.name}
 			if s.cfg.durable {
-				k.Messages = s.queued() + s.entering + len(s.held) + s.inHand()
+				k.Messages = s.queued() + s.entering + s.holds() + s.inHand()
 			}
 			for _, m := range o.t.aside.list {
 				if m.step == s.name && m.onDisk {
@@ -313,7 +313,7 @@ func (t *tracker) resting() int {
 	n := 0
 	for _, s := range t.steps {
 		if s.cfg.durable && t.scroll != nil {
-			n += s.queued() + len(s.held)
+			n += s.queued() + s.holds()
 		}
 	}
 	return n

@@ -48,24 +48,34 @@ func (t *tracker) deal(now int64, s *step, most int) int {
 	}
 	full := s.full()
 	given := 0
-	if s.guard == nil || !s.guard.trying() || s.waiting.count == 0 {
+	if s.guard == nil || !s.guard.trying() || s.calm() == 0 {
 		given = t.dispatchSuspects(now, s, most)
 	}
-	for s.waiting.count > 0 && given < most {
-		i := s.waiting.head
+	for given < most {
+		q := &s.waiting
+		if s.above != nil {
+			q = s.top()
+		}
+		if q.count == 0 {
+			break
+		}
+		i := q.head
 		h := t.hops.at(i)
 		if t.outlived(now, s, h) {
-			t.finish(now, s.waiting.popFront(&t.hops), expired, outlived)
+			t.finish(now, q.popFront(&t.hops), expired, outlived)
 			continue
 		}
-		if t.lapsed.some() && t.let(now, &s.waiting, h) {
+		if t.limited > 0 {
+			t.judge(now, h.tslot)
+		}
+		if t.lapsed.some() && t.let(now, q, h) {
 			continue
 		}
 		w := s.pick(h)
 		if w == nil {
 			break
 		}
-		s.waiting.popFront(&t.hops)
+		q.popFront(&t.hops)
 		t.give(now, w, i, h)
 		given++
 	}
@@ -88,6 +98,9 @@ func (t *tracker) dispatchSuspects(now int64, s *step, most int) (given int) {
 		if t.outlived(now, s, h) {
 			t.finish(now, s.suspect.popFront(&t.hops), expired, outlived)
 			continue
+		}
+		if t.limited > 0 {
+			t.judge(now, h.tslot)
 		}
 		if t.lapsed.some() && t.let(now, &s.suspect, h) {
 			continue
@@ -166,9 +179,9 @@ func (t *tracker) give(now int64, w *worker, i int32, h *hop) {
 	cost := wire.RecordSize(len(h.body.data))
 	d := dispatch{n: t.n, slot: i, sent: now, cost: cost}
 	if w.hand.live < w.concurrency {
-		d.since = now
-		if w.due == 0 && w.step.cfg.deadline > 0 {
-			w.due = now + w.step.cfg.deadline
+		d.since, d.beat = now, now
+		if at := w.step.lateAt(&d); at > 0 {
+			w.due = sooner(w.due, at)
 		}
 	}
 	w.hand.push(d)

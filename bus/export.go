@@ -113,7 +113,7 @@ func (o *orchester) resumed(i *instance) uint64 {
 // all is every counter, in the order in which an export has them: new ones come last.
 func (c *counts) all() []*uint64 {
 	return []*uint64{&c.admitted, &c.done, &c.quarantined, &c.expired, &c.cancelled, &c.dropped, &c.redelivered, &c.failed, &c.crashed,
-		&c.refused, &c.bytesIn, &c.diverted, &c.starved}
+		&c.refused, &c.bytesIn, &c.diverted, &c.starved, &c.repeated}
 }
 
 // keeper finds the numbers of what several hops share.
@@ -163,7 +163,7 @@ func (t *tracker) keep(now int64) *kept {
 }
 
 func (p *keeper) step(s *step) keptStep {
-	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak, Paused: s.paused, Shut: s.shut, Breaker: s.keepBreaker(p.now)}
+	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak, Paused: s.paused, Shut: s.shut, Breaker: s.keepBreaker(p.now), Seen: s.seen.keep(p.now)}
 	for _, c := range s.count.all() {
 		ks.Counts = append(ks.Counts, *c)
 	}
@@ -172,8 +172,13 @@ func (p *keeper) step(s *step) keptStep {
 		p.tasksOf(s)
 		return ks
 	}
-	ks.Waiting, ks.Suspect = p.lined(s, p.queue(&s.waiting)), p.queue(&s.suspect)
-	for _, r := range s.held {
+	for _, q := range s.lines() {
+		if q != &s.suspect {
+			ks.Waiting = append(ks.Waiting, p.queue(q)...)
+		}
+	}
+	ks.Waiting, ks.Suspect = p.lined(s, ks.Waiting), p.queue(&s.suspect)
+	for _, r := range s.allHeld() {
 		h := p.hop(r.slot)
 		h.Due = r.due - p.now
 		ks.Held = append(ks.Held, h)
@@ -190,7 +195,7 @@ func (p *keeper) leave(s *step, ks *keptStep) {
 	n := uint64(p.disk[s.name])
 	c.quarantined -= n
 	if s.cfg.durable && p.t.scroll != nil {
-		n += uint64(s.queued() + len(s.held))
+		n += uint64(s.queued() + s.holds())
 	}
 	c.admitted -= n
 	for i, v := range c.all() {
@@ -237,7 +242,7 @@ func (p *keeper) lined(s *step, list []keptHop) []keptHop {
 
 func (p *keeper) hop(i int32) keptHop {
 	h := p.t.hops.at(i)
-	kh := keptHop{ID: h.id, From: int(h.from), Age: p.now - h.admitted, Codec: h.codec, Hops: h.hops, Attempts: h.attempts, Fails: h.fails, Crashes: h.crashes}
+	kh := keptHop{ID: h.id, From: int(h.from), Age: p.now - h.admitted, Codec: h.codec, Hops: h.hops, Attempts: h.attempts, Fails: h.fails, Crashes: h.crashes, Level: h.level}
 	if e := p.t.evidence[i]; e != nil {
 		kh.Evidence, kh.Tries = e.lines, e.keep(p.now)
 	}
@@ -265,7 +270,7 @@ func (p *keeper) task(slot int32) int {
 		return int(n) - 1
 	}
 	task := p.t.tasks.at(slot)
-	p.k.Tasks = append(p.k.Tasks, keptTask{ID: task.id, Age: p.now - task.started, Count: task.count, Failed: task.failed, Reason: task.reason,
+	p.k.Tasks = append(p.k.Tasks, keptTask{ID: task.id, Age: p.now - task.started, Count: task.count, Failed: task.failed, Limit: task.limit, Reason: task.reason,
 		Origin: p.t.originName(task)})
 	p.tasks[slot] = int32(len(p.k.Tasks))
 	return len(p.k.Tasks) - 1

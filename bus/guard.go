@@ -22,6 +22,7 @@ type guard struct {
 // protect gives a step the guard its topology asks for; what a breaker has seen stays where its rule is the same.
 func (s *step) protect() {
 	was := s.guard
+	s.rewindow()
 	s.budget = keepBudget(s.budget, newBudget(s.sat.Work.Budget))
 	s.guard = nil
 	b, rate, limit := s.sat.Breaker, s.sat.Work.Rate, s.sat.Work.Concurrency
@@ -94,40 +95,40 @@ func (t *tracker) look(now int64, s *step) {
 		return
 	}
 	b.look(now, t.n+1)
-	if b.rule.Then == topology.BreakerHold || t.frozen || s.waiting.count == 0 {
+	if b.rule.Then == topology.BreakerHold || t.frozen || s.calm() == 0 {
 		return
 	}
 	stay := max(b.admits()-s.trials(b.first), 0) // half open: who is tried next
 	var first []int32
-	for s.waiting.count > 0 && len(first) < stay {
-		first = append(first, s.waiting.popFront(&t.hops))
+	for s.calm() > 0 && len(first) < stay {
+		first = append(first, s.top().popFront(&t.hops))
 	}
-	for s.waiting.count > 0 && t.turnAside(now, s, s.waiting.head) {
+	for s.calm() > 0 && t.turnAside(now, s, s.top()) {
 		t.unblocked = true
 	}
 	for _, i := range slices.Backward(first) {
-		s.waiting.pushFront(&t.hops, i)
+		s.lineOf(t.hops.at(i)).pushFront(&t.hops, i)
 	}
 }
 
 // turnAside ends the head of the queue as the breaker's rule says and reports whether it could.
-func (t *tracker) turnAside(now int64, s *step, i int32) bool {
+func (t *tracker) turnAside(now int64, s *step, q *fifo) bool {
 	b, to := s.guard.breaker, s.guard.fallback
 	reason := "the breaker of " + s.name + " is open: " + b.why
-	if t.outlived(now, s, t.hops.at(i)) {
-		t.finish(now, s.waiting.popFront(&t.hops), expired, outlived)
+	if t.outlived(now, s, t.hops.at(q.head)) {
+		t.finish(now, q.popFront(&t.hops), expired, outlived)
 		return true
 	}
 	switch b.rule.Then {
 	case topology.BreakerQuarantine:
-		t.setAside(now, s.waiting.popFront(&t.hops), reason)
+		t.setAside(now, q.popFront(&t.hops), reason)
 	case topology.BreakerFail:
-		t.finish(now, s.waiting.popFront(&t.hops), dropped, reason)
+		t.finish(now, q.popFront(&t.hops), dropped, reason)
 	case topology.BreakerFallback:
 		if to == nil || to.blocked() {
 			return false
 		}
-		t.divert(now, s.waiting.popFront(&t.hops), to, reason)
+		t.divert(now, q.popFront(&t.hops), to, reason)
 	default:
 		return false
 	}
@@ -137,7 +138,7 @@ func (t *tracker) turnAside(now int64, s *step, i int32) bool {
 // divert ends a hop and admits its message to another step, as part of the same task.
 func (t *tracker) divert(now int64, i int32, to *step, reason string) {
 	h := t.hops.at(i)
-	m := message{codec: h.codec, hops: h.hops + 1, from: h.from, body: h.body}
+	m := message{codec: h.codec, hops: h.hops + 1, from: h.from, level: h.level, body: h.body}
 	t.admit(now, to, h.tslot, m)
 	t.finish(now, i, diverted, reason)
 }

@@ -39,6 +39,7 @@ func (s *step) restoreBreaker(now int64, k *keptBreaker) {
 // restraint says what holds back the work of a step, in its status.
 func (s *step) restraint(now int64, q *QueueStatus) {
 	q.Paused, q.Draining, q.Budgeted = s.paused, s.shut, s.count.starved
+	q.Repeated, q.Delayed = s.count.repeated, len(s.later)
 	for _, r := range s.held {
 		if r.due <= now {
 			q.Starved++

@@ -14,6 +14,7 @@ type dispatch struct {
 	slot  int32 // none: answered
 	sent  int64 // when DATA was written, ns
 	since int64 // when it became one of the first c, ns; 0: prefetched
+	beat  int64 // likewise, or when it said PROGRESS last
 	cost  int
 }
 

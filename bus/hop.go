@@ -37,6 +37,7 @@ type hop struct {
 	attempts uint16 // dispatches so far
 	fails    uint16
 	crashes  uint16
+	level    uint8 // of priority
 }
 
 const (

@@ -32,6 +32,7 @@ type keptStep struct {
 	Streak                 int
 	Waiting, Suspect, Held []keptHop
 	Paused, Shut           bool
+	Seen                   []keptSeen   // the window of its ids, oldest first
 	Breaker                *keptBreaker // nil: closed, or none
 }
 
@@ -43,6 +44,7 @@ type keptHop struct {
 	Age                                   int64 // ns since its admission
 	Due                                   int64 // ns until its retry
 	Codec, Hops, Attempts, Fails, Crashes uint16
+	Level                                 uint8
 	Evidence                              []string
 	Tries                                 []keptTry
 	Key                                   uint64 // of its step's keys
@@ -53,6 +55,7 @@ type keptTask struct {
 	ID            uint64
 	Age           int64 // ns
 	Count, Failed uint32
+	Limit         uint32 // ms from its beginning; 0: none
 	Reason        string
 	Origin        string // name of the step whose hooks are about it; "": none
 }

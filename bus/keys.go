@@ -57,6 +57,7 @@ func newKeyring(spec, key string) *keyring {
 // are put in the order of their admission.
 func (t *tracker) ringed() {
 	for _, s := range t.steps {
+		t.levels(s)
 		spec := s.keySpec()
 		switch {
 		case spec == "" && s.keys == nil, s.keys != nil && s.keys.spec == spec:

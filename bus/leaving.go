@@ -245,11 +245,14 @@ func (i *instance) drained() bool {
 }
 
 // late is the tracker's word that a running hop has missed its deadline.
-func (o *orchester) late(w *worker, h *hop, _ uint64) {
+func (o *orchester) late(w *worker, h *hop, n uint64) {
 	s := w.sess
 	limit := time.Duration(w.step.cfg.deadline)
 	why := fmt.Sprintf("no answer for %v on task %s", limit, formatID(h.task))
-	if s.filter {
+	d := w.hand.at(w.hand.find(n))
+	if limit == 0 || d.since+int64(limit) > o.now {
+		why = fmt.Sprintf("no PROGRESS for %v on task %s", time.Duration(w.step.cfg.heartbeat), formatID(h.task))
+	} else if s.filter {
 		why = fmt.Sprintf("wrote 1 line, got none within %v: output buffered?", limit)
 	}
 	o.tellFault(s.inst.ref, s.inst.inc, why)

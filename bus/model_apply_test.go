@@ -37,6 +37,7 @@ func (m *model) apply() {
 		case 2:
 			c.Queue.MaxMessages = 1 + m.rnd.IntN(6)
 			c.Work.Deadline = time.Duration(m.rnd.IntN(2)) * time.Hour
+			c.Queue.Priority = m.rnd.IntN(3)
 		case 3:
 			if c.Queue.Delivery = topology.DeliveryDurable; m.rnd.IntN(2) == 0 {
 				c.Queue.Delivery = topology.DeliveryTracked
@@ -178,4 +179,9 @@ func (m *model) permute(now map[string]int, origin map[string]string) {
 		}
 	}
 	m.queues, m.suspect, m.counts, m.guards = queues, suspect, counts, guards
+	for i, s := range m.t.steps {
+		m.guards[i].sat = s.sat
+		m.queues[i] = slices.Clone(m.queues[i])
+		slices.SortStableFunc(m.queues[i], func(a, b uint64) int { return m.level(b) - m.level(a) })
+	}
 }

@@ -116,8 +116,11 @@ func (m *model) syncTo(seq uint64) {
 		if m.disk[id].begin > seq {
 			return false
 		}
-		x.entering = false
-		m.queues[x.step] = append(m.queues[x.step], id)
+		if x.entering = false; x.delayed {
+			x.held = true
+		} else {
+			m.line(x.step, id)
+		}
 		return true
 	})
 }
@@ -186,6 +189,7 @@ func (m *model) survives(seq uint64) {
 	m.past, m.entering, m.guards = Ledger{}, nil, nil
 	m.tasks = map[uint64]*mtask{}
 	clear(m.lapsed)
+	clear(m.ends)
 	for _, s := range m.t.steps {
 		m.guards = append(m.guards, newGuardModel(s.sat))
 	}
@@ -206,7 +210,9 @@ func (m *model) survives(seq uint64) {
 		}
 		x := *d.hop
 		x.attempts, x.fails, x.crashes = d.attempts+upTo(d.gives), d.failed+upTo(d.fails), d.died+upTo(d.crashes)
-		x.entering, x.held = false, false
+		if x.entering, x.held = false, false; x.delayed && x.due <= m.now {
+			x.delayed, x.admitted = false, x.due
+		}
 		if slot := m.slot(id); slot == none {
 			m.failf("hop %d was begun by record %d, and is not there after %d", id, d.begin, seq)
 		} else {
@@ -216,12 +222,14 @@ func (m *model) survives(seq uint64) {
 		disk[id] = &scribed{hop: &x, begin: d.begin, attempts: x.attempts, failed: x.fails, died: x.crashes, body: d.body, origin: d.origin}
 		m.counts[x.step].Admitted++
 		m.rejoin(&x, d.origin)
-		switch {
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(m.hops), m.byArrival) {
+		switch x := m.hops[id]; {
 		case x.held:
 		case x.crashes > 0:
 			m.suspect[x.step] = append(m.suspect[x.step], id)
 		default:
-			m.queues[x.step] = append(m.queues[x.step], id)
+			m.line(x.step, id)
 		}
 	}
 	m.disk = disk
@@ -276,13 +284,16 @@ func (m *model) survivesAside(seq uint64, by map[string]int) {
 func (m *model) recovered(id uint64, x *mhop, slot int32, d *scribed) {
 	h := m.t.hops.at(slot)
 	if m.t.hops.pages[slot>>pageBits].states[slot&(pageSize-1)] == held {
+		if x.delayed && x.due != h.due {
+			m.failf("hop %d is delayed until %d, want %d", id, h.due, x.due)
+		}
 		x.held, x.due = true, h.due
 		if x.due <= m.now {
 			m.failf("hop %d is held until %d, and it is %d", id, x.due, m.now)
 		}
 	}
 	if int(h.attempts) != x.attempts || int(h.fails) != x.fails || int(h.crashes) != x.crashes || h.task != x.task || h.admitted != x.admitted ||
-		int(h.hops) != x.hops || int(h.from) != x.from || m.t.hops.step(slot) != x.step || string(h.body.data) != d.body {
+		int(h.hops) != x.hops || int(h.from) != x.from || h.level != x.level || m.t.hops.step(slot) != x.step || string(h.body.data) != d.body {
 		m.failf("hop %d is %+v with %q, want %+v", id, h, h.body.data, x)
 	}
 }

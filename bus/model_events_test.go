@@ -34,12 +34,13 @@ func (m *model) emit() {
 	}
 	task := m.id()
 	m.begins(task, s)
+	level, w := m.wish(s, task)
 	for _, to := range s.to {
 		if port == wire.AllLinks || s.routes[port] == to {
-			m.admit(s, to, task, 1)
+			m.admit(s, to, task, 1, level, w)
 		}
 	}
-	m.t.emit(m.now, s, port, message{hops: 1, from: int16(s.index), body: m.t.bodies.copy(m.payload(task))})
+	m.t.emit(m.now, s, port, message{hops: 1, from: int16(s.index), level: level, wish: w, body: m.t.bodies.copy(m.payload(task))})
 	m.noteEmit()
 }
 
@@ -80,7 +81,7 @@ func (m *model) done() {
 		x := m.hops[mw.ids[k]]
 		for range outputs {
 			for _, t := range w.step.to {
-				m.admit(w.step, t, x.task, x.hops+1)
+				m.admit(w.step, t, x.task, x.hops+1, x.level, nil)
 			}
 			m.t.output(m.now, w, n, &wire.Output{Port: wire.AllLinks, Payload: m.payload(x.task)})
 		}
@@ -176,7 +177,9 @@ func (m *model) die() {
 			calm = append([]uint64{id}, calm...)
 		}
 	}
-	m.queues[s] = append(calm, m.queues[s]...)
+	for i := len(calm) - 1; i >= 0; i-- {
+		m.back(s, calm[i])
+	}
 	m.suspect[s] = append(sus, m.suspect[s]...)
 	delete(m.workers, w)
 	m.order = slices.DeleteFunc(m.order, func(x *worker) bool { return x == w })
@@ -184,7 +187,13 @@ func (m *model) die() {
 
 func (m *model) pass() {
 	m.now += int64(m.rnd.IntN(4)) * int64(time.Second)
+	m.tick()
+}
+
+// tick is what the clock does.
+func (m *model) tick() {
 	m.t.tick(m.now)
+	defer m.sweep()
 	for s := range m.queues {
 		var back []uint64
 		for _, id := range m.dueRetries(s) {
@@ -193,17 +202,15 @@ func (m *model) pass() {
 		}
 		slices.Sort(back)
 		for i := len(back) - 1; i >= 0; i-- {
-			q := &m.queues[s]
 			if m.hops[back[i]].crashes > 0 {
-				q = &m.suspect[s]
+				m.suspect[s] = append([]uint64{back[i]}, m.suspect[s]...)
+			} else {
+				m.back(s, back[i])
 			}
-			*q = append([]uint64{back[i]}, *q...)
 		}
+		m.wakeDelayed(s)
 		for _, q := range []*[]uint64{&m.queues[s], &m.suspect[s]} {
-			for len(*q) > 0 && m.outlived((*q)[0]) {
-				m.end((*q)[0], expired)
-				*q = (*q)[1:]
-			}
+			m.expireLines(q, q == &m.suspect[s])
 		}
 	}
 }

@@ -17,6 +17,9 @@ type mguard struct {
 	saved        float64 // retries paid for and not made
 	beside, rate mbucket
 
+	seen     []mseen
+	repeated uint64
+
 	answers      []manswer // since the breaker was closed last
 	state        breakerState
 	until        int64
@@ -76,6 +79,8 @@ func (m *model) restrain(a, b, loop, back *topology.Satellite) {
 		b.Work.Rate, b.Work.Burst = topology.Rate{N: 1 + m.rnd.IntN(3), Per: time.Second}, 1+m.rnd.IntN(3)
 	}
 	back.Work.Concurrency = m.rnd.IntN(4)
+	a.Queue.Priority, loop.Queue.Priority = m.rnd.IntN(3), m.rnd.IntN(2)
+	b.Queue.Dedup = topology.Dedup{Window: time.Duration(m.rnd.IntN(2)) * 6 * time.Second, Max: 1 + m.rnd.IntN(3)}
 	for _, s := range []*topology.Satellite{a, b} {
 		if m.rnd.IntN(2) == 0 {
 			s.Work.Budget = topology.Budget{Share: 0.25, Rate: topology.Rate{N: 1 + m.rnd.IntN(4), Per: time.Minute}}
@@ -212,7 +217,7 @@ func (m *model) goElsewhere(s *step, id uint64) bool {
 		if x.from != outside {
 			from = m.t.steps[x.from]
 		}
-		m.admit(from, m.t.steps[to], x.task, x.hops+1)
+		m.admit(from, m.t.steps[to], x.task, x.hops+1, x.level, nil)
 		m.end(id, diverted)
 	}
 	return true
@@ -269,7 +274,7 @@ func (m *model) restrained(s *step, n uint64) {
 func (m *model) dueRetries(s int) (due []uint64) {
 	g := m.guards[s]
 	for id, x := range m.hops {
-		if x.held && x.step == s && x.due <= m.now {
+		if x.held && !x.delayed && x.step == s && x.due <= m.now {
 			due = append(due, id)
 		}
 	}
@@ -293,7 +298,7 @@ func (m *model) dueRetries(s int) (due []uint64) {
 func (m *model) upgradeGuards() {
 	for i, g := range m.guards {
 		fresh := newGuardModel(g.sat)
-		fresh.paused, fresh.shut, fresh.passed, fresh.row, fresh.tripped = g.paused, g.shut, g.passed, g.row, g.tripped
+		fresh.paused, fresh.shut, fresh.passed, fresh.row, fresh.tripped, fresh.seen = g.paused, g.shut, g.passed, g.row, g.tripped, g.seen
 		fresh.beside.at, fresh.rate.at = m.now, m.now
 		if fresh.state, fresh.until = g.state, g.until; g.state == halfOpen {
 			fresh.first = 0

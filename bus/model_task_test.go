@@ -112,29 +112,37 @@ func (m *model) lapse() {
 	m.sweep()
 }
 
+// lapsedAs is how a hop ends whose task has lapsed.
+func (m *model) lapsedAs(id uint64) state {
+	if m.let(id) {
+		return cancelled
+	}
+	return expired
+}
+
 func (m *model) sweep() {
 	m.cancelling = map[uint64]bool{}
 	for _, w := range m.order {
 		mw := m.workers[w]
 		for i := 0; i < len(mw.ids); {
-			if !m.let(mw.ids[i]) {
+			if !m.let(mw.ids[i]) && !m.over(mw.ids[i]) {
 				i++
 				continue
 			}
 			m.cancelling[mw.n[i]] = true
-			m.end(mw.ids[i], cancelled)
+			m.end(mw.ids[i], m.lapsedAs(mw.ids[i]))
 			m.drop(mw, i)
 		}
 	}
 	for id, x := range m.hops {
-		if !m.let(id) {
+		if !m.let(id) && !m.over(id) {
 			continue
 		}
 		other := func(i uint64) bool { return i == id }
 		m.queues[x.step] = slices.DeleteFunc(m.queues[x.step], other)
 		m.suspect[x.step] = slices.DeleteFunc(m.suspect[x.step], other)
 		m.entering = slices.DeleteFunc(m.entering, other)
-		m.end(id, cancelled)
+		m.end(id, m.lapsedAs(id))
 	}
 	m.t.lapsed.due = 0
 	if next := m.t.sweep(m.now); next != 0 || len(m.cancelling) > 0 {

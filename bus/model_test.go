@@ -29,6 +29,7 @@ type model struct {
 	topo       *topology.Topology
 	past       Ledger // of steps that were removed
 	guards     []*mguard
+	ends       map[uint64]int64 // when tasks must have ended
 	renames    int
 	cancelling map[uint64]bool // dispatches whose workers have to be told
 	tasks      map[uint64]*mtask
@@ -51,6 +52,8 @@ type mhop struct {
 	task                     uint64
 	held                     bool
 	entering                 bool
+	delayed                  bool // not tried yet
+	level                    uint8
 }
 
 type mworker struct {
@@ -183,27 +186,26 @@ func (m *model) end(id uint64, how state) {
 	delete(m.hops, id)
 }
 
-func (m *model) admit(from, to *step, task uint64, hops int) {
-	s, id := to.index, m.id()
-	m.hops[id] = &mhop{step: s, from: from.index, admitted: m.now, task: task, hops: hops}
+func (m *model) admit(from, to *step, task uint64, hops int, level uint8, w *wish) {
+	s := to.index
+	if w != nil && m.guards[s].repeats(m.now, w.id) {
+		m.guards[s].repeated++
+		return
+	}
+	id := m.id()
+	m.hops[id] = &mhop{step: s, from: from.index, admitted: m.now, task: task, hops: hops, level: level}
 	m.counts[s].Admitted++
 	m.join1(task)
 	switch {
 	case hops >= to.cfg.hops:
 		m.end(id, quarantined)
-	case (!m.full(s) || to.cfg.full == topology.FullBlock) && to.cfg.durable:
-		m.enter(id)
 	case !m.full(s) || to.cfg.full == topology.FullBlock:
-		m.queues[s] = append(m.queues[s], id)
+		m.place(s, id, w)
 	case to.cfg.full == topology.FullQuarantine:
 		m.end(id, quarantined)
 	case to.cfg.full == topology.FullDropOldest && len(m.queues[s]) > 0:
-		m.end(m.queues[s][0], dropped)
-		if m.queues[s] = m.queues[s][1:]; to.cfg.durable {
-			m.enter(id)
-		} else {
-			m.queues[s] = append(m.queues[s], id)
-		}
+		m.dropLowest(s)
+		m.place(s, id, w)
 	default:
 		m.end(id, dropped)
 	}
@@ -223,23 +225,28 @@ func (m *model) agree() {
 		if got != want || !got.Balanced() {
 			m.failf("%s: ledger\n %+v, want\n %+v", s.name, got, want)
 		}
-		m.same(s.name+" waiting", &s.waiting, m.queues[i])
-		m.same(s.name+" suspects", &s.suspect, m.suspect[i])
+		m.same(s.name+" waiting", s.lines()[:len(s.above)+1], m.queues[i])
+		m.same(s.name+" suspects", []*fifo{&s.suspect}, m.suspect[i])
 		m.idle(s)
 	}
 	if got := m.t.ledger(); got != total || !got.Balanced() {
 		m.failf("ledger of all\n %+v, want\n %+v", got, total)
 	}
 	m.tasksAgree()
+	m.nothingIsOver()
 }
 
-func (m *model) same(what string, q *fifo, want []uint64) {
+func (m *model) same(what string, lines []*fifo, want []uint64) {
 	var got []uint64
-	for i := q.head; i != none; i = m.t.hops.at(i).next {
-		got = append(got, m.t.hops.at(i).id)
+	count := 0
+	for _, q := range lines {
+		for i := q.head; i != none; i = m.t.hops.at(i).next {
+			got = append(got, m.t.hops.at(i).id)
+		}
+		count += q.count
 	}
-	if !slices.Equal(got, want) || q.count != len(want) {
-		m.failf("%s: %v (%d), want %v", what, got, q.count, want)
+	if !slices.Equal(got, want) || count != len(want) {
+		m.failf("%s: %v (%d), want %v", what, got, count, want)
 	}
 }
 
@@ -257,7 +264,7 @@ func (m *model) idle(s *step) {
 }
 
 func newModel(seed uint64) *model {
-	m := &model{rnd: rand.New(rand.NewPCG(seed, 1)), hops: map[uint64]*mhop{}, epoch: 7, disk: map[uint64]*scribed{}, aside: map[uint64]uint64{}, tasks: map[uint64]*mtask{}, lapsed: map[uint64]bool{}, workers: map[*worker]*mworker{}}
+	m := &model{rnd: rand.New(rand.NewPCG(seed, 1)), hops: map[uint64]*mhop{}, epoch: 7, disk: map[uint64]*scribed{}, aside: map[uint64]uint64{}, tasks: map[uint64]*mtask{}, lapsed: map[uint64]bool{}, workers: map[*worker]*mworker{}, ends: map[uint64]int64{}}
 	limit := func(name string, n int, full topology.Full, to ...string) *topology.Satellite {
 		s := sat(name, to...)
 		s.Queue.MaxMessages, s.Queue.Full = n, full

@@ -17,6 +17,7 @@ type orchester struct {
 	now       int64
 	rec       wire.Record // the record in hand
 	out       wire.Output
+	wish      wish // of the record in hand
 
 	dirty    []*peer    // with something to flush
 	acks     []*session // with EMITs accepted and not yet told
@@ -142,6 +143,7 @@ func (o *orchester) letters() {
 
 // endTurn sends what the turn has caused and returns when the loop wants to be woken; 0: not.
 func (o *orchester) endTurn() int64 {
+	o.t.judgeAll(o.now)
 	due := o.expireCalls()
 	o.t.tick(o.now)
 	due = sooner(due, o.departures())

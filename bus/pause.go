@@ -70,16 +70,22 @@ const purged = "purged on request"
 // purge cancels what waits and what is held.
 func (t *tracker) purge(now int64, s *step) int {
 	n := 0
-	for _, q := range []*fifo{&s.waiting, &s.suspect} {
+	if s.keys != nil {
+		for _, i := range t.pickLined(s.keys, func(int32) bool { return true }) {
+			t.finish(now, i, cancelled, purged)
+			n++
+		}
+	}
+	for _, q := range s.lines() {
 		for ; q.count > 0; n++ {
 			t.finish(now, q.popFront(&t.hops), cancelled, purged)
 		}
 	}
-	for _, r := range s.held {
+	for _, r := range s.allHeld() {
 		t.finish(now, r.slot, cancelled, purged)
 		n++
 	}
-	s.held, s.holding = nil, 0
+	s.held, s.later, s.holding = nil, nil, 0
 	t.unblocked = t.unblocked || n > 0
 	return n
 }
@@ -112,7 +118,7 @@ func (b *Bus) Drained(ctx context.Context, name string) error {
 // checkEmpty tells those who wait for it that a step has nothing left.
 func (o *orchester) checkEmpty() {
 	o.emptying = slices.DeleteFunc(o.emptying, func(e emptying) bool {
-		left := e.step.queued() + e.step.entering + len(e.step.held) + e.step.inHand()
+		left := e.step.queued() + e.step.entering + e.step.holds() + e.step.inHand()
 		if left == 0 {
 			close(e.c)
 		}

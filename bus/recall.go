@@ -31,6 +31,7 @@ type recalled struct {
 	from     string // "": outside
 	origin   string // of its task; "": nobody wants to hear of its end
 	codec    uint16
+	level    uint8
 	hops     uint16
 	attempts uint16
 	fails    uint16
@@ -101,7 +102,7 @@ func (r *recall) record(rec journal.Record) error {
 
 // put takes a hop that was written whole.
 func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
-	h := &recalled{id: v.id, task: v.task, step: r.steps[v.step], codec: v.codec, hops: v.hops, attempts: v.attempts, fails: v.fails,
+	h := &recalled{id: v.id, task: v.task, step: r.steps[v.step], codec: v.codec & (1<<levelBits - 1), level: uint8(v.codec >> levelBits), hops: v.hops, attempts: v.attempts, fails: v.fails,
 		crashes: v.crashes, failed: v.flags&putFailed != 0, admitted: rec.Time - v.age, evidence: v.evidence, body: body.body,
 		place: place{at: rec.At, off: body.off, ext: ext, flags: onDisk | sealed}}
 	if v.from >= 0 {
@@ -122,6 +123,13 @@ func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
 }
 
 func (h *recalled) size() int64 { return int64(len(h.body) + overhead) }
+
+// arrive lets a delayed hop whose time has come count from then on, as the tracker does. wall is the time of day.
+func (h *recalled) arrive(wall int64) {
+	if h.attempts == 0 && h.due > 0 && h.due <= wall {
+		h.admitted, h.due = h.due, 0
+	}
+}
 
 // testify keeps what happened, as the tracker does.
 func (h *recalled) testify(lines []string) {
@@ -162,6 +170,7 @@ func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) 
 		}
 		r.end(h)
 	case verseGive:
+		h.arrive(rec.Time)
 		h.attempts++
 		h.epoch, h.n, h.due = epoch, v.n, 0
 	case verseFail:
@@ -225,9 +234,10 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 	t.recollectAside(r, by)
 	list := make([]*recalled, 0, len(r.hops))
 	for _, h := range r.hops {
+		h.arrive(t.wall(now))
 		list = append(list, h)
 	}
-	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id)) })
 	for _, h := range list {
 		if _, known := tasks[h.task]; !known {
 			tasks[h.task] = t.tasks.take(h.task, now-(t.wall(now)-h.admitted), none) // held open until all its hops are there
@@ -282,7 +292,7 @@ func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step
 	tk := t.tasks.at(task)
 	tk.open++
 	h.id, h.task, h.tslot, h.admitted = r.id, r.task, task, now-max(t.wall(now)-r.admitted, 0)
-	h.codec, h.hops, h.from = r.codec, r.hops, outside
+	h.codec, h.level, h.hops, h.from = r.codec, r.level, r.hops, outside
 	if from != nil {
 		h.from = int16(from.index)
 	}
@@ -301,8 +311,7 @@ func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step
 	case r.due > 0 && left > 0:
 		h.due = now + left
 		t.hops.setState(i, held)
-		s.held.push(h.due, i)
-		s.holding += size(h)
+		t.rest(s, i, h)
 	case h.crashes > 0:
 		t.hops.setState(i, waiting)
 		s.suspect.pushBack(&t.hops, i)

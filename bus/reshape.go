@@ -26,12 +26,12 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 	}
 	t.rename(p)
 	for i, s := range p.steps {
-		deadline := s.cfg.deadline
+		deadline, heartbeat := s.cfg.deadline, s.cfg.heartbeat
 		s.name, s.sat, s.cfg = p.sats[i].Name, p.sats[i], limitsOf(p.sats[i])
 		s.disk = s.disk || s.cfg.durable
 		s.protect()
 		s.hooked = hooked(s.sat)
-		if s.cfg.deadline != deadline {
+		if s.cfg.deadline != deadline || s.cfg.heartbeat != heartbeat {
 			t.restartDeadlines(now, s)
 		}
 		s.dirty = true
@@ -67,15 +67,15 @@ func (t *tracker) abandon(now int64, s *step) {
 	for _, i := range early {
 		t.finish(now, i, cancelled, removedReason)
 	}
-	for _, q := range []*fifo{&s.waiting, &s.suspect} {
+	for _, q := range s.lines() {
 		for q.count > 0 {
 			t.finish(now, q.popFront(&t.hops), cancelled, removedReason)
 		}
 	}
-	for _, r := range s.held {
+	for _, r := range s.allHeld() {
 		t.finish(now, r.slot, cancelled, removedReason)
 	}
-	s.held, s.holding = nil, 0
+	s.held, s.later, s.holding = nil, nil, 0
 	for _, w := range s.workers {
 		for pos := w.hand.first; pos < w.hand.end; pos++ {
 			d := *w.hand.at(pos)
@@ -179,7 +179,7 @@ func (t *tracker) restartDeadlines(now int64, s *step) {
 	for _, w := range s.workers {
 		for pos := w.hand.first; pos < w.hand.end; pos++ {
 			if d := w.hand.at(pos); d.slot != none && d.since != 0 {
-				d.since = now
+				d.since, d.beat = now, now
 			}
 		}
 		t.touch(w)

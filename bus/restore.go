@@ -33,6 +33,10 @@ func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 		slot := t.tasks.take(kt.ID, now-kt.Age, none) // held open until all its hops are there
 		task := t.tasks.at(slot)
 		task.count, task.failed, task.reason = kt.Count, kt.Failed, kt.Reason
+		if task.limit = kt.Limit; task.limit > 0 {
+			t.limited++
+			t.limitAt = sooner(t.limitAt, max(task.ends(), now))
+		}
 		if s := r.byName[kt.Origin]; s != nil && s.hooked {
 			task.origin = int16(s.index)
 		}
@@ -83,9 +87,10 @@ func (r *restorer) step(ks *keptStep) {
 	r.counters(s, ks)
 	s.latency, s.streak, s.paused = ks.Latency, ks.Streak, ks.Paused
 	s.restoreBreaker(r.now, ks.Breaker)
+	s.seen.restore(r.now, ks.Seen)
 	s.shut = ks.Shut
 	for i := range ks.Waiting {
-		s.waiting.pushBack(&r.t.hops, r.hop(s, &ks.Waiting[i], waiting))
+		r.t.enqueue(s, r.hop(s, &ks.Waiting[i], waiting))
 	}
 	for i := range ks.Suspect {
 		s.suspect.pushBack(&r.t.hops, r.hop(s, &ks.Suspect[i], waiting))
@@ -94,8 +99,7 @@ func (r *restorer) step(ks *keptStep) {
 		slot := r.hop(s, &ks.Held[i], held)
 		h := r.t.hops.at(slot)
 		h.due = r.now + ks.Held[i].Due
-		s.held.push(h.due, slot)
-		s.holding += size(h)
+		r.t.rest(s, slot, h)
 	}
 	if s.keys != nil {
 		r.t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), r.keys)
@@ -114,7 +118,7 @@ func (r *restorer) counters(s *step, ks *keptStep) {
 
 func (r *restorer) hop(s *step, kh *keptHop, st state) int32 {
 	i, h := r.t.hops.take(s.index)
-	h.id, h.admitted, h.codec, h.hops = kh.ID, r.now-kh.Age, kh.Codec, kh.Hops
+	h.id, h.admitted, h.codec, h.hops, h.level = kh.ID, r.now-kh.Age, kh.Codec, kh.Hops, kh.Level
 	h.attempts, h.fails, h.crashes = kh.Attempts, kh.Fails, kh.Crashes
 	h.body = r.bodies[kh.Body]
 	h.body.refs++

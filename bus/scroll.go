@@ -180,7 +180,7 @@ func (d *scroll) head(t *tracker, kind uint8, s *step, i int32, h *hop) {
 	d.number(as)
 	d.number(from)
 	d.number(origin)
-	d.number(uint64(h.codec))
+	d.number(uint64(h.codec) | uint64(h.level)<<levelBits)
 	d.number(uint64(h.hops))
 	p := t.hops.placeOf(i)
 	if p.flags&sealed != 0 {
@@ -197,14 +197,19 @@ func (d *scroll) put(t *tracker, now int64, s *step, i int32, h *hop, st state) 
 	if t.tasks.at(h.tslot).failed > 0 {
 		flags |= putFailed
 	}
-	if st == held {
+	came := h.admitted
+	switch {
+	case st != held:
+	case h.attempts == 0 && h.due <= now: // it was delayed, and its time has come
+		came = h.due
+	default:
 		delay = max(h.due-now, 1)
 	}
 	d.number(flags)
 	d.number(uint64(h.attempts))
 	d.number(uint64(h.fails))
 	d.number(uint64(h.crashes))
-	d.span(now - h.admitted)
+	d.span(now - came)
 	d.span(delay)
 	var lines []string
 	if e := t.evidence[i]; e != nil {
@@ -464,6 +469,11 @@ func (t *tracker) enters(e entry) {
 	s := t.steps[t.hops.step(e.slot)]
 	s.entering--
 	s.enteringBytes -= size(h)
+	if h.due > 0 && h.attempts == 0 {
+		t.hops.setState(e.slot, held)
+		t.rest(s, e.slot, h)
+		return
+	}
 	t.enqueue(s, e.slot)
 }
 
@@ -472,13 +482,21 @@ func (t *tracker) enqueue(s *step, i int32) {
 	if s.keys != nil && t.lineUp(s, i) {
 		return
 	}
-	s.waiting.pushBack(&t.hops, i)
+	s.lineOf(t.hops.at(i)).pushBack(&t.hops, i)
 	s.dirty = true
 }
 
 // enter writes a new hop of a durable queue; commit lets it in.
 func (t *tracker) enter(s *step, i int32, h *hop) {
 	t.scroll.admit(t, s, i, h)
+	t.hops.place(i).flags |= entering
+	s.entering++
+	s.enteringBytes += size(h)
+}
+
+// enterLater writes a new hop that is to be delayed.
+func (t *tracker) enterLater(now int64, s *step, i int32, h *hop) {
+	t.scroll.put(t, now, s, i, h, held)
 	t.hops.place(i).flags |= entering
 	s.entering++
 	s.enteringBytes += size(h)

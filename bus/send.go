@@ -15,6 +15,7 @@ type Sent struct {
 	Task    string
 	State   string   // accepted; with wait: done or failed; of a call also expired
 	Results []Result // with wait: what the last steps put out
+	Repeat  bool     // its id was taken already: Task and State are those of the first one
 	Omitted int      // outputs that were left out, because nobody took those before them
 	Reason  string   // of a failure
 }
@@ -60,8 +61,16 @@ func (o *orchester) answer(s *sending, sent Sent, err error) {
 // when the task has ended, with the outputs of its last steps. Errors are *Error; ctx's end is KindTimeout, and what was
 // admitted goes on: then Sent.Task is its id, and "" when nothing was admitted.
 func (b *Bus) Send(ctx context.Context, to, codec string, payload []byte, wait bool) (Sent, error) {
+	return b.SendWith(ctx, to, codec, payload, SendOptions{Wait: wait})
+}
+
+// SendWith is Send with what else may be asked of a message.
+func (b *Bus) SendWith(ctx context.Context, to, codec string, payload []byte, opt SendOptions) (Sent, error) {
 	out := newOutsider()
-	s := &sending{wait: wait, lasting: true, by: out}
+	s := &sending{wait: opt.Wait, lasting: true, by: out}
+	if err := opt.apply(&s.m); err != nil {
+		return Sent{}, err
+	}
 	if err := b.hand(s, to, codec, payload); err != nil {
 		return Sent{}, err
 	}
@@ -123,6 +132,9 @@ func (o *orchester) take(s *sending, codec wire.Codec, payload []byte) {
 
 func (o *orchester) inject(s *sending) {
 	s.waiter = none
+	if o.repeated(s) {
+		return
+	}
 	if s.wait {
 		o.waiter++
 		s.waiter = o.waiter

@@ -324,7 +324,7 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 	}
 	s.seq = r.N
 	if len(s.pending) == 0 && !o.t.frozen && s.step.room(r.Port) {
-		o.t.emit(o.now, s.step, r.Port, message{codec: uint16(r.Codec), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)})
+		o.t.emit(o.now, s.step, r.Port, o.messageOf(s, r))
 		s.accepted = r.N
 		s.spend()
 		o.ack(s)
@@ -342,7 +342,11 @@ func (o *orchester) hold(s *session, r *wire.Record) error {
 	if s.held += len(r.Body); len(s.pending) >= emitMessages || (len(s.pending) > 0 && s.held > emitBytes) {
 		return violated("more EMITs than the window of %d messages or %d bytes", emitMessages, emitBytes)
 	}
-	m := message{codec: uint16(r.Codec), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)}
+	m := o.messageOf(s, r)
+	if m.wish != nil {
+		own := *m.wish
+		m.wish = &own
+	}
 	s.pending = append(s.pending, pendingEmit{m, r.Port})
 	return nil
 }

@@ -54,6 +54,8 @@ type QueueStatus struct {
 	OpenedBy   string        // why it opened last
 	Opened     uint64        // how often it has
 	Starved    int           // of those held: their time has come, and the budget for retries has no room
+	Repeated   uint64        // messages whose id was taken already
+	Delayed    int           // of those held: their first time has not come
 	Budgeted   uint64        // retries that had to wait for the budget
 	Refused    uint64        // answers that came late, twice or for nothing
 	Failed     uint64        // FAILs
@@ -138,7 +140,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	out := make([]QueueStatus, len(t.steps))
 	for i, s := range t.steps {
 		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued() + s.entering, Bytes: s.bytes(),
-			InFlight: int(by[i][dispatched]), Held: len(s.held), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(),
+			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(),
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency}
 		for _, w := range s.workers {
 			if w.open {
@@ -153,16 +155,15 @@ func (t *tracker) queues(now int64) []QueueStatus {
 // oldest is the age of the oldest hop at the head of the queue or of a hand.
 func (t *tracker) oldest(now int64, s *step) time.Duration {
 	first := now
-	if s.waiting.count > 0 {
-		first = t.hops.at(s.waiting.head).admitted
-	}
-	if s.suspect.count > 0 {
-		first = min(first, t.hops.at(s.suspect.head).admitted)
+	for _, q := range s.lines() {
+		if q.count > 0 {
+			first = min(first, t.hops.at(q.head).admitted)
+		}
 	}
 	if s.inLine() > 0 {
 		first = min(first, t.hops.at(s.keys.oldest(&t.hops)).admitted)
 	}
-	for _, r := range s.held {
+	for _, r := range s.allHeld() {
 		first = min(first, t.hops.at(r.slot).admitted)
 	}
 	for _, w := range s.workers {

@@ -45,10 +45,14 @@ type step struct {
 	source  bool // its satellites only emit: nothing can be sent to it
 	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
 	dirty   bool
-	paused  bool   // nothing is given to its workers, on request
-	shut    bool   // nothing is let in, on request: it is drained
-	guard   *guard // nil: nothing is bounded but by credit
-	budget  budget // of retries
+	paused  bool       // nothing is given to its workers, on request
+	shut    bool       // nothing is let in, on request: it is drained
+	guard   *guard     // nil: nothing is bounded but by credit
+	budget  budget     // of retries
+	seen    *recentIDs // ids of messages that came lately; nil: they do not matter
+	later   heap       // hops whose first time has not come
+	all     []*fifo    // those of lines
+	above   []*fifo    // lines of the levels of priority from 1 on; nil: there is one level
 
 	// Only durable queues, and those that spill, use what follows.
 	disk          bool // hops of it may be on disk
@@ -62,18 +66,20 @@ type step struct {
 
 // limits is what the topology says about one queue and its work, in the tracker's units.
 type limits struct {
-	messages int
-	bytes    int64
-	full     topology.Full
-	ttl      int64 // ns, 0: never
-	inHand   int
-	deadline int64 // ns, 0: none
-	retries  int
-	backoff  int64 // ns
-	hops     int
-	crashes  int
-	then     topology.Then
-	durable  bool
+	messages  int
+	bytes     int64
+	full      topology.Full
+	ttl       int64 // ns, 0: never
+	inHand    int
+	deadline  int64 // ns, 0: none
+	heartbeat int64 // ns, 0: none
+	task      int64 // ns, of a whole task that begins here; 0: none
+	retries   int
+	backoff   int64 // ns
+	hops      int
+	crashes   int
+	then      topology.Then
+	durable   bool
 }
 
 // counts are the terms of the conservation law that are counted, and what is counted beside it.
@@ -81,7 +87,7 @@ type counts struct {
 	admitted, done, quarantined, expired, cancelled, dropped uint64
 	redelivered, failed, crashed, refused                    uint64
 	bytesIn                                                  uint64
-	diverted, starved                                        uint64 // starved: retries that had to wait for the budget
+	diverted, starved, repeated                              uint64 // starved: retries that had to wait for the budget
 }
 
 // buildSteps makes the steps of all satellites that speak to the bus, in file order.
@@ -129,7 +135,7 @@ func reaches(a, b *step, seen map[*step]bool) bool {
 func limitsOf(sat *topology.Satellite) limits {
 	l := limits{
 		messages: sat.Queue.MaxMessages, bytes: sat.Queue.MaxBytes, full: sat.Queue.Full, ttl: int64(sat.Queue.TTL),
-		inHand: sat.Work.InHand, deadline: int64(sat.Work.Deadline), retries: sat.Work.Retries, backoff: int64(sat.Work.Backoff),
+		inHand: sat.Work.InHand, deadline: int64(sat.Work.Deadline), heartbeat: int64(sat.Work.Heartbeat), task: int64(sat.Task), retries: sat.Work.Retries, backoff: int64(sat.Work.Backoff),
 		hops: sat.Work.Hops, crashes: sat.Work.Crashes, then: sat.Work.Then,
 	}
 	l.durable = sat.Queue.Delivery == topology.DeliveryDurable
@@ -159,17 +165,26 @@ func limitsOf(sat *topology.Satellite) limits {
 
 // full reports whether the queue is at its limit; what waits for its retry counts too.
 func (s *step) full() bool {
-	return s.queued()+s.entering+len(s.held) >= s.cfg.messages || s.bytes() >= s.cfg.bytes
+	return s.queued()+s.entering+s.holds() >= s.cfg.messages || s.bytes() >= s.cfg.bytes
 }
 
 // queued is how many hops wait for a worker.
-func (s *step) queued() int { return s.waiting.count + s.suspect.count + s.inLine() }
+func (s *step) queued() int {
+	n := s.waiting.count + s.suspect.count + s.inLine()
+	for _, q := range s.above {
+		n += q.count
+	}
+	return n
+}
 
 // bytes is what counts for the limit: all that waits, for a worker or for its retry.
 func (s *step) bytes() int64 {
 	n := s.waiting.bytes + s.suspect.bytes + s.enteringBytes + s.holding
 	if s.keys != nil {
 		n += s.keys.bytes
+	}
+	for _, q := range s.above {
+		n += q.bytes
 	}
 	return n
 }

@@ -16,6 +16,7 @@ type task struct {
 	waiter  int32 // who wants its results, or none
 	next    int32
 	origin  int16  // index of the step where it began and which wants to hear of its end; outside: nobody does
+	limit   uint32 // ms from its beginning; 0: none
 	reason  string // of the last hop that did not end as done
 }
 
@@ -66,6 +67,7 @@ func (t *tracker) endTask(slot int32) {
 	if task.origin != outside {
 		t.sink.hooked(t.steps[task.origin], task)
 	}
+	t.unlimit(task)
 	t.tasks.release(slot)
 }
 

@@ -22,21 +22,32 @@ func (t *tracker) running(now int64, w *worker) {
 		}
 		left--
 		if d.since == 0 {
-			d.since = now
+			d.since, d.beat = now, now
 		}
-		if due := d.since + w.step.cfg.deadline; w.due == 0 || due < w.due {
-			w.due = due
-		}
+		w.due = sooner(w.due, w.step.lateAt(d))
 	}
-	if w.step.cfg.deadline == 0 {
-		w.due = 0
+}
+
+// lateAt is when a running hop has missed its deadline, or its heartbeat; 0: never.
+func (s *step) lateAt(d *dispatch) int64 {
+	at := int64(0)
+	if s.cfg.deadline > 0 {
+		at = d.since + s.cfg.deadline
 	}
+	if s.cfg.heartbeat > 0 {
+		at = sooner(at, d.beat+s.cfg.heartbeat)
+	}
+	return at
 }
 
 // overdue tells the sink of the running hops of w that are late.
 func (t *tracker) overdue(now int64, w *worker) {
 	for pos := w.hand.first; pos < w.hand.end; pos++ {
-		if d := w.hand.at(pos); d.slot != none && d.since != 0 && d.since+w.step.cfg.deadline <= now {
+		d := w.hand.at(pos)
+		if d.slot == none || d.since == 0 {
+			continue
+		}
+		if at := w.step.lateAt(d); at > 0 && at <= now {
 			w.open, w.due = false, 0
 			t.sink.late(w, t.hops.at(d.slot), d.n)
 			return
@@ -44,10 +55,13 @@ func (t *tracker) overdue(now int64, w *worker) {
 	}
 }
 
-// progress starts the deadline of a running hop anew.
+// progress is a sign of life of a running hop. It starts its deadline anew, unless there is a heartbeat for that.
 func (t *tracker) progress(now int64, w *worker, n uint64) {
 	if pos := w.hand.find(n); w.hand.holds(n) && w.hand.at(pos).since != 0 {
-		w.hand.at(pos).since = now
+		w.hand.at(pos).beat = now
+		if w.step.cfg.heartbeat == 0 {
+			w.hand.at(pos).since = now
+		}
 		t.touch(w)
 	}
 }
@@ -55,14 +69,19 @@ func (t *tracker) progress(now int64, w *worker, n uint64) {
 // tick does what is due: retries, expiries, deadlines.
 func (t *tracker) tick(now int64) {
 	t.settle(now)
+	t.judgeAll(now)
 	for _, s := range t.steps {
 		t.wakeHeld(now, s)
+		if len(s.later) > 0 {
+			t.wakeLater(now, s)
+		}
 		if g := s.guard; g != nil && g.wake > 0 && g.wake <= now {
 			g.wake, s.dirty = 0, true
 		}
 		if s.cfg.ttl > 0 {
-			t.expire(now, s, &s.waiting)
-			t.expire(now, s, &s.suspect)
+			for _, q := range s.lines() {
+				t.expire(now, s, q)
+			}
 			if s.keys != nil {
 				t.expireLined(now, s)
 			}
@@ -86,6 +105,12 @@ func (t *tracker) expire(now int64, s *step, q *fifo) {
 // next is when tick has something to do; 0: nothing is waited for.
 func (t *tracker) next() int64 {
 	next := int64(0)
+	if !t.frozen {
+		next = t.limitAt
+		if t.lapsed.some() {
+			next = sooner(next, max(t.lapsed.due, 1))
+		}
+	}
 	sooner := func(at int64) {
 		if next == 0 || at < next {
 			next = at
@@ -98,11 +123,15 @@ func (t *tracker) next() int64 {
 		if s.guard != nil && s.guard.wake > 0 {
 			sooner(s.guard.wake)
 		}
-		if s.cfg.ttl > 0 && s.waiting.count > 0 {
-			sooner(t.hops.at(s.waiting.head).admitted + s.cfg.ttl)
+		if len(s.later) > 0 {
+			sooner(s.later[0].due)
 		}
-		if s.cfg.ttl > 0 && s.suspect.count > 0 {
-			sooner(t.hops.at(s.suspect.head).admitted + s.cfg.ttl)
+		if s.cfg.ttl > 0 {
+			for _, q := range s.lines() {
+				if q.count > 0 {
+					sooner(t.hops.at(q.head).admitted + s.cfg.ttl)
+				}
+			}
 		}
 		if s.cfg.ttl > 0 && s.inLine() > 0 {
 			sooner(t.hops.at(s.keys.oldest(&t.hops)).admitted + s.cfg.ttl)

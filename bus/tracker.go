@@ -37,6 +37,8 @@ type tracker struct {
 	frozen    bool                 // nothing is dispatched or let in
 	past      Ledger               // of steps that are not any more
 	lapsed    lapses               // tasks that nobody wants any more
+	limited   int                  // tasks with a limit of time
+	limitAt   int64                // when the first of them may be over it
 	scroll    *scroll              // what durable hops leave on disk; nil: nothing
 	before    map[dispatchID]entry // what workers of an earlier daemon may have in hand still
 	seen      *seen                // the message that rules look at
@@ -88,6 +90,8 @@ type message struct {
 	from     int16
 	attempts uint16 // of the hop it answers
 	quiet    bool   // its task has no hooks
+	level    uint8  // of priority
+	wish     *wish  // nil: nothing but to be delivered
 	body     *body
 }
 
@@ -97,6 +101,9 @@ func (t *tracker) emit(now int64, s *step, port uint16, m message) {
 		task := t.begin(now, none)
 		if s.hooked {
 			t.tasks.at(task).origin = int16(s.index)
+		}
+		if m.wish != nil || s.cfg.task > 0 {
+			t.bound(task, now, s, m.wish)
 		}
 		t.fan(now, s, port, task, m)
 		t.close(task)
@@ -112,6 +119,7 @@ func (t *tracker) inject(now int64, to *step, m message, waiter int32) (id uint6
 	if to.hooked && !m.quiet {
 		t.tasks.at(task).origin = int16(to.index)
 	}
+	t.bound(task, now, to, m.wish)
 	t.admit(now, to, task, m)
 	t.close(task)
 	t.bodies.drop(m.body)
@@ -137,11 +145,14 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 		t.strand(now, to, task, m)
 		return
 	}
+	if m.wish != nil && t.repeats(now, to, m.wish) {
+		return
+	}
 	i, h := t.hops.take(to.index)
 	tk := t.tasks.at(task)
 	tk.open++
 	h.id, h.task, h.tslot, h.admitted = t.nextID(), tk.id, task, now
-	h.codec, h.hops, h.from, h.body = m.codec, m.hops, m.from, m.body
+	h.codec, h.hops, h.from, h.level, h.body = m.codec, m.hops, m.from, m.level, m.body
 	m.body.refs++
 	to.count.admitted++
 	to.count.bytesIn += uint64(len(m.body.data))
@@ -153,6 +164,9 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 	if to.cfg.full != topology.FullBlock && to.full() && !t.overflow(now, to, i) {
 		return
 	}
+	if m.wish != nil && t.grant(now, to, i, h, m.wish) {
+		return
+	}
 	if to.cfg.durable && t.scroll != nil {
 		t.enter(to, i, h)
 		return
@@ -160,21 +174,38 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 	t.enqueue(to, i)
 }
 
+// grant does what a new hop wishes, and reports whether it waits elsewhere than in its queue.
+func (t *tracker) grant(now int64, to *step, i int32, h *hop, w *wish) bool {
+	if to.seen != nil && w.id != (msgID{}) {
+		to.seen.add(now, w.id, h.task)
+	}
+	if w.delay <= 0 {
+		return false
+	}
+	h.due = now + w.delay
+	if to.cfg.durable && t.scroll != nil {
+		t.enterLater(now, to, i, h)
+	} else {
+		t.postpone(now, to, i, h, w.delay)
+	}
+	return true
+}
+
 // overflow applies the policy of a full queue that does not block and reports whether hop i may still enter.
 func (t *tracker) overflow(now int64, to *step, i int32) bool {
 	switch to.cfg.full {
 	case topology.FullDropOldest:
-		if to.waiting.count == 0 && to.inLine() > 0 {
+		if to.calm() == 0 && to.inLine() > 0 {
 			oldest := to.keys.oldest(&t.hops)
 			to.keys.takeOut(&t.hops, oldest)
 			t.finish(now, oldest, dropped, "queue full, and newer ones came")
 			return true
 		}
-		if to.waiting.count == 0 {
+		if to.calm() == 0 {
 			t.finish(now, i, dropped, "queue full")
 			return false
 		}
-		t.finish(now, to.waiting.popFront(&t.hops), dropped, "queue full, and newer ones came")
+		t.finish(now, to.bottom().popFront(&t.hops), dropped, "queue full, and newer ones came")
 		return true
 	case topology.FullQuarantine:
 		t.setAside(now, i, "queue full")
@@ -243,7 +274,7 @@ func (t *tracker) outputOf(now int64, s *step, i int32, o *wire.Output) {
 		return
 	}
 	t.scroll.forgetBody()
-	m := message{codec: uint16(o.Codec), hops: h.hops + 1, from: int16(s.index), attempts: h.attempts, body: t.bodies.copy(o.Payload)}
+	m := message{codec: uint16(o.Codec), hops: h.hops + 1, from: int16(s.index), level: h.level, attempts: h.attempts, body: t.bodies.copy(o.Payload)}
 	if waiter := t.tasks.at(h.tslot).waiter; !t.fan(now, s, o.Port, h.tslot, m) && waiter != none {
 		t.sink.result(waiter, o) // for this message it is the last step
 	}
@@ -326,7 +357,7 @@ func (s *step) line(hops *slab, i int32) *fifo {
 	if hops.at(i).crashes > 0 {
 		return &s.suspect
 	}
-	return &s.waiting
+	return s.lineOf(hops.at(i))
 }
 
 func (s *step) remove(w *worker) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/dsat/dsat/bus/wire"
 )
@@ -58,7 +59,29 @@ func newEmitter(codec wire.Codec) *Emitter {
 func (e *Emitter) Emit(payload []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.emit(wire.AllLinks, payload)
+	return e.emit(wire.AllLinks, payload, Wishes{})
+}
+
+// Wishes is what may be asked of a message; zero values ask for nothing.
+type Wishes struct {
+	ID       uint64        // its number: taken once, where a queue has a window for that; each step has its own numbers
+	Delay    time.Duration // before it is given to a worker; up to 49 days, in milliseconds
+	TTL      time.Duration // in which its task must have ended; likewise
+	Priority uint8         // 0 to 9, the highest first, where a queue has levels
+}
+
+// EmitWith is Emit with wishes. With a step it is EmitTo.
+func (e *Emitter) EmitWith(step string, payload []byte, w Wishes) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	port, err := uint16(wire.AllLinks), error(nil)
+	if step != "" {
+		port, err = e.links.port(step)
+	}
+	if err != nil {
+		return err
+	}
+	return e.emit(port, payload, w)
 }
 
 // EmitTo is Emit along the link to one step. A link that does not exist is an error.
@@ -69,10 +92,10 @@ func (e *Emitter) EmitTo(step string, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	return e.emit(port, payload)
+	return e.emit(port, payload, Wishes{})
 }
 
-func (e *Emitter) emit(port uint16, payload []byte) error {
+func (e *Emitter) emit(port uint16, payload []byte, w Wishes) error {
 	if len(payload) > e.session.maxBody {
 		return tooLarge(len(payload), e.session.maxBody)
 	}
@@ -87,7 +110,8 @@ func (e *Emitter) emit(port uint16, payload []byte) error {
 	}
 	e.emitted++
 	e.bytes += uint64(len(payload))
-	h := wire.Header{Kind: wire.Emit, N: e.emitted, Port: port, Codec: e.codec, Epoch: e.session.out.epoch}
+	h := wire.Header{Kind: wire.Emit, N: e.emitted, Port: port, Codec: e.codec, Epoch: e.session.out.epoch,
+		ID: w.ID, M: wire.NewSpans(w.Delay, w.TTL), Flags: min(w.Priority, wire.MostPriority)}
 	e.frame.Add(&h, payload)
 	if e.idle {
 		e.idle = false

@@ -83,7 +83,7 @@ func (o *Output) EmitTo(step string, payload []byte) {
 	o.add(port, payload)
 }
 
-// Progress tells dsatd that the message is alive: its deadline starts anew.
+// Progress tells dsatd that the message is alive: its heartbeat, or where there is none its deadline, starts anew.
 func (o *Output) Progress() {
 	o.session.out.say(wire.Header{Kind: wire.Progress, N: o.n}, nil)
 }

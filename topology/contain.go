@@ -33,6 +33,12 @@ type Budget struct {
 	Rate  Rate    // and so many beside
 }
 
+// Dedup is how long the id of a message is remembered, so that it is let in once.
+type Dedup struct {
+	Window time.Duration // 0: ids do not matter
+	Max    int           // ids remembered at most
+}
+
 // Rate is a number per time.
 type Rate struct {
 	N   int // 0: no limit

@@ -26,6 +26,25 @@ func breakerKeys() *key {
 		}}
 }
 
+// admissionKeys say what is let into a queue, and in which order it is worked off.
+func admissionKeys() []*key {
+	return []*key{
+		{name: "dedup", kind: tableKind{}, short: "window", aka: []string{"deduplication", "idempotency", "duplicates"}, doc: "A message with an id of its own (dsatctl send --id, the header Dsat-Id, the SDKs' id) is let in once within a window; a repeat is answered as the first one was, and counted. Ids of sources are numbers, each step has its own. The window is in memory: it outlives an upgrade, and not a dsatd that was killed.", keys: []*key{
+			{name: "window", kind: durationKind{}, def: `"0s"`, doc: "How long an id is remembered; 0s: ids do not matter.", field: sat(func(s *Satellite) any { return &s.Queue.Dedup.Window })},
+			{name: "max", kind: wholeKind{}, def: "1000000", min: 1, max: 100_000_000, doc: "Ids remembered at most, about 100 bytes each; beyond it the oldest are forgotten early.", field: sat(func(s *Satellite) any { return &s.Queue.Dedup.Max })},
+		}},
+		{name: "priority", kind: wholeKind{}, def: "0", min: 0, max: 9, doc: "The highest priority its messages may have, from 1 to 9; 0: priorities do not matter. Higher ones go first, strictly: while they come without end, lower ones wait. Within one it is first come, first served. A message has the priority it was sent with (dsatctl send --priority, the SDKs' priority), and so has what descends from it.", aka: []string{"priorities", "max_priority", "x-max-priority", "levels"},
+			field: sat(func(s *Satellite) any { return &s.Queue.Priority })},
+	}
+}
+
+// taskKey bounds whole tasks.
+func taskKey() *key {
+	return &key{name: "task", kind: durationKind{}, def: `"0s"`, applies: whenSpeaks, aka: []string{"task_timeout", "task_deadline"},
+		doc:   "How long a task that begins here may take as a whole: with a message it emits as a source, or one sent to it from outside. Then what of it waits or is in hand expires, and its workers are told to let go. 0s: no limit. A message may be sent with a shorter one (dsatctl send --ttl).",
+		field: sat(func(s *Satellite) any { return &s.Task })}
+}
+
 // boundKeys bound the work of a step as a whole.
 func boundKeys() []*key {
 	return []*key{

@@ -46,7 +46,7 @@ func stopKeys() *key {
 }
 
 func queueKeys() *key {
-	return &key{name: "queue", kind: tableKind{}, applies: whenFed, doc: "What waits for it.", aka: []string{"buffer", "inbox"}, keys: []*key{
+	return &key{name: "queue", kind: tableKind{}, applies: whenFed, doc: "What waits for it.", aka: []string{"buffer", "inbox"}, keys: append([]*key{
 		{name: "delivery", kind: enumKind{}, def: `"tracked"`, choices: []choice{
 			{value: "tracked", doc: "at least once while the daemon lives"},
 			{value: "direct", doc: "satellite to satellite, at most once", later: true},
@@ -65,8 +65,7 @@ func queueKeys() *key {
 		}, doc: "What happens to a message that finds the queue full.", aka: []string{"overflow", "policy"}, field: sat(func(s *Satellite) any { return &s.Queue.Full })},
 		{name: "ttl", kind: durationKind{}, def: `"0s"`, doc: "Messages that waited so long expire; 0s: never.", aka: []string{"expires", "max_age", "timeout"},
 			field: sat(func(s *Satellite) any { return &s.Queue.TTL })},
-		later("dedup", "Window in which a message's own id is taken once."),
-	}}
+	}, admissionKeys()...)}
 }
 
 func workKeys() *key {
@@ -81,7 +80,8 @@ func workKeys() *key {
 		{name: "then", kind: enumKind{}, def: `"quarantine"`, choices: []choice{{value: "quarantine", doc: "set aside, with the evidence"}, {value: "drop", doc: "dropped and counted"}},
 			doc: "When the retries are used up.", aka: []string{"on_failure", "dead_letter"}, field: sat(func(s *Satellite) any { return &s.Work.Then })},
 		workKeyKey(),
-		later("heartbeat", "A running message must show PROGRESS so often."),
+		{name: "heartbeat", kind: durationKind{}, def: `"0s"`, doc: "A running message must show PROGRESS so often, or its process is replaced; the deadline is then of the whole message, and PROGRESS does not start it anew. 0s: it need not.", aka: []string{"beat", "progress", "heartbeat_timeout"},
+			field: sat(func(s *Satellite) any { return &s.Work.Heartbeat })},
 	}, boundKeys()...)}
 }
 

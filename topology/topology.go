@@ -95,6 +95,7 @@ type Satellite struct {
 	Work    Work
 	V1      V1Work // of one that speaks v1
 	Breaker Breaker
+	Task    time.Duration // of a whole task that begins here; 0: no limit
 
 	Calls            []string  // steps it may call
 	OnDone, OnFailed *TaskHook // of tasks that begin here; nil: none
@@ -196,6 +197,8 @@ type Queue struct {
 	MaxMessages int
 	Full        Full
 	TTL         time.Duration // 0: messages do not expire
+	Dedup       Dedup
+	Priority    int // the highest level; 0: there is one
 }
 
 // Delivery is the promise of a queue.
@@ -222,15 +225,16 @@ const (
 
 // Work is what is being done.
 type Work struct {
-	InHand   int           // messages one instance may hold unacknowledged
-	Deadline time.Duration // of one running hop; 0: none
-	Retries  int           // after the first attempt
-	Backoff  time.Duration // before a retry, jittered and doubled each time
-	Hops     int           // hop limit: a message that passed so many steps is quarantined
-	Key      string        // expression: messages of one key are handled one at a time, in order; "": there are no keys
-	Crashes  int           // processes one message may take with it before it is quarantined
-	Then     Then          // when the retries are used up
-	Budget   Budget
+	InHand    int           // messages one instance may hold unacknowledged
+	Deadline  time.Duration // of one running hop; 0: none
+	Heartbeat time.Duration // a running hop must show PROGRESS so often; 0: it need not
+	Retries   int           // after the first attempt
+	Backoff   time.Duration // before a retry, jittered and doubled each time
+	Hops      int           // hop limit: a message that passed so many steps is quarantined
+	Key       string        // expression: messages of one key are handled one at a time, in order; "": there are no keys
+	Crashes   int           // processes one message may take with it before it is quarantined
+	Then      Then          // when the retries are used up
+	Budget    Budget
 
 	// Of all instances together.
 	Rate        Rate // messages given

@@ -43,7 +43,7 @@ func callOf(w http.ResponseWriter, r *http.Request) (bus.Call, error) {
 }
 
 func sentOf(sent bus.Sent) control.Sent {
-	out := control.Sent{Task: sent.Task, State: sent.State, Reason: sent.Reason, Omitted: sent.Omitted}
+	out := control.Sent{Task: sent.Task, State: sent.State, Reason: sent.Reason, Repeat: sent.Repeat, Omitted: sent.Omitted}
 	for _, result := range sent.Results {
 		out.Results = append(out.Results, bodyOf(result.Codec, result.Payload))
 	}

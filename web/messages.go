@@ -23,7 +23,7 @@ func queueOf(q bus.QueueStatus) control.Queue {
 	return control.Queue{
 		Step: q.Step, Delivery: q.Delivery, Waiting: q.Waiting, Bytes: q.Bytes, InFlight: q.InFlight, Held: q.Held,
 		OldestAge: q.OldestAge.Seconds(), Workers: q.Workers, Quarantine: q.Quarantine, Blocked: q.Blocked,
-		Paused: q.Paused, Draining: q.Draining, Breaker: q.Breaker, OpenFor: q.OpenFor.Seconds(), OpenedBy: q.OpenedBy, Opened: q.Opened, Starved: q.Starved, Ledger: ledgerOf(q.Ledger),
+		Delayed: q.Delayed, Repeated: q.Repeated, Paused: q.Paused, Draining: q.Draining, Breaker: q.Breaker, OpenFor: q.OpenFor.Seconds(), OpenedBy: q.OpenedBy, Opened: q.Opened, Starved: q.Starved, Ledger: ledgerOf(q.Ledger),
 	}
 }
 
@@ -70,7 +70,12 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	sent, err := s.cfg.Bus.Send(ctx, r.PathValue("step"), r.URL.Query().Get("codec"), payload, wait > 0)
+	opt, err := sendOptions(r)
+	if err != nil {
+		return err
+	}
+	opt.Wait = wait > 0
+	sent, err := s.cfg.Bus.SendWith(ctx, r.PathValue("step"), r.URL.Query().Get("codec"), payload, opt)
 	if sent.Task != "" && isTimeout(err) {
 		return answer(w, control.Sent{Task: sent.Task, State: "running"})
 	}

@@ -63,6 +63,7 @@ type collector struct {
 	failed, crashed, refused, healthy                                   *prometheus.Desc
 	busUp, balanced, tasks, strays, evicted                             *prometheus.Desc
 	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
+	delayed, repeated                                                   *prometheus.Desc
 
 	calls callDescs
 }
@@ -114,6 +115,8 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		draining:      desc("queue_draining", "1 while nothing is let into the step's queue, on request.", step...),
 		starved:       desc("queue_starved_messages", "Held messages whose time has come, and for which the budget for retries has no room.", step...),
 		budgeted:      desc("hops_budgeted_total", "Retries that had to wait for room in the budget.", step...),
+		delayed:       desc("queue_delayed_messages", "Held messages whose first time has not come.", step...),
+		repeated:      desc("messages_repeated_total", "Messages not let in again, because their id was taken already.", step...),
 		busUp:         desc("bus_up", "1 when the bus answered this scrape; else what it counts is missing."),
 		balanced:      desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
 		tasks:         desc("tasks", "Tasks that have not ended."),
@@ -232,6 +235,8 @@ func (c *collector) step(ch chan<- prometheus.Metric, q *bus.QueueStatus) {
 		}
 		counter(ch, c.opened, float64(q.Opened), q.Step)
 	}
+	gauge(ch, c.delayed, float64(q.Delayed), q.Step)
+	counter(ch, c.repeated, float64(q.Repeated), q.Step)
 	gauge(ch, c.paused, one(q.Paused), q.Step)
 	gauge(ch, c.draining, one(q.Draining), q.Step)
 	gauge(ch, c.starved, float64(q.Starved), q.Step)

@@ -46,10 +46,13 @@
 //	 6 DONE      P>D  hop n is done. Body: its outputs (below), after those staged. Without a body and with m > n: all
 //	                  hops from n to m that this session holds; else m is 0.
 //	 7 FAIL      P>D  hop n failed. flags bit 0: worth another attempt. Body: reason, UTF-8.
-//	 8 PROGRESS  P>D  hop n is alive: its deadline starts anew.
+//	 8 PROGRESS  P>D  hop n is alive: its deadline starts anew; where the step has a heartbeat, that does, and the deadline goes on.
 //	 9 EMIT      P>D  a new message of a source. n: sequence within this incarnation, from 1, without gaps. port: index in
 //	                  Welcome.Routes, or 0xFFFF: all links. codec; id: the source's own number for it or 0; time: when
-//	                  it was made, Unix nanoseconds, or 0. Body: payload.
+//	                  it was made, Unix nanoseconds, or 0. flags: priority, 0 to 9, the highest first where the queue has
+//	                  levels. m: ms until it may be given to a worker, in the lower 32 bits, and ms in which its task must
+//	                  have ended, in the upper 32; 0: at once, and no limit. Body: payload. An id other than 0 is taken once
+//	                  within the window of a queue that has one, whichever instance of the step emits it.
 //	10 ACCEPTED  D>P  all EMITs up to n are admitted, with all their links; they may be forgotten.
 //	11 CANCEL    D>P  hop n is not wanted any more, for its step was removed or its task was cancelled. An answer to it is ignored.
 //	             P>D  nobody waits for the REPLY to CALL n any more. The task ends, unless the CALL was lasting. No REPLY follows,
@@ -102,8 +105,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Sizes and limits in bytes and records.
@@ -118,6 +123,7 @@ const (
 	MaxBody      = 16 << 20 // of one record that has a frame to itself
 	MaxMessage   = FrameHeader + RecordHeader + MaxBody
 	AllLinks     = 0xFFFF // a port: every output link; in DATA: from outside
+	MostPriority = 9      // in flags of EMIT
 )
 
 // Kind is what a record says.
@@ -273,6 +279,20 @@ func NewID(epoch uint32, counter uint64) ID { return ID(uint64(epoch)<<40 | coun
 // String is "epoch.counter".
 func (id ID) String() string {
 	return strconv.FormatUint(uint64(id)>>40, 10) + "." + strconv.FormatUint(uint64(id)&(1<<40-1), 10)
+}
+
+// Spans reads m of an EMIT: how long it is to be delayed, and how long its task may take; 0: not, and for ever.
+func Spans(m uint64) (delay, limit time.Duration) {
+	return time.Duration(uint32(m)) * time.Millisecond, time.Duration(m>>32) * time.Millisecond
+}
+
+// NewSpans is m of an EMIT. Each is at most 2^32-1 ms, which is 49 days, and rounded up to a millisecond.
+func NewSpans(delay, limit time.Duration) uint64 {
+	return milliseconds(limit)<<32 | milliseconds(delay)
+}
+
+func milliseconds(d time.Duration) uint64 {
+	return min(uint64(max(d, 0)+time.Millisecond-1)/uint64(time.Millisecond), math.MaxUint32)
 }
 
 // ParseID reads "epoch.counter", or the whole number, as files have it where a point would make it a fraction.

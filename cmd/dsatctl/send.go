@@ -23,7 +23,7 @@ With --wait it waits until the task has ended and prints what came out at the la
 exits with 1 when the task failed and with 124 when it had not ended after --timeout (default 30s).`
 
 func (t *tool) sendCommand() *cobra.Command {
-	codec, wait := "", false
+	codec, wait, wishes := "", false, wishFlags{}
 	cmd := &cobra.Command{
 		Use:               "send STEP PAYLOAD|@FILE|-",
 		Short:             "Hand a message to a step",
@@ -36,11 +36,16 @@ func (t *tool) sendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return t.send(cmd.Context(), args[0], codec, payload, wait)
+			opt, err := wishes.options(t.now())
+			if err != nil {
+				return err
+			}
+			return t.send(cmd.Context(), args[0], codec, payload, wait, opt)
 		},
 	}
 	cmd.Flags().StringVar(&codec, "codec", "", "codec of the payload (default: the daemon's)")
 	cmd.Flags().BoolVarP(&wait, "wait", "w", false, "wait for the end of the task and print its results")
+	wishes.declare(cmd)
 	return cmd
 }
 
@@ -62,7 +67,7 @@ func (t *tool) payload(arg string) ([]byte, error) {
 	return []byte(arg), nil
 }
 
-func (t *tool) send(ctx context.Context, step, codec string, payload []byte, wait bool) error {
+func (t *tool) send(ctx context.Context, step, codec string, payload []byte, wait bool, opt control.SendOptions) error {
 	client, err := t.client()
 	if err != nil {
 		return err
@@ -76,7 +81,8 @@ func (t *tool) send(ctx context.Context, step, codec string, payload []byte, wai
 	}
 	ctx, cancel := t.limit(ctx, changeGrace)
 	defer cancel()
-	sent, err := client.Send(ctx, step, codec, payload, patience)
+	opt.Wait = patience
+	sent, err := client.SendWith(ctx, step, codec, payload, opt)
 	if err != nil {
 		return err
 	}
@@ -84,6 +90,9 @@ func (t *tool) send(ctx context.Context, step, codec string, payload []byte, wai
 		if err := t.sent(sent, wait); err != nil {
 			return err
 		}
+	}
+	if sent.Repeat {
+		t.note("this id was taken already: the task is that of the first message")
 	}
 	switch {
 	case sent.State == "failed":

@@ -11,7 +11,8 @@
 
 A message is acknowledged, together with what it gave rise to, when the function returned. An exception gives it back: it is
 tried again, unless it is dsat.Permanent. A message may come again after a crash, with the same m.id.
-`yield dsat.To("csv", value)` sends along one link only. A source is an iterable: dsat.source(generator()).
+`yield dsat.To("csv", value)` sends along one link only. A source is an iterable: dsat.source(generator()); what it yields may
+carry wishes: dsat.Emit(value, step="csv", id=77, delay=1.5, ttl=60, priority=5), where the step may be left out too.
 `dsat.call("price", {"item": 7}, deadline=2.0)` asks a step that `calls` of the topology names, and waits for its answer.
 
 In the topology: speaks = "bus", command = "python3 alarm.py", and env = { PYTHONPATH = "the directory of this file" }.
@@ -20,6 +21,7 @@ This file is an implementation of bus/wire by its specification alone.
 """
 import collections
 import json
+import math
 import os
 import signal
 import struct
@@ -72,6 +74,17 @@ class _Stop(BaseException):
     """Interrupts a source that is to stop."""
 
 To = collections.namedtuple("To", "step value")     # a value for one link only
+# A value of a source with wishes: an id of its own (a whole number, taken once where a queue has a window for that), seconds before it is
+# given to a worker, seconds in which its task must have ended, and 0 to 9, the highest first where a queue has levels.
+Emit = collections.namedtuple("Emit", "value step id delay ttl priority", defaults=("", 0, 0, 0, 0))
+
+
+def wishes(value):
+    """The flags, m and id of an EMIT."""
+    if not isinstance(value, Emit):
+        return 0, 0, 0
+    delay, ttl = (min(max(math.ceil(s * 1000), 0), 0xFFFFFFFF) for s in (value.delay, value.ttl))
+    return min(max(int(value.priority), 0), 9), ttl << 32 | delay, int(value.id) & 0xFFFFFFFFFFFFFFFF
 
 class Result(collections.namedtuple("Result", "payload codec")):
     """An output of a last step: the answer to a call."""
@@ -86,6 +99,11 @@ class Message(collections.namedtuple("Message", "payload codec id task source at
     """payload is bytes; source the step it came from ("": outside); attempt counts from 1; time is Unix seconds."""
 
     _unwanted = staticmethod(lambda: False)
+    _alive = staticmethod(lambda: None)
+
+    def progress(self):
+        """Tells dsatd that the message is alive: its heartbeat, or else its deadline, starts anew. Any thread may."""
+        self._alive()
 
     def cancelled(self):
         """Whether the answer will be ignored: its step was removed, or the session is lost. A long handler may look, and return."""
@@ -184,6 +202,7 @@ class _Bus:
         self.changed = threading.Condition()
         self.inbox = collections.deque()        # (session, place, Record)
         self.answers = collections.deque()      # (session, place, Record or None, [Record of OUT])
+        self.alive = collections.deque()        # (session, n) of messages that show progress
         self.fresh = collections.deque()        # EMITs to send
         self.unaccepted = collections.deque()   # EMITs sent and not accepted
         self.session = self.epoch = self.emitted = self.accepted = self.bytes = 0
@@ -379,6 +398,10 @@ class _Bus:
             if end is not None:
                 records.append(Record(DONE, epoch=self.epoch, n=first, m=last if last > first else 0))
 
+        while self.alive:
+            session, n = self.alive.popleft()
+            if session == self.session:
+                records.append(Record(PROGRESS, epoch=self.epoch, n=n))
         while self.answers:
             session, place, answer, staged = self.answers.popleft()
             if session != self.session:
@@ -418,6 +441,8 @@ class _Bus:
     def port(self, value):
         """A value -> (port, codec, payload)."""
         port = ALL_LINKS
+        if isinstance(value, Emit):
+            value = To(value.step, value.value) if value.step else value.value
         if isinstance(value, To):
             if not value.step or value.step not in self.routes:     # "": a link that is gone, and has kept its port
                 raise Permanent("cannot emit to %r: the links are %s" % (value.step, ", ".join(filter(None, self.routes)) or "none"))
@@ -438,15 +463,19 @@ class _Bus:
             answer, staged = Record(DONE, n=r.n), []
             self.handling = r.n
             if r.n not in self.gone:
-                answer, staged = self.handle(handler, r, lambda: r.n in self.gone or session != self.session)
+                answer, staged = self.handle(handler, r, lambda: r.n in self.gone or session != self.session, lambda: self.live(session, r.n))
             self.answers.append((session, place, answer, staged))
             self.wake()
 
-    def handle(self, handler, r, unwanted):
+    def live(self, session, n):
+        self.alive.append((session, n))
+        self.wake()
+
+    def handle(self, handler, r, unwanted, alive):
         source = self.sources[r.port] if r.port < len(self.sources) else ""
         codec = CODECS[r.codec] if r.codec < len(CODECS) else "raw"
         message = Message(r.body, codec, r.id, r.m, source, r.flags + 1, r.hops, r.time / 1e9)
-        message._unwanted = unwanted
+        message._unwanted, message._alive = unwanted, alive
         try:
             result = handler(message)
             if result is None:
@@ -519,7 +548,8 @@ class _Bus:
                 return False
             self.emitted += 1
             self.bytes += len(payload)
-            self.fresh.append(Record(EMIT, port=port, codec=codec, n=self.emitted, body=payload))
+            flags, m, number = wishes(value)
+            self.fresh.append(Record(EMIT, flags=flags, port=port, codec=codec, n=self.emitted, m=m, id=number, body=payload))
         self.wake()
         return True
 

@@ -178,16 +178,7 @@ func (c *Client) QueuePurge(ctx context.Context, step string) (*QueueChange, err
 // Send hands the payload to a step. With a wait of more than 0 it returns when the task has ended or the wait is over
 // (then Sent.State is "running"). An empty codec is the daemon's default.
 func (c *Client) Send(ctx context.Context, step, codec string, payload []byte, wait time.Duration) (*Sent, error) {
-	req := post(PathSend+url.PathEscape(step), waiting("wait", wait))
-	req.body = payload
-	req.header = http.Header{"Content-Type": {"application/octet-stream"}}
-	if codec != "" {
-		req.query.Set("codec", codec)
-	}
-	if wait > 0 {
-		return askLong[Sent](ctx, c, req)
-	}
-	return ask[Sent](ctx, c, req)
+	return c.SendWith(ctx, step, codec, payload, SendOptions{Wait: wait})
 }
 
 // Task asks what became of a message and all that descends from it.

@@ -91,6 +91,8 @@ type Queue struct {
 	Workers    int     `json:"workers"` // sessions that may be given work
 	Quarantine int     `json:"quarantine"`
 	Blocked    bool    `json:"blocked"`             // full, and those who fill it wait
+	Delayed    int     `json:"delayed,omitempty"`   // of those held: their first time has not come
+	Repeated   uint64  `json:"repeated,omitempty"`  // messages whose id was taken already
 	Paused     bool    `json:"paused,omitempty"`    // nothing is given to its workers, on request
 	Draining   bool    `json:"draining,omitempty"`  // nothing is let in, on request
 	Breaker    string  `json:"breaker,omitempty"`   // closed, open or half-open; left out where there is none
@@ -212,6 +214,7 @@ type Sent struct {
 	Task    string `json:"task"`
 	State   string `json:"state"`             // accepted; with wait: done, failed, or running when the wait was over first (status 200 all the same); of a call done, failed or expired
 	Results []Body `json:"results,omitempty"` // with wait: what came out at the last steps
+	Repeat  bool   `json:"repeat,omitempty"`  // its id was taken already: the task is that of the first one
 	Omitted int    `json:"omitted,omitempty"` // outputs that are not among them: they were more than 16 MiB
 	Reason  string `json:"reason,omitempty"`
 }
@@ -344,7 +347,7 @@ type ErrorAnswer struct {
 //	GET  /v1/doctor                                 []Finding
 //	GET  /v1/queues                                 []Queue
 //	POST /v1/queues/{step}/pause|resume|drain|purge QueueChange; drain with ?wait=30s answers when nothing is left there, or the wait is over
-//	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent
+//	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent; &id=TEXT&delay=10s|at=TIME&ttl=1m|deadline=TIME&priority=5
 //	GET  /v1/tap?from=NAME&to=NAME&sample=10&rate=5 Tapped as server-sent events "message"; ?count=1: []LinkRate as "count" every second
 //	GET  /v1/tasks/{id}                             Task
 //	GET  /v1/tasks/{id}/why                         Why

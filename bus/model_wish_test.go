@@ -1,0 +1,150 @@
+package bus
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// mseen is a message with an id that was let in.
+type mseen struct {
+	id msgID
+	at int64
+}
+
+// wish makes up what a message asks for, as a new task.
+func (m *model) wish(s *step, task uint64) (level uint8, w *wish) {
+	level = uint8(m.rnd.IntN(4))
+	w = &wish{}
+	if m.rnd.IntN(3) == 0 {
+		w.id = msgID{1, uint64(1 + m.rnd.IntN(5))}
+	}
+	if m.rnd.IntN(4) == 0 {
+		w.delay = int64(m.rnd.IntN(8)) * int64(time.Second)
+	}
+	if m.rnd.IntN(4) == 0 {
+		w.ttl = int64(1+m.rnd.IntN(12)) * int64(time.Second)
+	}
+	if limit := s.cfg.task; limit > 0 || w.ttl > 0 {
+		if w.ttl > 0 && (limit == 0 || w.ttl < limit) {
+			limit = w.ttl
+		}
+		m.ends[task] = m.now + limit
+	}
+	if *w == (wish{}) {
+		w = nil
+	}
+	return level, w
+}
+
+func (g *mguard) repeats(now int64, id msgID) bool {
+	d := g.sat.Queue.Dedup
+	g.seen = slices.DeleteFunc(g.seen, func(s mseen) bool { return s.at+int64(d.Window) <= now })
+	return id != (msgID{}) && slices.ContainsFunc(g.seen, func(s mseen) bool { return s.id == id })
+}
+
+// place puts a new hop where it has to wait.
+func (m *model) place(s int, id uint64, w *wish) {
+	x, g := m.hops[id], m.guards[s]
+	if w != nil && w.id != (msgID{}) && g.sat.Queue.Dedup.Window > 0 {
+		g.seen = append(g.seen, mseen{w.id, m.now})
+		g.seen = g.seen[max(0, len(g.seen)-g.sat.Queue.Dedup.Max):]
+	}
+	if w != nil && w.delay > 0 {
+		x.delayed, x.due = true, m.now+w.delay
+	}
+	switch {
+	case m.t.steps[s].cfg.durable:
+		m.enter(id)
+	case x.delayed:
+		x.held = true
+	default:
+		m.line(s, id)
+	}
+}
+
+// line puts a hop after all of its level and above, back before all of its level and below.
+func (m *model) line(s int, id uint64) {
+	q := m.queues[s]
+	at := len(q)
+	for at > 0 && m.level(q[at-1]) < m.level(id) {
+		at--
+	}
+	m.queues[s] = slices.Insert(slices.Clone(q), at, id)
+}
+
+func (m *model) back(s int, id uint64) {
+	q := m.queues[s]
+	at := 0
+	for at < len(q) && m.level(q[at]) > m.level(id) {
+		at++
+	}
+	m.queues[s] = slices.Insert(slices.Clone(q), at, id)
+}
+
+// level is that of the line a hop waits in.
+func (m *model) level(id uint64) int {
+	x := m.hops[id]
+	return min(int(x.level), m.guards[x.step].sat.Queue.Priority)
+}
+
+func (m *model) dropLowest(s int) {
+	q := m.queues[s]
+	lowest := m.level(q[len(q)-1])
+	at := slices.IndexFunc(q, func(id uint64) bool { return m.level(id) == lowest })
+	m.end(q[at], dropped)
+	m.queues[s] = slices.Delete(slices.Clone(q), at, at+1)
+}
+
+func (m *model) wakeDelayed(s int) {
+	var due []uint64
+	for id, x := range m.hops {
+		if x.held && x.delayed && x.step == s && x.due <= m.now {
+			due = append(due, id)
+		}
+	}
+	slices.SortFunc(due, func(a, b uint64) int {
+		return cmp.Or(cmp.Compare(m.hops[a].due, m.hops[b].due), cmp.Compare(a, b))
+	})
+	for _, id := range due {
+		x := m.hops[id]
+		x.held, x.delayed, x.admitted = false, false, x.due
+		m.line(s, id)
+	}
+}
+
+// expireLines ends what has waited too long at the head of each line.
+func (m *model) expireLines(q *[]uint64, one bool) {
+	level, rest := -1, true
+	var keep []uint64
+	for _, id := range *q {
+		if l := m.level(id); !one && l != level {
+			level, rest = l, true
+		}
+		if rest = rest && m.outlived(id); rest {
+			m.end(id, expired)
+		} else {
+			keep = append(keep, id)
+		}
+	}
+	*q = keep
+}
+
+// over reports whether the time of a hop's task is over.
+func (m *model) over(id uint64) bool {
+	end, has := m.ends[m.hops[id].task]
+	return has && end <= m.now
+}
+
+// nothingIsOver: what the clock has to do is done, or the loop will be woken for it.
+func (m *model) nothingIsOver() {
+	next := m.t.next()
+	for id, x := range m.hops {
+		if x.held && x.delayed && (next == 0 || next > max(x.due, m.now)) {
+			m.failf("hop %d is delayed until %d, and the loop sleeps until %d", id, x.due, next)
+		}
+		if end, has := m.ends[x.task]; has && (next == 0 || next > end+int64(m.t.tasks.live+1)*sweepShare) {
+			m.failf("the time of hop %d is over at %d, and the loop sleeps until %d", id, end, next)
+		}
+	}
+}
