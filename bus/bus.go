@@ -25,6 +25,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dsat/dsat/bus/journal"
 	"github.com/dsat/dsat/bus/plug"
 	"github.com/dsat/dsat/topology"
 )
@@ -98,7 +99,8 @@ type Bus struct {
 	loop   *orchester
 
 	committed atomic.Uint64 // what the journal's writer has brought to disk
-	opening   sync.Mutex    // of the journal, while the bus runs
+	journal   atomic.Pointer[journal.Log]
+	opening   sync.Mutex // of the journal, while the bus runs
 
 	topology atomic.Pointer[topology.Topology] // the present one
 }

@@ -97,6 +97,7 @@ func (b *Bus) makeJournal() (*journal.Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the journal of durable queues: %w", err)
 	}
+	b.journal.Store(log)
 	return log, nil
 }
 

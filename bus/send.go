@@ -261,9 +261,11 @@ func (b *Bus) Ledger() Ledger {
 // Stats is all that can be counted, at one moment. Errors are *Error: the bus is closed, or its loop did not answer before
 // ctx ended.
 func (b *Bus) Stats(ctx context.Context) (Stats, error) {
-	return ask(ctx, b, func(o *orchester) (Stats, error) {
+	stats, err := ask(ctx, b, func(o *orchester) (Stats, error) {
 		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts(), Legacy: o.legacy.status()}, nil
 	})
+	stats.Journal = b.Journal()
+	return stats, err
 }
 
 // Stats is a snapshot of the whole bus.
@@ -276,4 +278,5 @@ type Stats struct {
 	Legacy  *LegacyStatus // nil: no [bus.v1]
 	Hooks   HookCounts
 	Calls   CallCounts
+	Journal *JournalStats // nil: nothing is kept on disk
 }

@@ -65,7 +65,8 @@ type collector struct {
 	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
 	delayed, repeated                                                   *prometheus.Desc
 
-	calls callDescs
+	calls   callDescs
+	journal journalDescs
 }
 
 func newCollector(r rooms, version control.Version, since time.Time) *collector {
@@ -123,7 +124,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		strays:        desc("bus_refused_frames_total", "Frames of unknown or outlived senders, refused."),
 		evicted:       desc("quarantine_evicted_messages_total", "Messages in quarantine given up for room."),
 	}
-	c.calls = newCallDescs(desc)
+	c.calls, c.journal = newCallDescs(desc), newJournalDescs(desc)
 	c.legacy = describeLegacy(desc)
 	c.all = all
 	return c
@@ -167,6 +168,7 @@ func (c *collector) bus(ch chan<- prometheus.Metric, stats *bus.Stats) {
 	counter(ch, c.strays, float64(stats.Strays))
 	counter(ch, c.evicted, float64(stats.Evicted))
 	c.calls.collect(ch, stats)
+	c.journal.collect(ch, stats.Journal)
 }
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {

@@ -43,7 +43,7 @@ func staged() rooms {
 			}}}
 		},
 		bus: func() (bus.Stats, error) {
-			return bus.Stats{Queues: []bus.QueueStatus{q}, Ledger: q.Ledger, Tasks: 5, Strays: 2, Evicted: 1, Legacy: stagedLegacy()}, nil
+			return bus.Stats{Queues: []bus.QueueStatus{q}, Ledger: q.Ledger, Tasks: 5, Strays: 2, Evicted: 1, Legacy: stagedLegacy(), Journal: &bus.JournalStats{Dir: "/j"}}, nil
 		},
 		ready: func() bool { return true },
 	}

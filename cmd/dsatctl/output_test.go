@@ -121,6 +121,18 @@ var outputs = []struct {
 	{"quarantine-drop", "quarantine drop 17 18", answers(map[string]any{"POST /v1/quarantine/17/drop": control.Changed{IDs: []string{"17"}},
 		"POST /v1/quarantine/18/drop": &control.Error{Kind: control.KindNotFound, Message: "cannot find message 18"}}), 4},
 	{"quarantine-mixed", "quarantine drop all 18", always("{}"), 2},
+	{"journal", "journal", answers(map[string]any{"GET /v1/journal": control.Journal{
+		Dir: "/state/journal", Segments: 3, Bytes: 130 << 20, Pending: 2048, Oldest: 1001, Last: 54321, Committed: 54311, Records: 12345, Written: 3 << 20, Groups: 100, Syncs: 101,
+		SyncMean: 0.00042, SyncP50: 0.000256, SyncP99: 0.004096, Largest: 900, Released: 2, Failures: 1, Full: true, Fault: "no room\x1b[2J",
+		Found: &control.JournalFound{Segments: 2, Records: 41976, Tail: 12, Torn: 300, Lost: 2, Damage: []control.JournalDamage{
+			{Segment: "00000002-0000000000001000.seg", Offset: 4711, Bytes: 96, Records: 2, After: 1007, Reason: "the checksum is wrong", Aside: "/state/journal/aside/x.seg"}}, Strange: []string{"note.txt"}}}}), 0},
+	{"journal-none", "journal stats", always(&control.Error{Kind: control.KindNotFound, Message: "cannot find a journal: no queue is durable"}), 4},
+	{"journal-verify", "journal verify", answers(map[string]any{"POST /v1/journal/verify": control.JournalVerdict{Dir: "/state/journal", Segments: 3, Records: 5000, Bytes: 1 << 20, First: 1, Last: 5000}}), 0},
+	{"journal-damaged", "journal verify", answers(map[string]any{"POST /v1/journal/verify": control.JournalVerdict{Dir: "/state/journal", Segments: 3, Records: 4998, Bytes: 1 << 20, First: 1, Last: 5000, Lost: 2, Torn: 99,
+		Damage:  []control.JournalDamage{{Segment: "2.seg", Offset: 64, Bytes: 96, Records: 2, After: 10, Reason: "the disk cannot read it"}},
+		Padding: []control.JournalDamage{{Segment: "1.seg", Offset: 64, Reason: "padding was changed"}}, Aside: []string{"2.seg"}}}), 1},
+	{"journal-verify-nothing", "journal verify /nowhere/journal", always("{}"), 1},
+	{"journal-backup", "journal backup /backup/monday", answers(map[string]any{"POST /v1/journal/backup?to=%2Fbackup%2Fmonday": control.JournalCopy{Dir: "/backup/monday", Segments: 3, Linked: 2, Bytes: 130 << 20, Last: 54311}}), 0},
 	{"why", "why csv", answers(map[string]any{"GET /v1/satellites/csv/why": []control.Why{
 		{Name: "csv:0", State: "backoff", Text: []string{"It is backoff.", "It is started again at 12:00:03, in 1.2s."}},
 		{Name: "csv", Text: []string{"csv gets nothing: no session is up\x1b[2J."}}}}), 0},

@@ -357,6 +357,9 @@ type ErrorAnswer struct {
 //	GET  /v1/quarantine/export?step=NAME&reason=RE  Quarantined with payload per line (application/x-ndjson)
 //	POST /v1/quarantine/{id}/edit?codec=json        body is the new payload; Quarantined
 //	POST /v1/quarantine/{id}/retry|drop             Changed; id may be "all", with ?step=NAME&reason=RE
+//	GET  /v1/journal                                Journal
+//	POST /v1/journal/verify                         JournalVerdict
+//	POST /v1/journal/backup?to=/PATH                JournalCopy
 //	POST /v1/plan                                   Plan; body ChangeRequest
 //	POST /v1/apply                                  Applied, once it is done or undone; body ChangeRequest
 //	GET  /v1/config/{names}                         []Setting

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsat/dsat/bus/journal"
+	"github.com/dsat/dsat/web/control"
+)
+
+const journalHelp = `Durable queues stand on a log on disk. Bare, and with stats, this prints its quantities: its files and their bytes, what waits to
+be on disk, how many records one fdatasync commits and how long it takes, and what was found when it was opened.
+
+verify reads all of it and checks every checksum, while the daemon works; with a DIRECTORY it reads that one itself, and needs no
+daemon: a backup, or the state directory's journal while dsatd is down. Nothing is changed. It exits with 1 when anything is damaged.
+Files that are damaged are kept in aside, below the journal, as they were found; only you remove them.
+
+backup copies all that is committed at that moment to a new directory on the daemon's machine, while the daemon works. Put in the
+place of the journal of a dsatd that is down, it is what that one goes on with. Complete files become hard links where that is possible.`
+
+func (t *tool) journalCommand() *cobra.Command {
+	stats := func(cmd *cobra.Command, _ []string) error { return t.journalStats(cmd.Context()) }
+	cmd := &cobra.Command{
+		Use:   "journal",
+		Short: "Print, verify or back up the log of durable queues",
+		Long:  journalHelp,
+		Args:  t.noSuchCommand,
+		RunE:  stats,
+	}
+	cmd.AddCommand(
+		&cobra.Command{Use: "stats", Short: "Print the quantities of the journal", Args: cobra.NoArgs, RunE: stats},
+		&cobra.Command{
+			Use: "verify [DIRECTORY]", Short: "Read all of the journal and check it",
+			Example: "  dsatctl journal verify\n  dsatctl journal verify /backup/monday",
+			Args:    cobra.MaximumNArgs(1),
+			RunE:    func(cmd *cobra.Command, args []string) error { return t.journalVerify(cmd.Context(), args) },
+		},
+		&cobra.Command{
+			Use: "backup DIRECTORY", Short: "Copy the journal to a new directory",
+			Example: "  dsatctl journal backup /backup/monday && dsatctl journal verify /backup/monday",
+			Args:    cobra.ExactArgs(1),
+			RunE:    func(cmd *cobra.Command, args []string) error { return t.journalBackup(cmd.Context(), args[0]) },
+		},
+	)
+	return cmd
+}
+
+func (t *tool) journalStats(ctx context.Context) error {
+	client, err := t.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := t.limit(ctx, 0)
+	defer cancel()
+	j, err := client.Journal(ctx)
+	if err != nil || t.json {
+		return err
+	}
+	_, err = t.out.WriteString(journalText(j))
+	return err
+}
+
+func journalText(j *control.Journal) string {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-11s %s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	line("directory", "%s", j.Dir)
+	line("on disk", "%s in %s files; records %s to %s, the first %s let go", size(j.Bytes), grouped(j.Segments), grouped(j.Oldest), grouped(j.Committed), grouped(max(j.Oldest, 1)-1))
+	line("waiting", "%s, %s records", size(j.Pending), grouped(j.Last-j.Committed))
+	line("written", "%s records, %s, in %s groups", grouped(j.Records), size(int64(j.Written)), grouped(j.Groups))
+	if j.Groups > 0 {
+		line("a group", "%.1f records in the mean, %s in the largest batch", float64(j.Records)/float64(j.Groups), grouped(int(j.Largest)))
+	}
+	if j.Syncs > 0 {
+		line("a sync", "%s in the mean, half of them within %s, 99 %% within %s", brief(j.SyncMean), brief(j.SyncP50), brief(j.SyncP99))
+	}
+	line("removed", "%s files", grouped(j.Released))
+	line("failures", "%s", grouped(j.Failures))
+	if j.Fault != "" {
+		line("STOPPED", "%s", j.Fault)
+	}
+	if f := j.Found; f != nil {
+		line("at start", "%s records in %s files, %s of them not proven to be on disk; %s bytes cut, lost %s", grouped(f.Records), grouped(f.Segments), grouped(f.Tail), grouped(f.Torn), grouped(f.Lost))
+		damages(&b, f.Damage, f.Strange)
+	}
+	return b.String()
+}
+
+// brief is a short duration in seconds as people say it.
+func brief(seconds float64) string {
+	if seconds < 1e-3 {
+		return fmt.Sprintf("%.0fus", seconds*1e6)
+	}
+	return fmt.Sprintf("%.3gms", seconds*1e3)
+}
+
+func damages(b *strings.Builder, all []control.JournalDamage, strange []string) {
+	for _, d := range all {
+		kept := ""
+		if d.Aside != "" {
+			kept = "; kept as " + d.Aside
+		}
+		fmt.Fprintf(b, "damaged: %s\n", printable(fmt.Sprintf("%s at %d, %d bytes after record %d, %s records lost: %s%s",
+			d.Segment, d.Offset, d.Bytes, d.After, grouped(d.Records), d.Reason, kept)))
+	}
+	for _, name := range strange {
+		fmt.Fprintf(b, "does not belong there: %s\n", printable(name))
+	}
+}
+
+// journalVerify lets the daemon read its journal, or reads a directory itself.
+func (t *tool) journalVerify(ctx context.Context, args []string) error {
+	var v *control.JournalVerdict
+	if len(args) == 1 {
+		found, err := journal.Verify(ctx, args[0], nil)
+		if err != nil {
+			return err
+		}
+		if v, err = inWords(found); err != nil {
+			return err
+		}
+		if t.json {
+			if err := json.NewEncoder(t.out).Encode(v); err != nil {
+				return err
+			}
+		}
+	} else {
+		client, err := t.client()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := t.limit(ctx, 0)
+		defer cancel()
+		if v, err = client.JournalVerify(ctx); err != nil {
+			return err
+		}
+	}
+	if !t.json {
+		if _, err := t.out.WriteString(journalVerdictText(v)); err != nil {
+			return err
+		}
+	}
+	if !v.Sound() {
+		return &toldError{exitFailed}
+	}
+	return nil
+}
+
+// inWords makes of what the package says what the API says; the names are the same.
+func inWords(v journal.Verdict) (*control.JournalVerdict, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	out := new(control.JournalVerdict)
+	return out, json.Unmarshal(text, out)
+}
+
+func journalVerdictText(v *control.JournalVerdict) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s records (%s to %s), %s in %s files\n", printable(v.Dir), grouped(v.Records), grouped(v.First), grouped(v.Last), size(v.Bytes), grouped(v.Segments))
+	if v.Torn > 0 {
+		fmt.Fprintf(&b, "behind the last batch are %s bytes of which nobody was told that they are on disk\n", grouped(v.Torn))
+	}
+	damages(&b, v.Damage, v.Strange)
+	for _, d := range v.Padding {
+		fmt.Fprintf(&b, "changed, harmless: %s\n", printable(fmt.Sprintf("%s at %d: %s", d.Segment, d.Offset, d.Reason)))
+	}
+	for _, name := range v.Aside {
+		fmt.Fprintf(&b, "kept aside: %s\n", printable(name))
+	}
+	if v.Sound() {
+		b.WriteString("all of it is sound\n")
+	} else {
+		fmt.Fprintf(&b, "%s records that were promised are lost\n", grouped(v.Lost))
+	}
+	return b.String()
+}
+
+func (t *tool) journalBackup(ctx context.Context, to string) error {
+	to, err := filepath.Abs(to)
+	if err != nil {
+		return err
+	}
+	client, err := t.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := t.limit(ctx, 0)
+	defer cancel()
+	c, err := client.JournalBackup(ctx, to)
+	if err != nil || t.json {
+		return err
+	}
+	t.note("%s has all records up to %s: %s in %s files, %s of them hard links", c.Dir, grouped(c.Last), size(c.Bytes), grouped(c.Segments), grouped(c.Linked))
+	return nil
+}
