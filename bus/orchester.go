@@ -15,6 +15,7 @@ type orchester struct {
 	byName    map[string]*step
 	instances map[topology.Ref]*instance
 	now       int64
+	clock     clock
 	rec       wire.Record // the record in hand
 	out       wire.Output
 	wish      wish // of the record in hand
@@ -80,7 +81,7 @@ func newOrchester(b *Bus) *orchester {
 	return o
 }
 
-func (o *orchester) wall() time.Time { return o.bus.start.Add(time.Duration(o.now)) }
+func (o *orchester) wall() time.Time { return o.bus.start.Add(time.Duration(o.now + o.clock.lost)) }
 
 // run takes turns until the bus is closed.
 func (o *orchester) run() {
@@ -89,20 +90,21 @@ func (o *orchester) run() {
 	for {
 		select {
 		case ev := <-o.bus.in:
-			o.now = o.bus.now()
+			o.turn()
 			o.event(ev)
 			o.more()
 		case <-o.bus.mail.wake:
-			o.now = o.bus.now()
+			o.turn()
 			o.letters()
 			o.more()
 		case <-timer.C:
-			o.now = o.bus.now()
+			o.turn()
 		case <-o.bus.done:
 			o.close()
 			return
 		}
-		if next := o.endTurn(); next > 0 {
+		next := sooner(o.endTurn(), o.awake())
+		if o.clock.due = next; next > 0 {
 			timer.Reset(max(time.Duration(next-o.now), 0))
 		} else {
 			timer.Stop()
