@@ -33,6 +33,7 @@ func TestAPauseFiresNoDeadlines(t *testing.T) {
 		st := newStage(t, sat("gen", "w"), w)
 		o := st.o
 		gen, a := st.join("gen", 0, 1, wire.HelloBody{Source: true}), st.join("w", 0, 2, wire.HelloBody{Concurrency: 4})
+		time.Sleep(time.Second)
 		gen.emit("1", "2", "3")
 		o.clock.due = o.t.next()
 		time.Sleep(time.Hour)
