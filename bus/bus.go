@@ -138,7 +138,7 @@ func New(cfg Config) (*Bus, error) {
 	if err := b.openDisk(tasks); err != nil {
 		return nil, err
 	}
-	b.loop.t.closeTasks(tasks)
+	b.loop.goOn(tasks)
 	var err error
 	if b.key, err = tokenKey(cfg.RunDir); err != nil {
 		b.closeDisk()

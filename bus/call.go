@@ -212,7 +212,7 @@ func (o *orchester) expireCalls() int64 {
 			o.expire(s)
 		}
 	}
-	return sooner(next, o.t.sweep(o.now))
+	return sooner(sooner(next, o.expireReplies()), o.t.sweep(o.now))
 }
 
 func (o *orchester) expire(s *sending) {
@@ -232,7 +232,7 @@ func (o *orchester) expire(s *sending) {
 // endCalls ends all calls that are not lasting: the daemon is about to be replaced, and the next one would not know who asked.
 func (o *orchester) endCalls() {
 	for _, s := range o.waiters {
-		if !s.lasting {
+		if _, kept := s.by.(*keptReply); !kept && !s.lasting {
 			o.withdraw(s, cancelled, "its caller lost dsatd")
 			o.answer(s, s.sent, &Error{KindUnavailable, "cannot wait for the answer: dsatd is being replaced; ask again"})
 		}

@@ -89,7 +89,7 @@ func (st *stage) killed(l *fakeLog, seq uint64, sats ...*topology.Satellite) (*s
 	log.committed = log.seq
 	tasks := map[uint64]int32{}
 	next.o.recall(r, tasks)
-	next.o.t.closeTasks(tasks)
+	next.o.goOn(tasks)
 	next.turn()
 	next.ledger()
 	return next, log

@@ -50,7 +50,7 @@ func (o *orchester) gather() {
 // keep copies the whole state.
 func (o *orchester) keep() *kept {
 	k := o.t.keep(o.now)
-	k.Hooks = o.keepHooks()
+	k.Hooks, k.Replies = o.keepHooks(), o.keepReplies()
 	k.Strays = o.strays
 	k.Sources = o.sources()
 	return k
@@ -94,6 +94,9 @@ func (o *orchester) restore(k *kept) (tasks map[uint64]int32) {
 	tasks = o.t.restore(o.now, k)
 	o.strays = k.Strays
 	o.restoreHooks(k.Hooks)
+	for i := range k.Replies {
+		o.replies.old = append(o.replies.old, replyWall{keptAnswer: k.Replies[i]})
+	}
 	for _, s := range k.Sources {
 		o.resume[topology.Ref{Name: s.Name, WID: s.WID}] = s
 	}

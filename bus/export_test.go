@@ -42,7 +42,7 @@ func (st *stage) successor(data []byte, sats ...*topology.Satellite) *stage {
 		st.t.Fatal(err)
 	}
 	next := newStage(st.t, sats...)
-	next.o.t.closeTasks(next.o.restore(k))
+	next.o.goOn(next.o.restore(k))
 	return next
 }
 

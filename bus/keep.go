@@ -22,6 +22,7 @@ type kept struct {
 	Past    Ledger
 	Evicted uint64
 	Strays  uint64
+	Replies []keptAnswer
 	Hooks   []TaskEnd // that have ended, and their commands are not begun
 }
 

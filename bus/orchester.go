@@ -31,6 +31,7 @@ type orchester struct {
 	timing   timing
 	hooks    hooks
 	legacy   *legacy // nil: no [bus.v1]
+	replies  replies
 	idle     []chan struct{}
 	emptying []emptying
 	version  uint64 // of the links: how often they were changed

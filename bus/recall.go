@@ -14,6 +14,7 @@ import (
 type recall struct {
 	hops    map[uint64]*recalled
 	aside   map[uint64]*setAside
+	replies map[uint64]*replyWall
 	order   []uint64 // of aside
 	sources map[topology.Ref]keptSource
 	names   map[string]string // one copy of each
@@ -48,7 +49,7 @@ type recalled struct {
 }
 
 func newRecall() *recall {
-	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, sources: map[topology.Ref]keptSource{},
+	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, replies: map[uint64]*replyWall{}, sources: map[topology.Ref]keptSource{},
 		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segmentBytes, grain: extentBytes}}
 }
 
@@ -152,6 +153,12 @@ func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) 
 			r.estate.dies(parcel{m.ext, m.size()})
 			delete(r.aside, v.id)
 		}
+		return
+	case verseReply:
+		r.promised(v, ext, v.reply.length())
+		return
+	case verseKept:
+		r.kept(v.id)
 		return
 	case verseSource:
 		r.sources[topology.Ref{Name: v.name, WID: v.step}] = keptSource{v.name, v.step, v.n, v.m}

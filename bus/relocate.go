@@ -77,6 +77,9 @@ func (t *tracker) relocateAside(m *removal) {
 			d.setDown(x)
 		}
 	}
+	if !t.relocatePromises(m.bound) {
+		return
+	}
 	m.ended = true
 	d.after(func() { m.bound = 0 })
 }

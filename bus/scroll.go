@@ -30,9 +30,10 @@ type scroll struct {
 	turns  []*turn // not committed, in order
 	free   []*turn
 
-	sources map[topology.Ref]sourceMark
-	dead    estate
-	removal removal
+	sources  map[topology.Ref]sourceMark
+	promises map[uint64]*keptReply // replies that are on disk, by task
+	dead     estate
+	removal  removal
 }
 
 // sourceMark is how far a life of a source is, and the newest record on disk that tells of it.
@@ -44,13 +45,14 @@ type sourceMark struct {
 
 // turn is what one record says, and what waits for it.
 type turn struct {
-	seq     uint64
-	written []entry     // hops that were written whole
-	down    []*setAside // messages in quarantine, likewise
-	ended   []parcel    // what is dead on disk from then on
-	told    []told
-	calls   []func()
-	sources []topology.Ref
+	seq      uint64
+	written  []entry      // hops that were written whole
+	down     []*setAside  // messages in quarantine, likewise
+	promises []*keptReply // replies to detached calls, likewise
+	ended    []parcel     // what is dead on disk from then on
+	told     []told
+	calls    []func()
+	sources  []topology.Ref
 }
 
 type entry struct {
@@ -404,6 +406,7 @@ func (d *scroll) seal(t *tracker) {
 			d.dead.lives(ext, m.size())
 		}
 	}
+	d.sealPromises(c, ext)
 	d.turns = append(d.turns, c)
 	d.cur = &turn{}
 	if n := len(d.free); n > 0 {

@@ -113,6 +113,12 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 	case s.to.shut:
 		o.answer(s, Sent{}, &Error{KindUnavailable, fmt.Sprintf("cannot send to %s: its queue is drained, and lets nothing in; dsatctl queue resume %s ends that", to, to)})
 	default:
+		if _, kept := s.by.(*keptReply); kept {
+			if err := o.noRoom(); err != nil {
+				o.answer(s, Sent{}, err)
+				return
+			}
+		}
 		o.take(s, codec, payload)
 	}
 }
@@ -142,7 +148,14 @@ func (o *orchester) inject(s *sending) {
 	}
 	s.sent.Task = formatID(o.t.peekID())
 	s.sent.State = "accepted"
+	k, kept := s.by.(*keptReply)
+	if kept {
+		k.admitted(o, o.t.peekID())
+	}
 	_, s.task = o.t.inject(o.now, s.to, s.m, s.waiter)
+	if kept {
+		k.promised(o)
+	}
 	if !s.wait {
 		o.t.after(func() { o.answer(s, s.sent, nil) })
 	}
@@ -191,6 +204,10 @@ func (o *orchester) taskEnded(waiter int32, t *task) {
 	s.sent.State = "done"
 	if t.failed > 0 {
 		s.sent.State, s.sent.Reason = "failed", t.reason
+	}
+	if _, kept := s.by.(*keptReply); kept { // what is kept of it is in the same record as its end
+		o.answer(s, s.sent, nil)
+		return
 	}
 	o.t.after(func() { o.answer(s, s.sent, nil) })
 }

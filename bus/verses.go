@@ -35,6 +35,8 @@ const (
 	verseForget  = 14 // id: its queue is not durable any more
 	verseSpill   = 15 // id: the payload before is kept for a hop in memory; means nothing to a later daemon
 	verseFresh   = 16 // the steps of this record are numbered anew
+	verseReply   = 17 // task id, step name, state, reason, wall ns of promise or end, wall ns of the deadline, outputs left out, count, then codec name and payload of each: the reply to a detached call, whole; takes the place of an older one
+	verseKept    = 18 // task id: nobody wants the reply any more
 )
 
 // Flags of versePut.
@@ -60,6 +62,7 @@ type verse struct {
 	body            []byte // a view
 	off             uint32 // of body in the record
 	reason          string
+	reply           *replyWall
 }
 
 // verses reads a record.
@@ -162,7 +165,9 @@ func (r *verses) next(v *verse) bool {
 		v.id, v.task, v.name, v.n, v.reason = r.nextID(), r.number(), r.text(), r.number(), r.text()
 		v.attempts, v.crashes, v.codec = r.small(), r.small(), r.small()
 		v.body, v.evidence = r.bytes(), r.lines()
-	case verseTaken, verseForget, verseSpill:
+	case verseReply:
+		r.promise(v)
+	case verseTaken, verseForget, verseSpill, verseKept:
 		v.id = r.nextID()
 	case verseSource:
 		v.name, v.step, v.n, v.m = r.text(), int(r.small()), r.number(), r.number()

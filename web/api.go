@@ -54,6 +54,8 @@ func (s *Server) routes() []route {
 		{"POST " + control.PathJournal + "/backup", accessOperate, s.journalBackup},
 		{"POST /v1/send/{step}", accessSend, s.send},
 		{"POST /v1/call/{step}", accessSend, s.call},
+		{"GET /v1/replies/{id}", accessRead, s.reply},
+		{"POST /v1/replies/{id}/close", accessSend, s.replyClose},
 		{"POST /v1/tasks/{id}/cancel", accessOperate, s.taskCancel},
 		{"POST /v1/satellites/{names}/start", accessOperate, s.change((*supervisor.Supervisor).Start)},
 		{"POST /v1/satellites/{names}/stop", accessOperate, s.change((*supervisor.Supervisor).Stop)},

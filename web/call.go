@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -18,6 +19,9 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) error {
 	c, err := callOf(w, r)
 	if err != nil {
 		return err
+	}
+	if isSet(r, "detach") {
+		return s.detach(w, r, c)
 	}
 	if isSet(r, "stream") {
 		return s.streamCall(w, r, c)
@@ -80,4 +84,44 @@ func (s *Server) streamCall(w http.ResponseWriter, r *http.Request, c bus.Call) 
 	end := sentOf(sent)
 	_ = out.Encode(control.CallPart{End: &end}) // likewise
 	return nil
+}
+
+// detach sends a message and answers with the id of its reply.
+func (s *Server) detach(w http.ResponseWriter, r *http.Request, c bus.Call) error {
+	if r.URL.Query().Get("timeout") == "" {
+		c.Within = 0
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), admitPatience)
+	defer cancel()
+	sent, err := s.cfg.Bus.CallDetached(ctx, c)
+	if err != nil {
+		return s.suggest(err, c.To)
+	}
+	return answer(w, sentOf(sent))
+}
+
+// reply answers GET /v1/replies/ID: what came of a detached call. With ?wait=30s the answer comes when it has ended, or when the wait is
+// over; then it is "running", which is no error.
+func (s *Server) reply(w http.ResponseWriter, r *http.Request) error {
+	wait, err := duration(r, "wait")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), max(wait, loopPatience))
+	defer cancel()
+	sent, err := s.cfg.Bus.Reply(ctx, r.PathValue("id"), wait > 0)
+	if err != nil {
+		return err
+	}
+	return answer(w, sentOf(sent))
+}
+
+// replyClose forgets a reply. That there is none is no error: it may have been forgotten already.
+func (s *Server) replyClose(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), loopPatience)
+	defer cancel()
+	if err := s.cfg.Bus.CloseReply(ctx, r.PathValue("id")); err != nil {
+		return err
+	}
+	return answer(w, struct{}{})
 }

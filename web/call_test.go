@@ -76,3 +76,33 @@ func TestACallerThatHangsUpIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+func TestADetachedCallIsFetchedAndClosed(t *testing.T) {
+	h := lived(t, stage)
+	client := control.Dial(h.socket())
+	sent, err := client.Call(t.Context(), control.CallRequest{Step: "echo", Codec: "text", Payload: []byte("hi"), Detach: true})
+	if err != nil || sent.State != "accepted" {
+		t.Fatalf("%+v, %v", sent, err)
+	}
+	for range 2 {
+		got := read[control.Sent](t, h.ask("tcp", "GET /v1/replies/"+sent.Task+"?wait=20s", ""))
+		if diff := cmp.Diff(control.Sent{Task: sent.Task, State: "done", Results: []control.Body{{Codec: "text", Text: "hi"}}}, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for range 2 {
+		if err := client.CloseReply(t.Context(), sent.Task); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := client.Reply(t.Context(), sent.Task, 0); errorKind(err) != control.KindNotFound {
+		t.Error(err)
+	}
+	sent, err = client.Call(t.Context(), control.CallRequest{Step: "nobody", Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client.Reply(t.Context(), sent.Task, 20*time.Millisecond); err != nil || got.State != "running" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

@@ -58,6 +58,12 @@ var outputs = []struct {
 	{"call-omitted", "call csv {}", always(control.CallPart{End: &control.Sent{Task: "1.7", State: "done", Omitted: 1200}}), 1},
 	{"call-cut", "call csv {}", always(`{"result":{"text":"HELLO"}}`), 3},
 	{"call-error", "call csv {}", always(control.CallPart{Error: &control.Error{Kind: control.KindUnavailable, Message: "cannot wait for the answer: dsatd is being replaced; ask again"}}), 3},
+	{"call-detached", "call csv {} --detach --timeout 1h", answers(map[string]any{"POST /v1/call/csv?detach=1&timeout=1h0m0s": control.Sent{Task: "1.7", State: "accepted"}}), 0},
+	{"reply", "reply 1.7 --wait", answers(map[string]any{"GET /v1/replies/1.7?wait=30s": control.Sent{Task: "1.7", State: "done", Results: []control.Body{{Text: "a"}, {Text: "b\n"}}}}), 0},
+	{"reply-running", "reply 1.7", answers(map[string]any{"GET /v1/replies/1.7": control.Sent{Task: "1.7", State: "running"}}), 124},
+	{"reply-lost", "reply 1.7", always(control.Sent{Task: "1.7", State: "lost", Reason: "what was left of its task did not survive the end of dsatd"}), 1},
+	{"reply-none", "reply 1.7", always(&control.Error{Kind: control.KindNotFound, Message: "cannot find a reply for 1.7"}), 4},
+	{"reply-close", "reply 1.7 --close", answers(map[string]any{"POST /v1/replies/1.7/close": "{}"}), 0},
 	{"call-what", "call", always("{}"), 2},
 	{"call-too-much", "call csv a b", always("{}"), 2},
 	{"task-cancel", "task 1-7 --cancel", answers(map[string]any{"POST /v1/tasks/1-7/cancel": control.Task{ID: "1-7", State: "failed", Hops: []control.Hop{

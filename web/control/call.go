@@ -11,8 +11,13 @@ import (
 // PathCall is where messages are sent whose answer is waited for.
 //
 //	POST /v1/call/{step}?codec=json&timeout=30s     body is the payload; Sent. ?lasting: the task goes on when the wait is over.
-//	                                                ?stream: CallPart per line
-const PathCall = "/v1/call/"
+//	                                                ?stream: CallPart per line; ?detach: at once, and the reply is kept
+//	GET  /v1/replies/{id}?wait=30s                  Sent: what came of a call with ?detach
+//	POST /v1/replies/{id}/close                     {}
+const (
+	PathCall    = "/v1/call/"
+	PathReplies = "/v1/replies/"
+)
 
 // CallPart is one line of the answer to a call with ?stream: outputs as they come, and then the end, or why there is none.
 type CallPart struct {
@@ -28,12 +33,16 @@ type CallRequest struct {
 	Payload []byte
 	Timeout time.Duration // then the answer is "expired"; 0: the daemon's default, 30 s
 	Lasting bool          // the task goes on when nobody waits for it any more
+	Detach  bool          // the answer is the id of the reply: see Reply. Timeout is the deadline of the task, 0: none
 }
 
 func (q *CallRequest) request() request {
 	query := waiting("timeout", q.Timeout)
 	if q.Codec != "" {
 		query.Set("codec", q.Codec)
+	}
+	if q.Detach {
+		query.Set("detach", "1")
 	}
 	if q.Lasting {
 		query.Set("lasting", "1")
@@ -91,4 +100,19 @@ func (c *Client) parts(ctx context.Context, req request, each func(*Body) error)
 			}
 		}
 	}
+}
+
+// Reply asks what came of a detached call. With a wait of more than 0 it returns when that has ended or the wait is over (then Sent.State is
+// "running").
+func (c *Client) Reply(ctx context.Context, id string, wait time.Duration) (*Sent, error) {
+	req := get(PathReplies+url.PathEscape(id), waiting("wait", wait))
+	if wait > 0 {
+		return askLong[Sent](ctx, c, req)
+	}
+	return ask[Sent](ctx, c, req)
+}
+
+// CloseReply forgets the reply to a detached call. Doing it twice is no error.
+func (c *Client) CloseReply(ctx context.Context, id string) error {
+	return c.do(ctx, post(PathReplies+url.PathEscape(id)+"/close", nil), nil)
 }

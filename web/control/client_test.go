@@ -67,6 +67,13 @@ func TestClientAsksForThePathsOfTheTable(t *testing.T) {
 			_, err := c.Call(ctx, CallRequest{Step: "c/v", Codec: "json", Payload: []byte("x"), Timeout: minute, Lasting: true})
 			return err
 		}, "POST /v1/call/c%2Fv?codec=json&lasting=1&timeout=1m0s", "x"},
+		{func(c *Client) error {
+			_, err := c.Call(ctx, CallRequest{Step: "cv", Detach: true})
+			return err
+		}, "POST /v1/call/cv?detach=1", ""},
+		{func(c *Client) error { _, err := c.Reply(ctx, "7.1", minute); return err }, "GET /v1/replies/7.1?wait=1m0s", ""},
+		{func(c *Client) error { _, err := c.Reply(ctx, "7.1", 0); return err }, "GET /v1/replies/7.1", ""},
+		{func(c *Client) error { return c.CloseReply(ctx, "7.1") }, "POST /v1/replies/7.1/close", ""},
 		{func(c *Client) error { _, err := c.Task(ctx, "7"); return err }, "GET /v1/tasks/7", ""},
 		{func(c *Client) error { _, err := c.CancelTask(ctx, "7"); return err }, "POST /v1/tasks/7/cancel", ""},
 		{func(c *Client) error { _, err := c.QuarantineGet(ctx, "9"); return err }, "GET /v1/quarantine/9", ""},
