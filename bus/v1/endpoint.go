@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -73,16 +74,17 @@ func ParseEndpoint(s, dir string) (Endpoint, *Flaw) {
 		return Endpoint{URL: s}, tooLong(rest, off)
 	}
 	if !strings.HasPrefix(rest, "/") {
-		rest = strings.TrimSuffix(dir, "/") + "/" + rest
+		rest = dir + "/" + rest
 	}
+	rest = path.Clean(rest)
 	return Endpoint{URL: "ipc://" + rest, Path: rest}, tooLong(rest, off)
 }
 
-func tooLong(path string, off int) *Flaw {
-	if len(path) <= MaxPath {
+func tooLong(file string, off int) *Flaw {
+	if len(file) <= MaxPath {
 		return nil
 	}
-	return &Flaw{off, fmt.Sprintf("the path of a socket has at most %d bytes, and %.60s... has %d", MaxPath, path, len(path)), "choose a shorter one"}
+	return &Flaw{off, fmt.Sprintf("the path of a socket has at most %d bytes, and %.60s... has %d", MaxPath, file, len(file)), "choose a shorter one"}
 }
 
 func parseTCP(s, rest string, off int) (Endpoint, *Flaw) {

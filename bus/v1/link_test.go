@@ -101,6 +101,7 @@ func TestParseEndpoint(t *testing.T) {
 		{"tcp://10.0.0.1:6666", "tcp://10.0.0.1:6666", "", false},
 		{"ipc://tracker_in", "ipc:///srv/probe/tracker_in", "", true},
 		{"ipc:///run/x", "ipc:///run/x", "", true},
+		{"ipc://./a/../x", "ipc:///srv/probe/x", "", true},
 		{"ipc://@abstract", "ipc://@abstract", "", true},
 		{"tcp://127.0.0.1", "", "no host and port", false},
 		{"tcp://:6666", "", "names no host", false},
