@@ -22,7 +22,7 @@ func v1Keys() []*key {
 			doc:  "Values of %(name)s in links, such as `ext_ip` and `csvw_port` of vertex.json.",
 			each: &key{name: "*", kind: textKind{}, doc: "Value."}, field: top(func(t *Topology) any { return &t.V1.Variables }), dropped: noV1},
 		{name: "hwm", kind: wholeKind{}, def: "64", min: 1, max: 100000, aka: []string{"high_water_mark", "sndhwm", "rcvhwm"},
-			doc:   "Messages that a socket of dsatd's holds for one peer. What waits beyond waits in queues, where it is seen.",
+			doc:   "Messages that a socket of dsatd's holds for one peer that is to get them. What waits beyond waits in queues, where it is seen.",
 			field: top(func(t *Topology) any { return &t.V1.HWM }), dropped: noV1},
 		{name: "full", kind: enumKind{}, def: `"quarantine"`, aka: []string{"overflow"}, choices: []choice{
 			{value: string(V1Quarantine), doc: "it is set aside, and nobody waits"},
