@@ -73,7 +73,7 @@ func (t *tracker) pick(s *step, of func(int32) bool) []int32 {
 			}
 			w.hand.take(pos)
 			w.cost -= d.cost
-			w.alone = false // a suspect is the only one in hand
+			w.alone = w.alone && w.hand.live > 0
 			s.dirty = true
 			t.touch(w)
 			t.sink.cancel(w, d.n)

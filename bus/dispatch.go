@@ -89,7 +89,7 @@ func (t *tracker) outlived(now int64, s *step, h *hop) bool {
 	return s.cfg.ttl > 0 && now-h.admitted >= s.cfg.ttl
 }
 
-// dispatchSuspects gives each hop that may have killed a process to a worker with nothing else in hand. When there is none, the
+// dispatchSuspects gives each hop that may have killed a process to a worker with nothing else in hand, or half of those that ran together. When there is none, the
 // one with the least is kept free for it; the others go on with the queue. It returns how many it gave, at most so many as it may.
 func (t *tracker) dispatchSuspects(now int64, s *step, most int) (given int) {
 	for s.suspect.count > 0 && given < most {
@@ -113,14 +113,37 @@ func (t *tracker) dispatchSuspects(now int64, s *step, most int) (given int) {
 			s.kept = w
 			return given
 		}
-		s.suspect.popFront(&t.hops)
-		t.give(now, w, i, h)
-		given++
+		given += t.giveParty(now, s, w, most-given)
 	}
 	if s.suspect.count == 0 {
 		s.kept = nil
 	}
 	return given
+}
+
+// giveParty gives the first suspect to a worker that has nothing in hand, and with it those that are to be tried together with it, as
+// many as the worker runs at once.
+func (t *tracker) giveParty(now int64, s *step, w *worker, most int) (given int) {
+	party := min(t.partyOf(s.suspect.head), w.concurrency, w.messages, most)
+	for s.suspect.count > 0 && (given == 0 || given < party) {
+		i := s.suspect.head
+		h := t.hops.at(i)
+		if given > 0 && (t.partyOf(i) < 2 || t.outlived(now, s, h) || t.lapsed.some() || w.cost+wire.RecordSize(h.body.size()) > w.bytes) {
+			break // the next dispatch sees to it
+		}
+		s.suspect.popFront(&t.hops)
+		t.give(now, w, i, h)
+		given++
+	}
+	return given
+}
+
+// partyOf is how many suspects are to be tried together with one, itself included.
+func (t *tracker) partyOf(i int32) int {
+	if e := t.evidence[i]; e != nil {
+		return max(e.party, 1)
+	}
+	return 1
 }
 
 // leastLoaded returns the worker with the least in hand; the one kept free wins among equals. For the last chance of a hop it is one

@@ -290,7 +290,7 @@ func (t *tracker) recall(now int64, w *worker, n uint64, counts bool, cause, who
 	d := *w.hand.at(pos)
 	w.hand.take(pos)
 	w.cost -= d.cost
-	w.alone = false
+	w.alone = w.alone && w.hand.live > 0
 	s.dirty = true
 	h := t.hops.at(d.slot)
 	if counts {

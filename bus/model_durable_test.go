@@ -209,6 +209,7 @@ func (m *model) survives(seq uint64) {
 			continue
 		}
 		x := *d.hop
+		x.party = 0
 		x.attempts, x.fails, x.crashes = d.attempts+upTo(d.gives), d.failed+upTo(d.fails), d.died+upTo(d.crashes)
 		if x.entering, x.held = false, false; x.delayed && x.due <= m.now {
 			x.delayed, x.admitted = false, x.due

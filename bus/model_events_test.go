@@ -49,7 +49,7 @@ func (m *model) join() {
 		return
 	}
 	s := m.t.steps[m.rnd.IntN(len(m.t.steps))]
-	w := &worker{step: s, name: s.name, concurrency: 1 + m.rnd.IntN(2), messages: 1 + m.rnd.IntN(4), bytes: 1 << 20, open: true}
+	w := &worker{step: s, name: s.name, concurrency: 1 + m.rnd.IntN(4), messages: 1 + m.rnd.IntN(4), bytes: 1 << 20, open: true}
 	s.workers = append(s.workers, w)
 	s.dirty = true
 	m.workers[w] = &mworker{}
@@ -159,16 +159,18 @@ func (m *model) die() {
 		m.bad(s, math.MaxUint64)
 	}
 	var calm, sus []uint64
+	ran := min(w.concurrency, len(mw.ids))
 	for i, id := range mw.ids {
 		if i < w.concurrency && counts {
 			m.hops[id].crashes++
+			m.hops[id].party = (ran + 1) / 2
 			m.noteCrash(id)
 		}
 	}
 	for i := len(mw.ids) - 1; i >= 0; i-- {
 		id := mw.ids[i]
 		switch x := m.hops[id]; {
-		case x.crashes >= w.step.cfg.crashes && streak < brokenAfter:
+		case counts && ran == 1 && i == 0 && x.crashes >= w.step.cfg.crashes && streak < brokenAfter:
 			streak++
 			m.end(id, quarantined)
 		case x.crashes > 0:
@@ -225,6 +227,7 @@ func (m *model) dispatch() {
 		for _, s := range m.t.steps {
 			if s.dirty {
 				m.look(s)
+				m.round++
 				m.t.dispatch(m.now, s)
 			}
 		}

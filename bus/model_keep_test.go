@@ -89,6 +89,9 @@ func (m *model) upgrade() {
 		}
 	}
 	m.upgradeGuards()
+	for _, x := range m.hops {
+		x.party = 0
+	}
 	t.ids, t.n = m.t.ids, m.t.n // of the same epoch here, so that the model can say what ids come next
 	m.t = t
 	for i, s := range t.steps {

@@ -31,6 +31,7 @@ type model struct {
 	guards     []*mguard
 	ends       map[uint64]int64 // when tasks must have ended
 	renames    int
+	round      int             // of dispatches
 	cancelling map[uint64]bool // dispatches whose workers have to be told
 	tasks      map[uint64]*mtask
 	lapsed     map[uint64]bool // tasks nobody wants any more
@@ -54,10 +55,13 @@ type mhop struct {
 	entering                 bool
 	delayed                  bool // not tried yet
 	level                    uint8
+	party                    int // how many suspects may be tried together with it
 }
 
 type mworker struct {
 	n, ids []uint64
+	round  int // of the dispatch in which it was given a party of suspects,
+	joins  int // and how many may still join it in that one
 }
 
 func (m *model) failf(format string, args ...any) {
@@ -85,13 +89,19 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 	if !w.open || len(mw.n) >= w.messages || m.gated(s) {
 		m.failf("hop %d was delivered beyond credit or gate", h.id)
 	}
+	party := x.crashes > 0 && x.party > 1 && mw.round == m.round && mw.joins > 0
 	for _, id := range mw.ids {
-		if m.hops[id].crashes > 0 {
+		if m.hops[id].crashes > 0 && !party {
 			m.failf("hop %d joins the suspect %d", h.id, id)
 		}
 	}
 	if x.crashes > 0 {
-		if len(mw.n) > 0 {
+		switch {
+		case len(mw.n) == 0:
+			mw.round, mw.joins = m.round, min(x.party, w.concurrency, w.messages)-1
+		case party:
+			mw.joins--
+		default:
 			m.failf("the suspect %d is not alone", h.id)
 		}
 		m.suspect[s] = m.pop(m.suspect[s], h.id)

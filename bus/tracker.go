@@ -66,6 +66,7 @@ type sink interface {
 type trial struct {
 	lines []string
 	tries []try // that failed, oldest first
+	party int   // a suspect: how many of those it was running with are tried together; 0: it alone
 }
 
 func newTracker(epoch uint32, steps []*step, sink sink, start time.Time) *tracker {
@@ -227,7 +228,7 @@ func (t *tracker) answered(now int64, w *worker, pos int) int32 {
 	d := *w.hand.at(pos)
 	w.step.latency.observe(now - d.sent)
 	w.cost -= d.cost
-	w.alone = false
+	w.alone = w.alone && w.hand.live > 1
 	w.heard = now
 	w.step.dirty = true
 	w.hand.take(pos)
@@ -313,7 +314,8 @@ func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string
 }
 
 // bury takes back what a dead worker held: to the head of the queue, in its order. The first c of it were running; if the
-// death is to count, they are suspects now, and at the limit they are set aside.
+// death is to count, they are suspects now. Which of several it was is found by halves: each time half of those that ran together are
+// tried together, so that the innocent get through in a few steps. Only one that ran alone is set aside at the limit.
 func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []string) {
 	w.open = false
 	s := w.step
@@ -321,7 +323,7 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 		t.suffered(now, s, math.MaxUint64)
 	}
 	var back []int32
-	left := w.concurrency
+	left, ran := w.concurrency, min(w.concurrency, w.hand.live)
 	for pos := w.hand.first; pos < w.hand.end; pos++ {
 		if i := w.hand.at(pos).slot; i != none {
 			if left--; left >= 0 && counts {
@@ -329,6 +331,7 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 				s.count.crashed++
 				t.testify(i, death(t.hops.at(i).attempts, w.name, cause, last)...)
 				t.tried(now, i, w.hand.at(pos).sent, w.name, "the process ended: "+cause)
+				t.evidence[i].party = (ran + 1) / 2
 				if s.disk && t.known(i) {
 					t.scroll.crashes(t.hops.at(i), death(t.hops.at(i).attempts, w.name, cause, last))
 				}
@@ -341,7 +344,7 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 	for k := len(back) - 1; k >= 0; k-- {
 		i := back[k]
 		t.hops.setState(i, waiting)
-		if int(t.hops.at(i).crashes) >= s.cfg.crashes && s.streak < brokenAfter {
+		if k == 0 && ran == 1 && counts && int(t.hops.at(i).crashes) >= s.cfg.crashes && s.streak < brokenAfter {
 			s.streak++
 			t.setAside(now, i, fmt.Sprintf("it was being handled when %d processes ended, the last one: %s", t.hops.at(i).crashes, cause))
 			continue

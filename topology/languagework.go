@@ -76,7 +76,7 @@ func workKeys() *key {
 		{name: "retries", kind: wholeKind{}, def: "5", min: 0, max: 1_000_000, doc: "After the first attempt.", aka: []string{"max_deliver", "attempts", "retry"}, field: sat(func(s *Satellite) any { return &s.Work.Retries })},
 		{name: "backoff", kind: durationKind{}, def: `"200ms"`, doc: "Before a retry; jittered, and doubled each time.", aka: []string{"delay"}, field: sat(func(s *Satellite) any { return &s.Work.Backoff })},
 		{name: "hops", kind: wholeKind{}, def: "50", min: 1, max: 65535, doc: "A message that passed so many steps is quarantined: it ends loops.", aka: []string{"max_hops"}, field: sat(func(s *Satellite) any { return &s.Work.Hops })},
-		{name: "crashes", kind: wholeKind{}, def: "3", min: 1, max: 65535, doc: "Processes that one message may take with it before it is quarantined.", field: sat(func(s *Satellite) any { return &s.Work.Crashes })},
+		{name: "crashes", kind: wholeKind{}, def: "3", min: 1, max: 65535, doc: "Processes that one message may take with it before it is quarantined. Of several that were running in one process half are tried again together, then a quarter, and so on; only one that was running alone is quarantined, so that with a concurrency of 32 it may take up to 6.", field: sat(func(s *Satellite) any { return &s.Work.Crashes })},
 		{name: "then", kind: enumKind{}, def: `"quarantine"`, choices: []choice{{value: "quarantine", doc: "set aside, with the evidence"}, {value: "drop", doc: "dropped and counted"}},
 			doc: "When the retries are used up.", aka: []string{"on_failure", "dead_letter"}, field: sat(func(s *Satellite) any { return &s.Work.Then })},
 		workKeyKey(),
