@@ -102,7 +102,7 @@ func accessList(users []int) []byte {
 	return list
 }
 
-// furnish makes the socket directory of one life of a plugin, which belongs to the plugin's user and is closed to everybody else.
+// furnish makes the socket directory of one life, which belongs to its user and is closed to everybody else.
 func (b *Bus) furnish(ref topology.Ref, inc topology.Incarnation, who Owner) (dir string, err error) {
 	dir = b.pluginDir(ref, inc)
 	if err = os.MkdirAll(dir, 0o700); err == nil && who.foreign() {
@@ -111,7 +111,7 @@ func (b *Bus) furnish(ref topology.Ref, inc topology.Incarnation, who Owner) (di
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot make the socket directory of plugin %v: %w", ref, err)
+		return "", fmt.Errorf("cannot make the socket directory of %v: %w", ref, err)
 	}
 	return dir, nil
 }

@@ -120,6 +120,7 @@ func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 	if o.legacy != nil {
 		o.legacy.follow(next)
 	}
+	o.rejoin = true
 	o.turnAway()
 	return nil
 }
@@ -162,10 +163,7 @@ func (o *orchester) follow(i *instance, before wire.RoutesBody) {
 	if same || s.filter || s.bye || s.peer.refused {
 		return
 	}
-	// A frame of its own: what is in one frame was said under one set of links.
-	s.peer.seal()
-	o.post(s.peer, &wire.Header{Kind: wire.Routes, N: o.version}, wire.AppendJSON(nil, &now))
-	s.peer.seal()
+	o.sendRoutes(s)
 }
 
 // turnAway answers those who wait to send to steps that are gone.

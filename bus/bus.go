@@ -224,19 +224,19 @@ func (b *Bus) Admit(ref topology.Ref, inc topology.Incarnation, uid, gid int) ([
 		return nil, nil
 	}
 	env := []string{"DSAT_BUS=" + b.url, "DSAT_TOKEN=" + token}
-	if sat.Plugin == "" {
-		return env, b.access.admit(t, ref, who)
-	}
 	dir, err := b.furnish(ref, inc, who)
 	if err != nil {
 		return nil, err
+	}
+	if sat.Plugin == "" {
+		return append(env, "DSAT_DIRECT="+dir), b.access.admit(t, ref, who)
 	}
 	h := plug.Handshake()
 	return append(env, h.MagicCookieKey+"="+h.MagicCookieValue, "PLUGIN_UNIX_SOCKET_DIR="+dir,
 		"PLUGIN_PROTOCOL_VERSIONS="+strconv.Itoa(plug.ProtocolVersion)), nil
 }
 
-// pluginDir is where one life of a plugin has its socket, and nobody else: incarnations are counted by instance, so the first
+// pluginDir is where one life has a socket of its own, a plugin its server, others the end of direct links, and nobody else: incarnations are counted by instance, so the first
 // of two instances have the same. It is short, because a socket's path may have 107 bytes only.
 func (b *Bus) pluginDir(ref topology.Ref, inc topology.Incarnation) string {
 	h := fnv.New64a()

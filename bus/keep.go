@@ -35,6 +35,7 @@ type keptStep struct {
 	Paused, Shut           bool
 	Seen                   []keptSeen   // the window of its ids, oldest first
 	Breaker                *keptBreaker // nil: closed, or none
+	Direct                 []uint64     // sent, bytes, received, missed
 }
 
 type keptHop struct {

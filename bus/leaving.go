@@ -41,7 +41,7 @@ func (o *orchester) gone(ref topology.Ref, inc topology.Incarnation, cause strin
 		return
 	}
 	i.gone, i.cause, i.last = true, cause, last
-	if i.sat.Plugin != "" {
+	if i.sat.Speaks == topology.SpeaksBus {
 		dir := o.bus.pluginDir(ref, inc)
 		o.bus.group.Go(func() { _ = os.RemoveAll(dir) })
 	}
@@ -117,6 +117,7 @@ func (o *orchester) settleLeaving(l *leaving) {
 	if i.life != nil {
 		o.legacy.gone(i.life)
 	}
+	o.rejoin = true
 	s := i.sess
 	if s == nil {
 		if !i.draining {
@@ -216,7 +217,7 @@ func (o *orchester) drain(ref topology.Ref, inc topology.Incarnation, done chan 
 }
 
 func (o *orchester) startDrain(s *session) {
-	s.draining, s.open = true, false
+	s.draining, s.open, o.rejoin = true, false, true
 	o.post(s.peer, &wire.Header{Kind: wire.Drain}, nil)
 }
 

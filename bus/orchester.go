@@ -35,6 +35,9 @@ type orchester struct {
 	idle     []chan struct{}
 	emptying []emptying
 	version  uint64 // of the links: how often they were changed
+
+	sessions uint64 // how many were opened: the number of the last one
+	rejoin   bool   // who takes part in direct links has changed
 	shut     bool
 
 	log     disk   // nil: nothing goes to disk
@@ -170,6 +173,9 @@ func (o *orchester) endTurn() int64 {
 		o.post(s.peer, &wire.Header{Kind: wire.Accepted, N: s.accepted}, nil)
 	}
 	o.acks = o.acks[:0]
+	if o.rejoin {
+		o.meet()
+	}
 	o.checkDrains()
 	for k := 0; k < len(o.dirty); k++ { // a refusal adds to it
 		if p := o.dirty[k]; p.flush() && !p.refused {
@@ -197,11 +203,7 @@ func sooner(a, b int64) int64 {
 // distribute dispatches until nothing more can move: a queue that gets room lets in those who waited for it.
 func (o *orchester) distribute() {
 	for {
-		for _, s := range o.t.steps {
-			if s.dirty {
-				o.t.dispatch(o.now, s)
-			}
-		}
+		o.dispatchAll()
 		if !o.t.unblocked {
 			o.t.settle(o.now)
 			return
@@ -210,9 +212,18 @@ func (o *orchester) distribute() {
 		for _, s := range o.t.steps {
 			s.dirty = s.dirty || s.queued() > 0
 		}
+		o.dispatchAll() // before those at the doors, who would take the room each time
 		o.letIn()
 		if o.legacy != nil {
 			o.legacy.letIn()
+		}
+	}
+}
+
+func (o *orchester) dispatchAll() {
+	for _, s := range o.t.steps {
+		if s.dirty {
+			o.t.dispatch(o.now, s)
 		}
 	}
 }

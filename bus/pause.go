@@ -49,6 +49,7 @@ func (b *Bus) withStep(ctx context.Context, verb, name string, do func(*orcheste
 			return struct{}{}, errFrozen(verb + " the queue of " + name)
 		}
 		do(o, s)
+		o.rejoin = true
 		return struct{}{}, nil
 	})
 	return err

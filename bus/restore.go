@@ -86,6 +86,7 @@ func (r *restorer) step(ks *keptStep) {
 	}
 	r.counters(s, ks)
 	s.latency, s.streak, s.paused = ks.Latency, ks.Streak, ks.Paused
+	s.carried.restore(ks.Direct)
 	s.restoreBreaker(r.now, ks.Breaker)
 	s.seen.restore(r.now, ks.Seen)
 	s.shut = ks.Shut

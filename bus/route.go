@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/dsat/dsat/bus/rules"
@@ -121,8 +122,8 @@ func CheckExpression(text string, key bool) (off int, wrong, hint string) {
 	if err == nil {
 		return 0, "", ""
 	}
-	f, ok := err.(*rules.Fault)
-	if !ok {
+	var f *rules.Fault
+	if !errors.As(err, &f) {
 		return 0, err.Error(), ""
 	}
 	return f.Off, f.Text, f.Hint

@@ -35,6 +35,7 @@ type session struct {
 	unwritten int    // records with some of them that are not on disk
 	ackDue    bool
 	ping      pinging
+	direct    directly
 	wants     int           // most messages in hand the peer wants, by its last CREDIT
 	pending   []pendingEmit // received, not admitted
 	held      int           // bytes of pending
@@ -155,6 +156,10 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 		return o.dropCall(s, r.N)
 	case wire.Bye:
 		return o.sayBye(s)
+	case wire.Listen:
+		return o.listens(s, r)
+	case wire.Tally:
+		return o.tally(s, r)
 	default:
 		return violated("%v is for the daemon to say", r.Kind)
 	}
@@ -196,13 +201,17 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		s.wants, s.messages = 1, 1
 	}
 	p.sess, i.sess, i.peer = s, s, p
+	s.direct.able = h.Direct && directPossible(i.sat)
 	o.ration(s)
 	st.source = h.Source && len(st.from) == 0
 	if !st.source {
 		st.workers = append(st.workers, &s.worker)
 		st.dirty = true
 	}
-	body := wire.AppendJSON(nil, &wire.WelcomeBody{Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
+	take, direct := o.joint(s)
+	s.direct.told = directions(take, direct)
+	o.sessions++
+	body := wire.AppendJSON(nil, &wire.WelcomeBody{Session: o.sessions, Take: take, Direct: direct, Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
 		EmitBytes: emitBytes, Accepted: s.accepted, Routes: linkNames(st.routes, st.to), From: linkNames(st.origins, st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody,
 		Calls: linkNames(st.callees, st.calls), CallMessages: callMessages, CallBytes: callBytes, CallMS: callDefault.Milliseconds()})
 	o.post(p, &wire.Header{Kind: wire.Welcome}, body)
@@ -323,7 +332,7 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 		return violated("EMIT to link %d of %d", r.Port, len(s.step.routes))
 	}
 	s.seq = r.N
-	if len(s.pending) == 0 && !o.t.frozen && s.step.room(r.Port) {
+	if len(s.pending) == 0 && o.admits(s) && s.step.room(r.Port) {
 		o.t.emit(o.now, s.step, r.Port, o.messageOf(s, r))
 		s.accepted = r.N
 		s.spend()
@@ -333,6 +342,10 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 	}
 	return o.hold(s, r)
 }
+
+// admits reports whether EMITs of a session are let in. While the bus is being frozen those of a worker still are that has something in
+// hand: it may be waiting to say what a message gave rise to that came to it directly, and would answer nothing before.
+func (o *orchester) admits(s *session) bool { return !o.t.frozen || s.hand.live > 0 }
 
 // hold keeps an EMIT until its queues have room. Its source has a window, and stays in it.
 func (o *orchester) hold(s *session, r *wire.Record) error {
@@ -354,7 +367,7 @@ func (o *orchester) hold(s *session, r *wire.Record) error {
 // admitPending admits what there is room for and reports whether nothing is left.
 func (o *orchester) admitPending(s *session) bool {
 	k := 0
-	for k < len(s.pending) && !o.t.frozen && s.step.room(s.pending[k].port) {
+	for k < len(s.pending) && o.admits(s) && s.step.room(s.pending[k].port) {
 		e := s.pending[k]
 		s.held -= len(e.m.body.data)
 		o.t.emit(o.now, s.step, e.port, e.m)

@@ -62,7 +62,8 @@ type QueueStatus struct {
 	Crashed    uint64        // running hops whose process ended
 	BytesIn    uint64        // payload bytes admitted
 	Ledger     Ledger
-	Latency    Histogram // DATA sent to answer received
+	Latency    Histogram     // DATA sent to answer received
+	Direct     *DirectStatus // nil: nothing came directly, and nothing will
 }
 
 // The upper bounds of Histogram's buckets.
@@ -141,7 +142,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	for i, s := range t.steps {
 		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued() + s.entering, Bytes: s.bytes(),
 			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(),
-			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency}
+			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency, Direct: s.directStatus()}
 		for _, w := range s.workers {
 			if w.open {
 				out[i].Workers += w.processes()

@@ -41,6 +41,7 @@ type step struct {
 	kept    *worker // takes nothing new: the next suspect goes to it when it is idle
 	count   counts
 	latency Histogram
+	carried carried
 	hooked  bool // something may follow the end of a task that began here
 	source  bool // its satellites only emit: nothing can be sent to it
 	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
@@ -80,6 +81,7 @@ type limits struct {
 	crashes   int
 	then      topology.Then
 	durable   bool
+	direct    bool
 }
 
 // counts are the terms of the conservation law that are counted, and what is counted beside it.
@@ -138,7 +140,7 @@ func limitsOf(sat *topology.Satellite) limits {
 		inHand: sat.Work.InHand, deadline: int64(sat.Work.Deadline), heartbeat: int64(sat.Work.Heartbeat), task: int64(sat.Task), retries: sat.Work.Retries, backoff: int64(sat.Work.Backoff),
 		hops: sat.Work.Hops, crashes: sat.Work.Crashes, then: sat.Work.Then,
 	}
-	l.durable = sat.Queue.Delivery == topology.DeliveryDurable
+	l.durable, l.direct = sat.Queue.Delivery == topology.DeliveryDurable, sat.Queue.Delivery == topology.DeliveryDirect
 	if l.messages <= 0 {
 		l.messages = 1 << 30
 	}

@@ -49,7 +49,7 @@ func queueKeys() *key {
 	return &key{name: "queue", kind: tableKind{}, applies: whenFed, doc: "What waits for it.", aka: []string{"buffer", "inbox"}, keys: append([]*key{
 		{name: "delivery", kind: enumKind{}, def: `"tracked"`, choices: []choice{
 			{value: "tracked", doc: "at least once while the daemon lives"},
-			{value: "direct", doc: "satellite to satellite, at most once", later: true},
+			{value: "direct", doc: "at most once, from one satellite straight to the other, where both open ZeroMQ sockets (commands that speak bus); elsewhere as tracked"},
 			{value: "durable", doc: "as tracked, and survives kill -9 and power loss: accepted when it is on disk"},
 		}, doc: "The promise.", aka: []string{"class", "durability"}, field: sat(func(s *Satellite) any { return &s.Queue.Delivery })},
 		{name: "max", kind: sizeKind{}, def: `"64MiB"`, min: 1, max: 1 << 50, doc: "Bytes that may wait.", aka: []string{"max_bytes", "size", "max_size", "maxsize"},

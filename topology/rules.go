@@ -121,6 +121,7 @@ func (r *rules) all() {
 	r.fallbacks()
 	r.taskHooks()
 	r.calls()
+	r.direct()
 }
 
 // known reports a name that no satellite has.

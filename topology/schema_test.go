@@ -152,7 +152,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"nope = 1", "dsat = 2", "[satellite.Cpu]\ncommand = \"x\"", "[satellite.a]\ncomand = \"x\"", "[satellite.a]\nsecrets = 1", "[satellite.a]\numask = 18", "[satellite.a]\nrlimits = { nofiles = 1 }", "[satellite.a]\nnice = 20", "[satellite.a]\ncapabilities = [\"x\"]",
 		"[satellite.a]\nstop = { deadline = \"10\" }", "[satellite.a]\nstop = { deadline = 10 }", "[satellite.a]\nrestart = \"alway\"",
 		"[satellite.a]\ninstances = 0", "[satellite.a]\nlog = { ring = \"64K\" }", "[satellite.a]\nto = { b = { wenn = \"x\" } }",
-		"[satellite.a]\nqueue = { delivery = \"direct\" }", "[satellite.a]\nstop = { signal = \"FOO\" }", "[defaults]\ncommand = \"x\"",
+		"[satellite.a]\nqueue = { delivery = \"exactly-once\" }", "[satellite.a]\nstop = { signal = \"FOO\" }", "[defaults]\ncommand = \"x\"",
 	} {
 		if len(validate(t, text)) == 0 {
 			t.Errorf("the JSON Schema takes %q", text)

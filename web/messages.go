@@ -23,8 +23,15 @@ func queueOf(q bus.QueueStatus) control.Queue {
 	return control.Queue{
 		Step: q.Step, Delivery: q.Delivery, Waiting: q.Waiting, Bytes: q.Bytes, InFlight: q.InFlight, Held: q.Held,
 		OldestAge: q.OldestAge.Seconds(), Workers: q.Workers, Quarantine: q.Quarantine, Blocked: q.Blocked,
-		Delayed: q.Delayed, Repeated: q.Repeated, Paused: q.Paused, Draining: q.Draining, Breaker: q.Breaker, OpenFor: q.OpenFor.Seconds(), OpenedBy: q.OpenedBy, Opened: q.Opened, Starved: q.Starved, Ledger: ledgerOf(q.Ledger),
+		Delayed: q.Delayed, Repeated: q.Repeated, Paused: q.Paused, Draining: q.Draining, Breaker: q.Breaker, OpenFor: q.OpenFor.Seconds(), OpenedBy: q.OpenedBy, Opened: q.Opened, Starved: q.Starved, Direct: directOf(q.Direct), Ledger: ledgerOf(q.Ledger),
 	}
+}
+
+func directOf(d *bus.DirectStatus) *control.Direct {
+	if d == nil {
+		return nil
+	}
+	return &control.Direct{Receivers: d.Receivers, Sent: d.Sent, Bytes: d.Bytes, Received: d.Received, Missed: d.Missed}
 }
 
 func ledgerOf(l bus.Ledger) control.Ledger {

@@ -65,8 +65,9 @@ type collector struct {
 	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
 	delayed, repeated                                                   *prometheus.Desc
 
-	calls   callDescs
-	journal journalDescs
+	calls               callDescs
+	journal             journalDescs
+	direct, directBytes *prometheus.Desc
 }
 
 func newCollector(r rooms, version control.Version, since time.Time) *collector {
@@ -118,6 +119,8 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		budgeted:      desc("hops_budgeted_total", "Retries that had to wait for room in the budget.", step...),
 		delayed:       desc("queue_delayed_messages", "Held messages whose first time has not come.", step...),
 		repeated:      desc("messages_repeated_total", "Messages not let in again, because their id was taken already.", step...),
+		direct:        desc("direct_messages_total", "Messages that went to the step along direct links, past its queue: sent, received, or missed by receivers.", "step", "what"),
+		directBytes:   desc("direct_sent_bytes_total", "Bytes of the payloads sent along direct links to the step.", step...),
 		busUp:         desc("bus_up", "1 when the bus answered this scrape; else what it counts is missing."),
 		balanced:      desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
 		tasks:         desc("tasks", "Tasks that have not ended."),
@@ -243,6 +246,12 @@ func (c *collector) step(ch chan<- prometheus.Metric, q *bus.QueueStatus) {
 	gauge(ch, c.draining, one(q.Draining), q.Step)
 	gauge(ch, c.starved, float64(q.Starved), q.Step)
 	counter(ch, c.budgeted, float64(q.Budgeted), q.Step)
+	if d := q.Direct; d != nil {
+		counter(ch, c.direct, float64(d.Sent), q.Step, "sent")
+		counter(ch, c.direct, float64(d.Received), q.Step, "received")
+		counter(ch, c.direct, float64(d.Missed), q.Step, "missed")
+		counter(ch, c.directBytes, float64(d.Bytes), q.Step)
+	}
 	counter(ch, c.failed, float64(q.Failed), q.Step)
 	counter(ch, c.crashed, float64(q.Crashed), q.Step)
 	counter(ch, c.refused, float64(q.Refused), q.Step)

@@ -30,7 +30,7 @@ func staged() rooms {
 	}
 	q := bus.QueueStatus{Breaker: "closed",
 		Step: "cpu", Waiting: 3, Bytes: 300, InFlight: 2, Held: 1, OldestAge: 1500 * time.Millisecond, Workers: 1, Quarantine: 4, Blocked: true,
-		Refused: 5, Failed: 6, Crashed: 7, BytesIn: 800,
+		Refused: 5, Failed: 6, Crashed: 7, BytesIn: 800, Direct: &bus.DirectStatus{Receivers: 1, Sent: 9, Bytes: 90, Received: 8, Missed: 1},
 		Ledger: bus.Ledger{Admitted: 16, Done: 4, Quarantined: 3, Expired: 2, Cancelled: 1, Held: 4, InFlight: 2, Redelivered: 9},
 	}
 	q.Latency.Counts[0], q.Latency.Counts[3], q.Latency.Sum = 2, 1, time.Millisecond

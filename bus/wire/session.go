@@ -19,25 +19,29 @@ type HelloBody struct {
 	Source      bool   `json:"source,omitempty"`      // it will emit; without input links it is given nothing to handle
 	SDK         string `json:"sdk,omitempty"`         // name and version, for people
 	Topics      bool   `json:"topics,omitempty"`      // it understands TOPIC
+	Direct      bool   `json:"direct,omitempty"`      // it knows of direct links
 	Accepted    uint64 `json:"accepted,omitempty"`    // of a source that had a session before: its last EMIT that was accepted
 }
 
 // WelcomeBody is the body of WELCOME.
 type WelcomeBody struct {
 	Epoch        uint32   `json:"epoch"`
-	InHand       int      `json:"in_hand"`       // DATA the daemon will leave unanswered at most
-	Bytes        int      `json:"bytes"`         // the same in bytes of their bodies
-	EmitMessages int      `json:"emit_messages"` // EMITs that may be unaccepted at most
-	EmitBytes    int      `json:"emit_bytes"`    // the same in bytes of their bodies
-	Accepted     uint64   `json:"accepted"`      // last EMIT of this incarnation accepted so far: HELLO's, for a daemon that was not there
-	Routes       []string `json:"routes"`        // output links; a port is an index into it
-	From         []string `json:"from"`          // input links; the port of DATA is an index into it
-	DeadlineMS   int64    `json:"deadline_ms"`   // of one running hop; 0: none
-	MaxBody      int      `json:"max_body"`      // bytes of one payload
-	Calls        []string `json:"calls"`         // steps it may call; the port of CALL is an index into it. Missing: the daemon knows no CALL
-	CallMessages int      `json:"call_messages"` // CALLs that may wait for their end at most
-	CallBytes    int      `json:"call_bytes"`    // the same in bytes of their bodies
-	CallMS       int64    `json:"call_ms"`       // the deadline of a CALL that names none
+	InHand       int      `json:"in_hand"`          // DATA the daemon will leave unanswered at most
+	Bytes        int      `json:"bytes"`            // the same in bytes of their bodies
+	EmitMessages int      `json:"emit_messages"`    // EMITs that may be unaccepted at most
+	EmitBytes    int      `json:"emit_bytes"`       // the same in bytes of their bodies
+	Accepted     uint64   `json:"accepted"`         // last EMIT of this incarnation accepted so far: HELLO's, for a daemon that was not there
+	Routes       []string `json:"routes"`           // output links; a port is an index into it
+	From         []string `json:"from"`             // input links; the port of DATA is an index into it
+	DeadlineMS   int64    `json:"deadline_ms"`      // of one running hop; 0: none
+	MaxBody      int      `json:"max_body"`         // bytes of one payload
+	Calls        []string `json:"calls"`            // steps it may call; the port of CALL is an index into it. Missing: the daemon knows no CALL
+	CallMessages int      `json:"call_messages"`    // CALLs that may wait for their end at most
+	CallBytes    int      `json:"call_bytes"`       // the same in bytes of their bodies
+	CallMS       int64    `json:"call_ms"`          // the deadline of a CALL that names none
+	Session      uint64   `json:"session"`          // the number of this session: the id of what it sends along direct links
+	Take         bool     `json:"take,omitempty"`   // as in ROUTES
+	Direct       []string `json:"direct,omitempty"` // as in ROUTES
 }
 
 // RoutesBody is the body of ROUTES. In all lists a link keeps its place for the whole session; "" is a link that is gone.
@@ -46,6 +50,8 @@ type RoutesBody struct {
 	From       []string `json:"from"`
 	Calls      []string `json:"calls,omitempty"`
 	InHand     int      `json:"in_hand,omitempty"`     // as in WELCOME; 0: as it was
+	Take       bool     `json:"take,omitempty"`        // it may LISTEN: others may send to it directly
+	Direct     []string `json:"direct,omitempty"`      // "PORT ORIGIN ENDPOINT" for each receiver of a direct link: the link's port, and the port of DATA by which the receiver knows the sender
 	DeadlineMS int64    `json:"deadline_ms,omitempty"` // as in WELCOME
 }
 

@@ -77,6 +77,9 @@
 //	                  4 refused. id: the task, or 0 when it was not begun. Body: why, UTF-8.
 //	20 TOPIC     D>P  what is known of dispatch n beyond its DATA, which follows. Body: JSON Topic. Only to peers whose HELLO
 //	                  says topics.
+//	21 LISTEN    P>D  the peer takes what comes along direct links (below). Body: the endpoint, which is "ipc://" DSAT_DIRECT "/in".
+//	22 TALLY     P>D  what direct links have carried since WELCOME. flags bit 0: n messages received, m missed by gaps in the senders'
+//	                  sequences. Else: n messages sent along the link port, m bytes of their payloads.
 //
 // Outputs in the body of DONE follow each other, each at an offset divisible by 8:
 //
@@ -96,6 +99,15 @@
 // one larger alone); a daemon without Welcome.Calls knows none of the kinds above 17.
 // DONE and FAIL are never refused for lack of room. A worker handles in the order of delivery: its first Concurrency unanswered
 // hops count as running. Answers may come in any order.
+//
+// # Direct links
+//
+// A peer that is told to take (WELCOME, ROUTES) binds a ZeroMQ PULL in the directory DSAT_DIRECT and says LISTEN. Peers before it are told
+// its endpoint and connect a PUSH to it. What they emit or put out along that link they send there, in frames of EMIT: n: sequence
+// within the connection, from 1; m: number of the connection, of which there may be two to one receiver for a moment; id: Welcome.Session; epoch; port: what the receiver knows the sender's step by (ORIGIN);
+// codec; body. Nothing answers it. Several receivers are served in turn, frame by frame. A link that is not in Direct goes by the daemon, so
+// a peer with direct links names each other link in a record of its own, and means all links by 0xFFFF. When an endpoint is not named any
+// more the sender sends what it has for it, and closes; a receiver that is drained waits until nothing has come for 50 ms.
 //
 // A PING is answered at once by whoever reads, whatever handlers are busy with. The daemon sends one when somebody wants to know, and
 // no second one before the answer. That processes end it is told by the kernel, not by silence.
@@ -151,11 +163,13 @@ const (
 	Call
 	Reply
 	Topic
+	Listen
+	Tally
 	kinds
 )
 
 var kindNames = [kinds]string{"", "HELLO", "WELCOME", "CREDIT", "DATA", "OUT", "DONE", "FAIL", "PROGRESS", "EMIT", "ACCEPTED",
-	"CANCEL", "ROUTES", "DRAIN", "PING", "PONG", "BYE", "ERROR", "CALL", "REPLY", "TOPIC"}
+	"CANCEL", "ROUTES", "DRAIN", "PING", "PONG", "BYE", "ERROR", "CALL", "REPLY", "TOPIC", "LISTEN", "TALLY"}
 
 // String is the name in capitals.
 func (k Kind) String() string {
@@ -182,6 +196,9 @@ const (
 	EndLost    = 3 // the instance that its conversation was with is gone
 	EndRefused = 4 // it was not begun
 )
+
+// FlagReceived in the flags of TALLY: it is of what was received.
+const FlagReceived = 1
 
 // The codes in n of ERROR.
 const (

@@ -13,7 +13,8 @@ import (
 const queuesHelp = `Print what waits for each step and what its workers hold: messages waiting, their bytes, those waiting for the
 time of their retry, those in the hands of workers, the age of the oldest, workers that may be given work,
 messages in quarantine, and whether it is full so that those who fill it wait. Below it are the steps that are held
-back by something else: a pause, a drain, a breaker, the budget for retries.`
+back by something else: a pause, a drain, a breaker, the budget for retries; and what came to a step past its queue,
+along direct links.`
 
 func (t *tool) queuesCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -64,6 +65,9 @@ func queuesText(queues []control.Queue, paint bool) string {
 	}
 	rows.write(&b, paint)
 	for _, q := range queues {
+		if d := q.Direct; d != nil {
+			fmt.Fprintf(&b, "%s: directly, to %d that listen: %s sent, %s received, %s missed\n", printable(q.Step), d.Receivers, grouped(d.Sent), grouped(d.Received), grouped(d.Missed))
+		}
 		for _, line := range restraints(&q) {
 			fmt.Fprintf(&b, "%s: %s\n", printable(q.Step), printable(line))
 		}

@@ -12,7 +12,7 @@
  * A message is acknowledged, together with what was put for it, when the handler has returned 0. Anything else gives it back:
  * it is tried again. A message may come again after a crash, with the same id. A source opens a session itself, and emits.
  *
- * In the topology: speaks = "bus", command = "./alarm". Build: cc -o alarm alarm.c dsat.c wire.c json.c -lzmq -lpthread (C11, Linux,
+ * In the topology: speaks = "bus", command = "./alarm". Build: cc -D_GNU_SOURCE -o alarm alarm.c *.c of this directory -lzmq -lpthread (C11, Linux,
  * little-endian). The functions of one session may be called from one thread at a time; dsat_stop from anywhere. What they
  * return below 0 is an error or the end; dsat_error says which. This is an implementation of bus/wire by its specification alone.
  */

@@ -252,6 +252,13 @@ int64_t json_number(const char *text, size_t size, const char *key, int64_t othe
 	return minus ? -v : v;
 }
 
+int json_true(const char *text, size_t size, const char *key)
+{
+	struct text t;
+
+	return find(text, size, key, &t) && word(&t, "true");
+}
+
 json_strings json_list(const char *text, size_t size, const char *key)
 {
 	struct text t, count;

@@ -14,6 +14,9 @@ int json_object(const char *text, size_t size);
 /* The whole number under a key of the object, or other: there is none, or it is no whole number up to 2^63. */
 int64_t json_number(const char *text, size_t size, const char *key, int64_t other);
 
+/* Whether the value under a key is true. */
+int json_true(const char *text, size_t size, const char *key);
+
 /* The list of strings under a key, to be freed with free; an empty one where there is none. NULL: no memory. */
 json_strings json_list(const char *text, size_t size, const char *key);
 

@@ -13,10 +13,11 @@
 
 enum { dsat_patience = 30 };	/* seconds that a satellite outlives its daemon */
 
-/* A frame with DATA, as it came. */
+/* A frame with messages, as it came. */
 struct arrival {
 	struct arrival *next;
 	zmq_msg_t frame;
+	int direct;		/* from another satellite: nobody wants an answer */
 	json_strings from;	/* of the session it came in */
 	uint64_t session;
 	uint64_t place;		/* of its first DATA in the order of delivery */
@@ -28,6 +29,35 @@ struct parcel {
 	struct wire_frame frame;
 	uint64_t last;		/* EMITs: number of the last one */
 	size_t taken;		/* EMITs: bytes of the frame whose messages are accepted, as of wire_next */
+};
+
+/* One other satellite at the end of a direct link. Only the thread uses it. */
+struct line {
+	struct line *next;
+	char *endpoint;
+	void *push;
+	uint64_t number;	/* of this connection: there may be an older one to the same endpoint that is not empty yet */
+	uint64_t sent;		/* messages: the sequence of the last one */
+	int kept;		/* named by the newest ROUTES */
+};
+
+/* A direct link: what is emitted along it goes to other satellites without passing the daemon, at most once. */
+struct road {
+	struct road *next;
+	uint16_t port, origin;	/* our number of the link, the receivers' number of us */
+	int kept;
+	struct wire_frame filling;
+	struct parcel *full, **full_last;	/* before filling */
+	size_t waiting;		/* bytes in full */
+	struct line *lines;	/* of the thread */
+	uint64_t sent, bytes;	/* messages, and bytes of their payloads, that were sent */
+	uint64_t told;		/* of sent, in a TALLY */
+};
+
+/* How far a satellite is that sends to us. */
+struct sender {
+	uint32_t epoch;
+	uint64_t id, number, last;	/* its session, its connection, the sequence of its last message */
 };
 
 /* A list of lists of links that are out of date: pointers into them may still be in use. */
@@ -78,13 +108,22 @@ struct dsat {
 	struct parcel *unsent;			/* the first of them not sent in this session */
 	struct wire_frame emits;		/* being filled, after kept */
 
+	uint64_t id;			/* of this session, in what goes along direct links */
+	struct road *roads;
+	uint64_t lines_made;
+	int take;			/* other satellites may send to us */
+	size_t direct_bytes;		/* of frames from them that wait for the caller */
+	size_t direct_in_hand;		/* messages in them that are not answered */
+	uint64_t received, missed, told;	/* messages from them; gaps between these; what a TALLY said of the first */
+	struct sender *senders;
+	size_t sender_count;
+
 	/* Only the caller uses what follows. */
 	struct arrival *current;
 	size_t at;		/* in its frame */
 	uint64_t place;		/* of the message in hand */
 	const struct wire_header *message;	/* in hand, or NULL */
 	struct wire_frame outputs;	/* put for it: OUTs */
-	size_t outputs_body;	/* what they take in the body of a DONE */
 	char said[256];		/* the last error of a call */
 	int permanent;		/* dsat_reason */
 };
@@ -104,7 +143,43 @@ int dsat_close_range(struct dsat *d);
 /* Ends the frame of EMITs that is being filled. The lock is held. */
 int dsat_seal_emits(struct dsat *d);
 
+/* Moves what is in a frame to the end of a list; NULL: no memory. */
+struct parcel *dsat_pack(struct wire_frame *f, struct parcel ***last);
+
+/* direct.c. All but the last three are for the thread, and need the lock where nothing else is said. */
+struct road *dsat_road(struct dsat *d, unsigned port);		/* NULL: the link is none, or goes by the daemon */
+int dsat_pave(struct dsat *d, void *context, json_strings direct);	/* goes over to the direct links of a WELCOME or ROUTES; 0: no memory */
+int dsat_travel(struct dsat *d);		/* sends what can be sent, without the lock; below 0: no memory, else whether something could not */
+void dsat_demolish(struct dsat *d);		/* closes all, after what was sent is gone or a second is over; without the lock */
+int dsat_admit(struct dsat *d, zmq_msg_t *frame);	/* takes a frame from another satellite; the frame is the function's; 0: no memory */
+int dsat_tally(struct dsat *d);			/* says how much was carried, when that is news; 0: no memory */
+int dsat_forward(struct dsat *d, struct road *r, const struct wire_header *h, const void *body, size_t n);	/* of the caller: 0: no memory */
+int dsat_jammed(const struct road *r);		/* whether the caller has to wait */
+int dsat_roads_empty(const struct dsat *d);	/* whether nothing waits to be sent */
+
 void dsat_free_arrivals(struct arrival *a);
 void dsat_free_parcels(struct parcel *p);
+
+/* What the files of the caller's side share. */
+
+/* Keeps what went wrong for dsat_error; -1. */
+int dsat_mishap(dsat *d, const char *text);
+int dsat_no_memory(dsat *d);
+
+/* The end of a wait, and the wait for a change until then; 0: the time is over. A timeout below 0 is none. The lock is held. */
+struct timespec dsat_deadline(int timeout);
+int dsat_await(dsat *d, int timeout, const struct timespec *until);
+
+/* The port of a link, NULL being all; -1: there is none. The lock is held. */
+int dsat_port(dsat *d, const char *link);
+
+/* The name of a link, or NULL: there are not so many. The table may change while the caller waits. The lock is held. */
+const char *dsat_link(const dsat *d, int i);
+
+/* Whether a payload is not too large. The lock is held. */
+int dsat_fits(dsat *d, size_t size);
+
+/* Emits along one link, or all, and waits while there is no room. The lock is held. */
+int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size);
 
 #endif

@@ -99,7 +99,7 @@ static const char *check_record(const uint8_t *at, size_t left, size_t *size)
 		return "lengths do not add up";
 	if (!zeros(body + h.length, at + *size))
 		return "reserved bytes are not zero";
-	if (h.kind < WIRE_HELLO || h.kind > WIRE_TOPIC)
+	if (h.kind < WIRE_HELLO || h.kind > WIRE_TALLY)
 		return "unknown kind of record";
 	return h.kind == WIRE_DONE ? check_outputs(body, h.length) : NULL;
 }
@@ -146,8 +146,8 @@ const struct wire_header *wire_next(const uint8_t *bytes, size_t size, size_t *a
 const char *wire_kind_name(unsigned kind)
 {
 	static const char *const names[] = {"HELLO", "WELCOME", "CREDIT", "DATA", "OUT", "DONE", "FAIL", "PROGRESS", "EMIT",
-		"ACCEPTED", "CANCEL", "ROUTES", "DRAIN", "PING", "PONG", "BYE", "ERROR",
-		"CALL", "REPLY", "TOPIC"};
+		"ACCEPTED", "CANCEL", "ROUTES", "DRAIN", "PING", "PONG", "BYE", "ERROR", "CALL", "REPLY", "TOPIC",
+		"LISTEN", "TALLY"};
 
-	return kind >= WIRE_HELLO && kind <= WIRE_TOPIC ? names[kind - WIRE_HELLO] : "?";
+	return kind >= WIRE_HELLO && kind <= WIRE_TALLY ? names[kind - WIRE_HELLO] : "?";
 }

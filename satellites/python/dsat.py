@@ -45,7 +45,7 @@ RECORD = struct.Struct("<IBBHIHHQQQq")      # length kind flags port epoch codec
 OUTPUT = struct.Struct("<IHH")              # length port codec
 MAGIC, VERSION, MAX_FRAME, MAX_RECORDS, MAX_BODY, ALL_LINKS = 0x54415344, 1, 65536, 1024, 16 << 20, 0xFFFF
 (HELLO, WELCOME, CREDIT, DATA, OUT, DONE, FAIL, PROGRESS, EMIT, ACCEPTED, CANCEL, ROUTES, DRAIN, PING, PONG, BYE,
- ERROR, CALL, REPLY, TOPIC) = range(1, 21)
+ ERROR, CALL, REPLY, TOPIC, LISTEN, TALLY) = range(1, 23)
 CODECS = ["raw", "text", "json", "cbor", "struct"]
 PATIENCE = 30.0                             # seconds that we outlive the daemon
 GRACE = 2.0                                 # seconds after a deadline that dsatd has to say so
@@ -157,7 +157,7 @@ def parse(frame):
             raise WireError("lengths")
         size, *head = RECORD.unpack_from(frame, at)
         start, at = at + RECORD.size, at + RECORD.size + _padded(size)
-        if size > MAX_BODY or at > length or any(frame[start + size:at]) or not HELLO <= head[0] <= TOPIC:
+        if size > MAX_BODY or at > length or any(frame[start + size:at]) or not HELLO <= head[0] <= TALLY:
             raise WireError("record")
         records.append(Record(*head, frame[start:start + size]))
         if head[0] == DONE:

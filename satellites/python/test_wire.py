@@ -15,7 +15,7 @@ import zmq
 HERE = pathlib.Path(__file__).resolve().parent
 GOLDEN = json.loads((HERE / "../../bus/wire/testdata/golden.json").read_text())
 KINDS = {name: getattr(dsat, name) for name in (
-    "HELLO WELCOME CREDIT DATA OUT DONE FAIL PROGRESS EMIT ACCEPTED CANCEL ROUTES DRAIN PING PONG BYE ERROR CALL REPLY TOPIC".split())}
+    "HELLO WELCOME CREDIT DATA OUT DONE FAIL PROGRESS EMIT ACCEPTED CANCEL ROUTES DRAIN PING PONG BYE ERROR CALL REPLY TOPIC LISTEN TALLY".split())}
 FIELDS = [f for f in dsat.Record._fields if f not in ("kind", "body")]
 
 

@@ -100,7 +100,17 @@ type Queue struct {
 	OpenedBy   string  `json:"opened_by,omitempty"` // why it opened last
 	Opened     uint64  `json:"opened,omitempty"`    // how often it has
 	Starved    int     `json:"starved,omitempty"`   // of those held: their time has come, and the budget for retries has no room
+	Direct     *Direct `json:"direct,omitempty"`    // what came past the queue, along direct links
 	Ledger     Ledger  `json:"ledger,omitzero"`     // left out in the status, which is to be quick
+}
+
+// Direct counts the messages that went to a step along direct links, as senders and receivers tell it ten times a second.
+type Direct struct {
+	Receivers int    `json:"receivers"` // instances that listen
+	Sent      uint64 `json:"sent"`
+	Bytes     uint64 `json:"bytes"` // of the payloads sent
+	Received  uint64 `json:"received"`
+	Missed    uint64 `json:"missed"` // lost on the way, by the gaps that receivers saw
 }
 
 // QueueChange is what became of a queue that was paused, resumed, drained or purged.
