@@ -19,7 +19,7 @@ import (
 // A peer is this binary again, as a satellite under test. The environment says what it is, because a plugin has no words
 // of its own on its command line.
 const (
-	envRole    = "BENCH_ROLE"    // source, pingpong, sink or victim
+	envRole    = "BENCH_ROLE"    // source, pingpong, sink, victim, or one of those of containment.go
 	envCarrier = "BENCH_CARRIER" // plugin or zeromq
 	envSize    = "BENCH_SIZE"    // bytes of a payload, at least 8
 	envRate    = "BENCH_RATE"    // messages a second of an open-loop source; 0 is as fast as it goes
@@ -76,6 +76,14 @@ func runPeer(role string) int {
 		err = env.sink()
 	case "victim":
 		err = asWorker(env.victim)
+	case "failing":
+		err = asWorker(failing)
+	case "hanging":
+		err = asWorker(hanging)
+	case "slow":
+		err = asWorker(slow)
+	case "dying":
+		err = asWorker(dying)
 	default:
 		err = fmt.Errorf("cannot be %q", role)
 	}
