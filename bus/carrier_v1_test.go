@@ -114,7 +114,7 @@ func TestV1SocketsCarryVectors(t *testing.T) {
 			_, _ = source.Send(vectorText("host1", "cpu", "INIT", n), 0)
 		}
 		_, _ = source.SendMessage("a", "b") //nolint:forbidigo // several parts are what is tested
-		for { // until dsatd has connected; it hears host1 only
+		for {                               // until dsatd has connected; it hears host1 only
 			_, _ = master.Send(vectorText("host10", "cpu", "INIT", 9), 0)
 			_, _ = master.Send(vectorText("host1", "nobody", "INIT", 9), 0)
 			select {

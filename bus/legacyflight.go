@@ -28,7 +28,7 @@ type elder struct {
 	emptying bool  // the carrier is asked for what it has not sent
 	doubt    doubt
 
-	errors, late, twice uint64
+	errors, late, twice, seen uint64
 }
 
 // flight is a message on its way. On the wire nothing tells one from another for sure: emitter, type, channel and task_id are the
@@ -268,6 +268,10 @@ func (l *legacy) report(p *legacyPort, v *v1.Vector, raw []byte) {
 	life := e.life(v)
 	if life != nil {
 		life.heard = l.o.now
+	}
+	if e.out == nil { // others send to it, and dsatd does not follow that
+		e.seen++
+		return
 	}
 	switch key := l.key(v); string(v.Event) {
 	case v1.Ack:

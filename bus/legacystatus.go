@@ -41,6 +41,7 @@ type LegacyStep struct {
 	Errors  uint64
 	Late    uint64 // reports about what nobody has in hand
 	Twice   uint64 // HAPPY_ENDs of last steps beyond the first
+	Seen    uint64 // reports of one that dsatd sends nothing to, about what others sent it
 	Lives   []LegacyLife
 }
 
@@ -77,7 +78,7 @@ func (l *legacy) status() *LegacyStatus {
 }
 
 func (e *elder) status(now int64) LegacyStep {
-	out := LegacyStep{Name: e.step.name, Fed: e.out != nil, Open: e.sess.open, Errors: e.errors, Late: e.late, Twice: e.twice}
+	out := LegacyStep{Name: e.step.name, Fed: e.out != nil, Open: e.sess.open, Errors: e.errors, Late: e.late, Twice: e.twice, Seen: e.seen}
 	for _, f := range e.flights {
 		switch {
 		case f.acked:

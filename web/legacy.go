@@ -31,7 +31,7 @@ func legacyOf(st *bus.LegacyStatus) control.Legacy {
 	}
 	for _, e := range st.Steps {
 		step := control.LegacyStep{Name: e.Name, Fed: e.Fed, Open: e.Open, Sent: e.Sent, Handled: e.Handled, Doubted: e.Doubted, Errors: e.Errors, Late: e.Late,
-			Twice: e.Twice, Lives: []control.LegacyLife{}}
+			Twice: e.Twice, Seen: e.Seen, Lives: []control.LegacyLife{}}
 		for _, l := range e.Lives {
 			pid, _ := strconv.Atoi(l.PID)
 			step.Lives = append(step.Lives, control.LegacyLife{Instance: l.Instance, PID: pid, Handled: l.Handled, Silent: l.Silent.Seconds()})

@@ -14,7 +14,8 @@ import (
 
 const legacyHelp = `Print the door for satellites of DSAT 0.6, [bus.v1]: each endpoint with what came and went through it, what waits, and
 the vectors that were malformed or refused with their reasons; below it the satellites that speak v1: what they were
-sent and have not acknowledged, what they handle, and for each process how long it has reported nothing.`
+sent and have not acknowledged, what they handle, their ERRORs, reports about what nobody has in hand (LATE) and second
+HAPPY_ENDs (TWICE), reports about what other satellites sent them (SEEN), and for each process how long it is silent.`
 
 func (t *tool) legacyCommand() *cobra.Command {
 	return &cobra.Command{
@@ -67,7 +68,7 @@ func legacyText(all *control.Legacy, paint bool) string {
 		}
 	}
 	b.WriteString("\n")
-	rows = table{head: []string{"STEP", "SENT", "HANDLED", "ERRORS", "LATE", "TWICE", "PID", "SILENT"}}
+	rows = table{head: []string{"STEP", "SENT", "HANDLED", "ERRORS", "LATE", "TWICE", "SEEN", "PID", "SILENT"}}
 	for _, e := range all.Steps {
 		sent := number(strconv.Itoa(e.Sent))
 		if !e.Fed {
@@ -75,9 +76,9 @@ func legacyText(all *control.Legacy, paint bool) string {
 		} else if e.Doubted > 0 {
 			sent.text += fmt.Sprintf(" (%d in doubt)", e.Doubted)
 		}
-		rows.add(text(e.Name), sent, number(strconv.Itoa(e.Handled)), number(grouped(e.Errors)), number(grouped(e.Late)), number(grouped(e.Twice)), number(""), number(""))
+		rows.add(text(e.Name), sent, number(strconv.Itoa(e.Handled)), number(grouped(e.Errors)), number(grouped(e.Late)), number(grouped(e.Twice)), number(grouped(e.Seen)), number(""), number(""))
 		for _, l := range e.Lives {
-			rows.add(text("  "+l.Instance), number(""), number(strconv.Itoa(l.Handled)), number(""), number(""), number(""), number(strconv.Itoa(l.PID)), number(ageSeconds(l.Silent)))
+			rows.add(text("  "+l.Instance), number(""), number(strconv.Itoa(l.Handled)), number(""), number(""), number(""), number(""), number(strconv.Itoa(l.PID)), number(ageSeconds(l.Silent)))
 		}
 	}
 	rows.write(&b, paint)

@@ -83,8 +83,19 @@ func check(args []string) int {
 	return exitOK
 }
 
+// fromDSAT is the topology of a DSAT 0.6.
+func fromDSAT(vertex string) ([]byte, error) {
+	text, err := os.ReadFile(vertex)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the links of DSAT: %w", err)
+	}
+	return topology.FromDSAT(text, filepath.Dir(vertex), os.ReadFile)
+}
+
 func initialise(args []string) int {
-	files, code, ok := parse(flags("init", "[FILE]"), args)
+	fs := flags("init", "[--from-dsat VERTEX.JSON] [FILE]")
+	vertex := fs.String("from-dsat", "", "write the topology of a DSAT 0.6: its vertex.json, and the file of Circus that this names")
+	files, code, ok := parse(fs, args)
 	if !ok {
 		return code
 	}
@@ -97,13 +108,20 @@ func initialise(args []string) int {
 		complain(err)
 		return exitFailed
 	}
+	text := topology.Sample(filepath.Dir(abs))
+	if *vertex != "" {
+		if text, err = fromDSAT(*vertex); err != nil {
+			complain(err)
+			return exitFailed
+		}
+	}
 	// O_EXCL: a topology somebody wrote is never overwritten.
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		complain(fmt.Errorf("cannot write %s: %w", file, err))
 		return exitFailed
 	}
-	_, err = f.Write(topology.Sample(filepath.Dir(abs)))
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Close()); err != nil {
 		complain(fmt.Errorf("cannot write %s: %w", file, err))
 		return exitFailed

@@ -37,7 +37,7 @@ func commands() []command {
 	return []command{
 		{"start", "[FLAGS] [FILE...]", "run a topology (later files win; without one, dsat.toml is looked for upward)", start},
 		{"check", "[--effective] FILE...", "tell every problem of a topology; 0 is none, 78 is some", check},
-		{"init", "[FILE]", "write a commented topology to start from (default dsat.toml)", initialise},
+		{"init", "[--from-dsat VERTEX.JSON] [FILE]", "write a commented topology to start from (default dsat.toml), or that of a DSAT 0.6", initialise},
 		{"doctor", "[--json] [FILE...]", "look for what is wrong with the machine or the installation", doctor},
 		{"graph", "[--format text|dot|mermaid] FILE...", "draw the topology", graph},
 		{"schema", "", "print the JSON Schema of topology files", schema},

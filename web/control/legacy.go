@@ -40,6 +40,7 @@ type LegacyStep struct {
 	Errors  uint64       `json:"errors"`  // ERRORs
 	Late    uint64       `json:"late"`    // reports about what nobody has in hand
 	Twice   uint64       `json:"twice"`   // HAPPY_ENDs beyond the first
+	Seen    uint64       `json:"seen"`    // reports of one that dsatd sends nothing to, about what others sent it
 	Lives   []LegacyLife `json:"lives"`
 }
 
