@@ -17,6 +17,7 @@ type Call struct {
 	Codec   string // "": raw
 	Payload []byte
 	Within  time.Duration // then the answer is "expired"; 0: there is no deadline
+	Session string        // all messages of one go to the same instance, one after the other; "": none. When that is gone Sent.State is "lost"
 	Lasting bool          // the task goes on when nobody waits for it any more; else it ends, and nothing of it is dispatched
 }
 
@@ -37,7 +38,10 @@ const resultBytes = 16 << 20
 // is returned as it is. Other errors are *Error, and then nothing was sent: KindNotFound, KindInvalid, KindUnavailable.
 func (b *Bus) Call(ctx context.Context, c Call, each func(Result) error) (Sent, error) {
 	out := newOutsider()
-	s := &sending{wait: true, lasting: c.Lasting, by: out}
+	s := &sending{wait: true, lasting: c.Lasting, session: c.Session, by: out}
+	if err := checkSession(c.Session); err != nil {
+		return Sent{}, err
+	}
 	if c.Within > 0 {
 		s.due = b.now() + int64(c.Within)
 	}
@@ -165,7 +169,7 @@ type CallCounts struct {
 }
 
 func (o *orchester) callCounts() CallCounts {
-	return CallCounts{Waiting: len(o.waiters) + len(o.sends), Expired: o.timing.expired, Dropped: o.timing.dropped}
+	return CallCounts{Waiting: len(o.waiters) + len(o.sends) + o.talks.next, Expired: o.timing.expired, Dropped: o.timing.dropped}
 }
 
 func (t *timing) add(s *sending) {
@@ -212,7 +216,7 @@ func (o *orchester) expireCalls() int64 {
 			o.expire(s)
 		}
 	}
-	return sooner(sooner(next, o.expireReplies()), o.t.sweep(o.now))
+	return sooner(sooner(sooner(next, o.expireReplies()), o.idleSessions()), o.t.sweep(o.now))
 }
 
 func (o *orchester) expire(s *sending) {

@@ -63,6 +63,9 @@ func (o *orchester) call(s *session, r *wire.Record) error {
 		within = r.Time
 	}
 	call.sending = &sending{to: s.step.callees[r.Port], wait: true, lasting: r.Flags&wire.FlagLasting != 0, due: o.now + within, by: call}
+	if r.ID > 0 {
+		call.sending.session, call.sending.owner = fmt.Sprintf("%v/%d", s.inst.ref, r.ID), s
+	}
 	if c.open == nil {
 		c.open = map[uint64]*callOf{}
 	}
@@ -155,5 +158,8 @@ func (o *orchester) hangUp(s *session) {
 	for _, c := range open {
 		o.timing.dropped++
 		o.forget(c.sending)
+	}
+	if len(o.talks.by) > 0 {
+		o.dropSessions(s)
 	}
 }

@@ -19,7 +19,7 @@ func (t *tracker) reclass(now int64) {
 			i := int32(p)<<pageBits + int32(k)
 			s, h := t.steps[pg.steps[k]], &pg.hops[k]
 			switch {
-			case s.cfg.durable && !t.known(i):
+			case s.cfg.durable && !t.known(i) && s.pins[i] == nil: // a pinned one ends with its worker
 				t.scroll.forgetBody()
 				t.scroll.put(t, now, s, i, h, st)
 			case !s.cfg.durable && t.known(i):

@@ -48,8 +48,11 @@ func (t *tracker) deal(now int64, s *step, most int) int {
 	}
 	full := s.full()
 	given := 0
+	if s.bound.count > 0 {
+		given = t.dealBound(now, s, most)
+	}
 	if s.guard == nil || !s.guard.trying() || s.calm() == 0 {
-		given = t.dispatchSuspects(now, s, most)
+		given += t.dispatchSuspects(now, s, most-given)
 	}
 	for given < most {
 		q := &s.waiting

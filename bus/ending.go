@@ -62,6 +62,9 @@ func (t *tracker) finish(now int64, i int32, end state, reason string) {
 	if s.keys != nil {
 		s.keys.ended(&t.hops, s, i)
 	}
+	if len(s.pins) > 0 {
+		delete(s.pins, i)
+	}
 	task := t.tasks.at(h.tslot)
 	task.count++
 	if end != done && end != diverted {

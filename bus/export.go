@@ -43,6 +43,7 @@ func (b *Bus) Export(ctx context.Context) ([]byte, error) {
 // gather does what cannot be left to the next daemon.
 func (o *orchester) gather() {
 	o.takeIn()
+	o.endSessions()
 	o.endCalls()
 	o.takeInHooks()
 }

@@ -136,6 +136,7 @@ func (o *orchester) settleLeaving(l *leaving) {
 	if !s.filter {
 		o.discard(s)
 	}
+	o.loseSessions(&s.worker, i.cause)
 	o.t.bury(o.now, &s.worker, !s.draining && !s.bye, i.cause, i.last)
 }
 

@@ -20,7 +20,7 @@ func (t *tracker) levels(s *step) {
 	}
 	var all []int32
 	for _, q := range s.lines() {
-		for q != &s.suspect && q.count > 0 {
+		for q != &s.suspect && q != &s.bound && q.count > 0 {
 			all = append(all, q.popFront(&t.hops))
 		}
 	}
@@ -85,7 +85,7 @@ func (s *step) lines() []*fifo {
 		for _, q := range slices.Backward(s.above) {
 			s.all = append(s.all, q)
 		}
-		s.all = append(s.all, &s.waiting, &s.suspect)
+		s.all = append(s.all, &s.waiting, &s.suspect, &s.bound)
 	}
 	return s.all
 }

@@ -131,7 +131,7 @@ func (m *model) reclass() {
 		x := m.hops[id]
 		d := m.disk[id]
 		switch durable := m.t.steps[x.step].cfg.durable; {
-		case durable && (d == nil || d.end > 0):
+		case durable && x.pin == nil && (d == nil || d.end > 0):
 			m.disk[id] = &scribed{hop: x, begin: m.record(), origin: m.tasks[x.task].origin, body: string(m.payload(x.task)), attempts: x.attempts, failed: x.fails, died: x.crashes}
 		case !durable && d != nil && d.end == 0:
 			d.end = m.record()

@@ -153,6 +153,7 @@ func (m *model) die() {
 	}
 	counts := m.rnd.IntN(4) > 0
 	streak := w.step.streak
+	m.unpinned(w)
 	m.t.bury(m.now, w, counts, "killed", []string{"last"})
 	s := w.step.index
 	if counts {
@@ -204,7 +205,9 @@ func (m *model) tick() {
 		}
 		slices.Sort(back)
 		for i := len(back) - 1; i >= 0; i-- {
-			if m.hops[back[i]].crashes > 0 {
+			if m.hops[back[i]].pin != nil {
+				m.bound = append([]uint64{back[i]}, m.bound...)
+			} else if m.hops[back[i]].crashes > 0 {
 				m.suspect[s] = append([]uint64{back[i]}, m.suspect[s]...)
 			} else {
 				m.back(s, back[i])
@@ -214,6 +217,7 @@ func (m *model) tick() {
 		for _, q := range []*[]uint64{&m.queues[s], &m.suspect[s]} {
 			m.expireLines(q, q == &m.suspect[s])
 		}
+		m.expireBound(s)
 	}
 }
 
@@ -242,6 +246,7 @@ func (m *model) purgeAll() {
 		m.purge(&m.queues[s])
 		m.purge(&m.suspect[s])
 	}
+	m.purgeBound()
 }
 
 // purge ends expired heads that the tracker has ended.

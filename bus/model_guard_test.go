@@ -101,7 +101,7 @@ func (m *model) restraint() {
 	case 2:
 		want := 0
 		for id, x := range m.hops {
-			if x.step == i && (x.held || slices.Contains(m.queues[i], id) || slices.Contains(m.suspect[i], id)) {
+			if x.step == i && (x.held || slices.Contains(m.queues[i], id) || slices.Contains(m.suspect[i], id) || slices.Contains(m.bound, id)) {
 				want++
 				m.end(id, cancelled)
 			}

@@ -19,6 +19,8 @@ func (m *model) upgrade() {
 	}
 	for len(m.order) > 0 {
 		w := m.order[0]
+		m.unpinned(w)
+		m.t.unpin(m.now, w, "replaced")
 		mw := m.workers[w]
 		for i, n := range mw.n {
 			m.good(w.step.index, n)

@@ -86,6 +86,8 @@ func (m *model) rebegin(origin map[string]string) {
 	}
 }
 
+func (m *model) topic(*worker, uint64, string) {}
+
 // let reports whether nobody wants a hop any more, how is how it ends then, or by its age.
 func (m *model) let(id uint64) bool { return m.lapsed[m.hops[id].task] }
 

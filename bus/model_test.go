@@ -35,6 +35,7 @@ type model struct {
 	cancelling map[uint64]bool // dispatches whose workers have to be told
 	tasks      map[uint64]*mtask
 	lapsed     map[uint64]bool // tasks nobody wants any more
+	bound      []uint64        // hops that wait for a worker of their own
 
 	// What must be on disk: see model_durable_test.go.
 	epoch    uint32
@@ -47,6 +48,7 @@ type model struct {
 }
 
 type mhop struct {
+	pin                      *worker // the one it is for; nil: any
 	step, from, hops         int
 	fails, crashes, attempts int
 	admitted, due            int64
@@ -95,7 +97,9 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 			m.failf("hop %d joins the suspect %d", h.id, id)
 		}
 	}
-	if x.crashes > 0 {
+	if x.pin != nil {
+		m.deliverBound(w, h.id)
+	} else if x.crashes > 0 {
 		switch {
 		case len(mw.n) == 0:
 			mw.round, mw.joins = m.round, min(x.party, w.concurrency, w.messages)-1
@@ -149,7 +153,7 @@ func (m *model) taskEnded(int32, *task)     {}
 func (m *model) result(int32, *wire.Output) {}
 func (m *model) late(*worker, *hop, uint64) {}
 func (m *model) size(s int) int {
-	return len(m.queues[s]) + len(m.suspect[s]) + m.held(s) + m.entries(s)
+	return len(m.queues[s]) + len(m.suspect[s]) + len(m.boundOf(s)) + m.held(s) + m.entries(s)
 }
 func (m *model) full(s int) bool { return m.size(s) >= m.t.steps[s].cfg.messages }
 func (m *model) blocks(s int) bool {
@@ -237,6 +241,7 @@ func (m *model) agree() {
 		}
 		m.same(s.name+" waiting", s.lines()[:len(s.above)+1], m.queues[i])
 		m.same(s.name+" suspects", []*fifo{&s.suspect}, m.suspect[i])
+		m.boundAgree(s)
 		m.idle(s)
 	}
 	if got := m.t.ledger(); got != total || !got.Balanced() {
@@ -310,8 +315,8 @@ func (m *model) event() string {
 		weight int
 		do     func()
 	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}, {"cancel", 1, m.cancelTask},
-		{"restraint", 2, m.restraint}, {"lapse", 1, m.lapse}, {"sync", 6, m.sync}, {"crash", 1, m.crash}}
-	k := m.rnd.IntN(37)
+		{"restraint", 2, m.restraint}, {"lapse", 1, m.lapse}, {"session", 2, m.pinned}, {"sync", 6, m.sync}, {"crash", 1, m.crash}}
+	k := m.rnd.IntN(39)
 	for _, e := range events {
 		if k -= e.weight; k < 0 {
 			e.do()

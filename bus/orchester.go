@@ -32,6 +32,7 @@ type orchester struct {
 	hooks    hooks
 	legacy   *legacy // nil: no [bus.v1]
 	replies  replies
+	talks    conversations
 	idle     []chan struct{}
 	emptying []emptying
 	version  uint64 // of the links: how often they were changed
@@ -157,7 +158,7 @@ func (o *orchester) endTurn() int64 {
 		due = sooner(due, o.legacy.tick())
 	}
 	o.distribute()
-	for o.callHooks() {
+	for o.callHooks() || o.converseOn() {
 		o.distribute()
 	}
 	if o.legacy != nil && o.legacy.unfit() {
@@ -293,7 +294,7 @@ func (o *orchester) deliver(w *worker, h *hop, n uint64) {
 
 // checkIdle tells those who wait until nothing is left.
 func (o *orchester) checkIdle() {
-	if len(o.idle) == 0 || o.t.hops.live > o.t.resting() || len(o.sends) > 0 || o.t.unwritten() || o.hooks.commands > 0 || o.legacy != nil && o.legacy.waiting() {
+	if len(o.idle) == 0 || o.t.hops.live > o.t.resting() || len(o.sends)+o.talks.next > 0 || o.t.unwritten() || o.hooks.commands > 0 || o.legacy != nil && o.legacy.waiting() {
 		return
 	}
 	for _, s := range o.gated {

@@ -53,6 +53,9 @@ func (b *Bus) CallDetached(ctx context.Context, c Call) (Sent, error) {
 	}
 	told := make(chan answer, 1)
 	k := &keptReply{step: c.To, state: "running", accepted: func(sent Sent, err error) { told <- answer{sent, err} }}
+	if c.Session != "" {
+		return Sent{}, &Error{KindInvalid, "cannot detach a call of a session: it ends with its instance"}
+	}
 	k.call = &sending{wait: true, lasting: true, by: k}
 	if c.Within > 0 {
 		k.call.due = b.now() + int64(c.Within)

@@ -28,17 +28,20 @@ type Result struct {
 
 // sending is one message from outside on its way, or a call of a satellite.
 type sending struct {
-	to      *step
-	m       message
-	wait    bool
-	lasting bool  // its task goes on when nobody waits for it any more
-	due     int64 // then the wait is over, ns since the start; 0: never
-	timed   int32 // its number among those with a deadline; 0: it has none
-	waiter  int32 // its number among those who wait, once it is admitted
-	task    int32 // slot of its task, likewise
-	sent    Sent
-	by      asker
-	over    bool // it has its answer
+	to           *step
+	m            message
+	wait         bool
+	lasting      bool  // its task goes on when nobody waits for it any more
+	due          int64 // then the wait is over, ns since the start; 0: never
+	timed        int32 // its number among those with a deadline; 0: it has none
+	waiter       int32 // its number among those who wait, once it is admitted
+	task         int32 // slot of its task, likewise
+	sent         Sent
+	session      string        // the session it belongs to; "": none
+	owner        *session      // whose that is; nil: somebody's outside
+	conversation *conversation // the same, once it is in it
+	by           asker
+	over         bool // it has its answer
 }
 
 // asker is who is to be told what became of a sending.
@@ -53,6 +56,9 @@ func (o *orchester) answer(s *sending, sent Sent, err error) {
 	if !s.over {
 		s.over = true
 		o.timing.remove(s)
+		if s.conversation != nil {
+			s.conversation.answered(o, s)
+		}
 		s.by.answer(o, sent, err)
 	}
 }
@@ -125,6 +131,10 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 
 // take admits a sending, now or when there is room.
 func (o *orchester) take(s *sending, codec wire.Codec, payload []byte) {
+	if s.session != "" {
+		o.converse(s, codec, payload)
+		return
+	}
 	s.m.codec, s.m.from, s.m.body = uint16(codec), outside, o.t.bodies.copy(payload)
 	if s.due > 0 {
 		o.timing.add(s)

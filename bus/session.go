@@ -41,6 +41,7 @@ type session struct {
 	held      int           // bytes of pending
 
 	calls  calling
+	topics bool // it understands TOPIC
 	staged map[uint64][]stagedOut
 	stage  int // bytes staged
 }
@@ -195,7 +196,7 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 	if !filter {
 		accepted = max(accepted, o.resumed(i))
 	}
-	s := &session{peer: p, inst: i, filter: filter, seq: accepted, accepted: accepted, wants: math.MaxInt}
+	s := &session{peer: p, inst: i, filter: filter, seq: accepted, accepted: accepted, topics: h.Topics, wants: math.MaxInt}
 	s.worker = worker{step: st, name: i.ref.String(), sess: s, concurrency: max(h.Concurrency, 1), messages: st.cfg.inHand, bytes: handBytes, open: true, heard: o.now}
 	if filter && i.sat.Mode != topology.ModePipelined && i.sat.Mode != topology.ModeSink {
 		s.wants, s.messages = 1, 1

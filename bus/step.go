@@ -34,7 +34,9 @@ type step struct {
 	ports     []uint16 // by index of the step it comes from: the port of DATA
 
 	waiting fifo
-	suspect fifo // waiting too: may have killed a process, and go alone
+	bound   fifo           // waiting too: each for one worker
+	pins    map[int32]*pin // of hops that are for one worker, by slot; nil: there never was one
+	suspect fifo           // waiting too: may have killed a process, and go alone
 	held    heap
 	holding int64 // bytes of held hops
 	workers []*worker
@@ -110,7 +112,7 @@ func speaks(sat *topology.Satellite) bool {
 }
 
 func newStep(sat *topology.Satellite) *step {
-	s := &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO()}
+	s := &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO(), bound: newFIFO()}
 	s.disk, s.hooked = s.cfg.durable, hooked(sat)
 	s.protect()
 	return s
@@ -172,7 +174,7 @@ func (s *step) full() bool {
 
 // queued is how many hops wait for a worker.
 func (s *step) queued() int {
-	n := s.waiting.count + s.suspect.count + s.inLine()
+	n := s.waiting.count + s.suspect.count + s.bound.count + s.inLine()
 	for _, q := range s.above {
 		n += q.count
 	}
@@ -181,7 +183,7 @@ func (s *step) queued() int {
 
 // bytes is what counts for the limit: all that waits, for a worker or for its retry.
 func (s *step) bytes() int64 {
-	n := s.waiting.bytes + s.suspect.bytes + s.enteringBytes + s.holding
+	n := s.waiting.bytes + s.suspect.bytes + s.bound.bytes + s.enteringBytes + s.holding
 	if s.keys != nil {
 		n += s.keys.bytes
 	}

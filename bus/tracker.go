@@ -56,6 +56,8 @@ type sink interface {
 	hooked(s *step, t *task)
 	// result is an output of the last step of a task somebody waits for.
 	result(waiter int32, o *wire.Output)
+	// topic says that dispatch n, which follows, belongs to a session of that name.
+	topic(w *worker, n uint64, session string)
 	// cancel says that dispatch n, which w holds, is not wanted any more.
 	cancel(w *worker, n uint64)
 	// note says what people may want to know of a step.
@@ -91,6 +93,7 @@ type message struct {
 	from     int16
 	attempts uint16 // of the hop it answers
 	quiet    bool   // its task has no hooks
+	pin      *pin   // nil: any worker may have it
 	level    uint8  // of priority
 	wish     *wish  // nil: nothing but to be delivered
 	body     *body
@@ -163,6 +166,10 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 		return
 	}
 	if to.cfg.full != topology.FullBlock && to.full() && !t.overflow(now, to, i) {
+		return
+	}
+	if m.pin != nil {
+		t.bind(to, i, m.pin)
 		return
 	}
 	if m.wish != nil && t.grant(now, to, i, h, m.wish) {
@@ -319,6 +326,7 @@ func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string
 func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []string) {
 	w.open = false
 	s := w.step
+	t.unpin(now, w, "its session is lost: "+cause)
 	if counts {
 		t.suffered(now, s, math.MaxUint64)
 	}
@@ -357,6 +365,9 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 
 // line is where a hop that comes back waits.
 func (s *step) line(hops *slab, i int32) *fifo {
+	if len(s.pins) > 0 && s.pins[i] != nil {
+		return &s.bound
+	}
 	if hops.at(i).crashes > 0 {
 		return &s.suspect
 	}

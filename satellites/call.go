@@ -88,6 +88,16 @@ func Within(d time.Duration) CallOption {
 // Lasting lets the task go on when nobody waits for it any more: after the deadline, the end of the context or of the process.
 func Lasting() CallOption { return func(s *callSettings) { s.lasting = true } }
 
+// InSession makes the call a part of session n of this process with the step: all its messages go to the same instance, one after the
+// other, which sees a name made of it in Message.Session. When the instance ends, so does the session: CallLost. It may then begin anew.
+func InSession(n uint64) CallOption {
+	return func(s *callSettings) {
+		if s.session = n; n == 0 {
+			s.err = errors.New("cannot call in session 0: sessions are numbered from 1")
+		}
+	}
+}
+
 // CallCodec says how the payload is written (default: as Emit).
 func CallCodec(name string) CallOption {
 	return func(s *callSettings) {

@@ -67,11 +67,11 @@ func TestCallsAreAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, said := told(t, func(ctx context.Context, out *Output) (*Reply, error) {
-				return out.Call(ctx, "stock", []byte("item"), Within(time.Minute), Lasting(), CallCodec("json"))
+				return out.Call(ctx, "stock", []byte("item"), Within(time.Minute), Lasting(), CallCodec("json"), InSession(9))
 			})
 			d.send(data(5, "x"))
 			rec := d.want(wire.Call)
-			if rec.N != 1 || rec.M != 5 || rec.Port != 2 || rec.Codec != wire.JSON || rec.Flags != wire.FlagLasting || string(rec.Body) != "item" ||
+			if rec.N != 1 || rec.M != 5 || rec.Port != 2 || rec.Codec != wire.JSON || rec.Flags != wire.FlagLasting || rec.ID != 9 || string(rec.Body) != "item" ||
 				rec.Time > int64(time.Minute) || rec.Time < int64(time.Second) {
 				t.Errorf("%+v", rec)
 			}
@@ -215,4 +215,25 @@ func TestASourceCalls(t *testing.T) {
 	d.want(wire.Credit)
 	d.want(wire.Bye)
 	d.send(record(wire.Bye, 0, 0))
+}
+
+func TestAHandlerSeesTheSession(t *testing.T) {
+	got := make(chan string, 3)
+	d := dial(t, workerNode(t, func(_ context.Context, m *Message, _ *Output) error {
+		got <- string(m.Payload) + m.Session
+		return nil
+	})).welcome(defaultWelcome)
+	if !d.hello.Topics {
+		t.Error("it does not say that it understands TOPIC")
+	}
+	topic := func(n uint64, name string) wire.Record {
+		return wire.Record{Header: wire.Header{Kind: wire.Topic, N: n}, Body: wire.AppendJSON(nil, &wire.TopicBody{Session: name})}
+	}
+	d.send(data(1, "plain"), topic(2, "abc"), data(2, "of "), topic(3, "x"))
+	d.send(data(3, "of "))
+	for _, want := range []string{"plain", "of abc", "of x"} {
+		if s := <-got; s != want {
+			t.Errorf("%q, want %q", s, want)
+		}
+	}
 }

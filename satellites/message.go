@@ -18,6 +18,7 @@ type Message struct {
 	Attempt int       // 1 is the first
 	Hops    int       // steps it has passed
 	Time    time.Time // when it was admitted to the queue
+	Session string    // name of the session it belongs to, all of whose messages come to this process, in order; "": none
 }
 
 // Output collects what one message gives rise to. It takes effect when the handler returns nil.

@@ -29,6 +29,8 @@ type session struct {
 	index   uint64 // DATA received
 
 	calls        calls
+	anyTopic     atomic.Bool
+	topics       map[uint64]string // sessions of DATA to come, by dispatch number; mu guards it
 	anyCancelled atomic.Bool
 	mu           sync.Mutex
 	gone         map[uint64]bool // hops cancelled before they began
@@ -57,7 +59,7 @@ func (r *refusal) Error() string {
 func (n *node) hello(stream carrier) (ses *session, rest wire.Reader, err error) {
 	body := wire.HelloBody{
 		Step: n.id.Name, WID: n.id.WID, Incarnation: n.id.Incarnation, Token: n.id.Token, PID: os.Getpid(),
-		Concurrency: n.set.concurrency, Source: n.source != nil, SDK: "go-1",
+		Concurrency: n.set.concurrency, Source: n.source != nil, Topics: true, SDK: "go-1",
 	}
 	if e := n.emitter(); e != nil {
 		body.Accepted = e.known()
@@ -213,6 +215,12 @@ func (ses *session) control(rec *wire.Record) (over bool, err error) {
 		}
 	case wire.Reply:
 		ses.calls.replied(rec)
+	case wire.Topic:
+		var t wire.TopicBody
+		if err := wire.ParseJSON(rec, &t); err != nil {
+			return true, err
+		}
+		ses.topic(rec.N, t.Session)
 	case wire.Drain:
 		ses.node.drained(ses)
 	case wire.Ping:
@@ -245,6 +253,31 @@ func (ses *session) cancel(n uint64) {
 	ses.anyCancelled.Store(true)
 	ses.mu.Unlock()
 	w.cancel(ses, n)
+}
+
+// topic notes the session of a DATA that follows.
+func (ses *session) topic(n uint64, session string) {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	if ses.topics == nil {
+		ses.topics = map[uint64]string{}
+	}
+	ses.topics[n] = session
+	ses.anyTopic.Store(true)
+}
+
+// topicOf is the session of a hop that is about to begin.
+func (ses *session) topicOf(n uint64) string {
+	if !ses.anyTopic.Load() {
+		return ""
+	}
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	name := ses.topics[n]
+	if delete(ses.topics, n); len(ses.topics) == 0 {
+		ses.anyTopic.Store(false)
+	}
+	return name
 }
 
 // cancelled reports whether a hop that is about to begin is not wanted any more.

@@ -118,6 +118,7 @@ func (c *crew) message(ctx context.Context, f *frame, rec *wire.Record, index ui
 		c.msg = Message{
 			Payload: rec.Body, Codec: rec.Codec.String(), ID: rec.ID, Task: rec.M, From: f.links.name(rec.Port),
 			Attempt: int(rec.Flags) + 1, Hops: int(rec.Hops), Time: time.Unix(0, rec.Time),
+			Session: ses.topicOf(rec.N),
 		}
 		c.out.link, c.out.session, c.out.n = f.links, ses, rec.N
 		c.out.begin(rec.Codec)

@@ -41,7 +41,7 @@ func TestHandlerGetsTheMessageAsDelivered(t *testing.T) {
 	if diff := cmp.Diff(want, <-got); diff != "" {
 		t.Error(diff)
 	}
-	wantHello := wire.HelloBody{Step: "cpu", WID: 1, Incarnation: 1<<32 | 1, Token: "t", PID: syscall.Getpid(), Concurrency: 1, SDK: "go-1"}
+	wantHello := wire.HelloBody{Step: "cpu", WID: 1, Incarnation: 1<<32 | 1, Token: "t", PID: syscall.Getpid(), Concurrency: 1, SDK: "go-1", Topics: true}
 	if diff := cmp.Diff(wantHello, d.hello); diff != "" {
 		t.Error(diff)
 	}

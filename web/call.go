@@ -34,7 +34,10 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) error {
 }
 
 func callOf(w http.ResponseWriter, r *http.Request) (bus.Call, error) {
-	c := bus.Call{To: r.PathValue("step"), Codec: r.URL.Query().Get("codec"), Within: callPatience, Lasting: isSet(r, "lasting")}
+	c := bus.Call{To: r.PathValue("step"), Codec: r.URL.Query().Get("codec"), Within: callPatience, Lasting: isSet(r, "lasting"), Session: r.Header.Get("Dsat-Session")}
+	if name := r.URL.Query().Get("session"); name != "" {
+		c.Session = name
+	}
 	d, err := duration(r, "timeout")
 	if err != nil {
 		return c, err

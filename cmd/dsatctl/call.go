@@ -18,6 +18,10 @@ It exits with 0 when the task is done, with 1 when it failed, and with 124 when 
 (default 30s). Then, and on Ctrl-C, the task is ended too: what of it waits is not handled any more, and who has it in
 hand is told. With --lasting it goes on: see dsatctl task.
 
+With --session NAME all messages of that name go to the same instance, the next when the one before is answered. When the
+instance ends the session is lost: what is unanswered fails, and if nothing is, the next message does. It ends too when it is
+not used for 5 minutes.
+
 With --detach it prints an id at once: dsatctl reply ID fetches the answer, now or later. Then there is no deadline unless --timeout
 is given.`
 
@@ -46,6 +50,7 @@ func (t *tool) callCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&q.Codec, "codec", "", "codec of the payload (default: the daemon's)")
+	cmd.Flags().StringVar(&q.Session, "session", "", "name of a session: all its messages go to the same instance, one after the other")
 	cmd.Flags().BoolVar(&q.Detach, "detach", false, "print the id of the reply, and do not wait for it")
 	cmd.Flags().BoolVar(&q.Lasting, "lasting", false, "the task goes on when nobody waits for it any more")
 	return cmd

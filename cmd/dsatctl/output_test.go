@@ -55,6 +55,8 @@ var outputs = []struct {
 	{"call-failed", "call csv {} --timeout 2s --lasting", answers(map[string]any{"POST /v1/call/csv?lasting=1&stream=1&timeout=2s": control.CallPart{End: &control.Sent{
 		Task: "1.7", State: "failed", Reason: "csv: cannot read\x1b"}}}), 1},
 	{"call-expired", "call csv {}", always(control.CallPart{End: &control.Sent{Task: "1.7", State: "expired", Reason: "no answer in time"}}), 124},
+	{"call-lost", "call csv {} --session abc", answers(map[string]any{"POST /v1/call/csv?session=abc&stream=1&timeout=30s": control.CallPart{End: &control.Sent{
+		Task: "1.7", State: "lost", Reason: "its session with csv:0 is lost: killed by SIGKILL"}}}), 1},
 	{"call-omitted", "call csv {}", always(control.CallPart{End: &control.Sent{Task: "1.7", State: "done", Omitted: 1200}}), 1},
 	{"call-cut", "call csv {}", always(`{"result":{"text":"HELLO"}}`), 3},
 	{"call-error", "call csv {}", always(control.CallPart{Error: &control.Error{Kind: control.KindUnavailable, Message: "cannot wait for the answer: dsatd is being replaced; ask again"}}), 3},

@@ -95,8 +95,9 @@ class Result(collections.namedtuple("Result", "payload codec")):
     def text(self):
         return self.payload.decode()
 
-class Message(collections.namedtuple("Message", "payload codec id task source attempt hops time")):
-    """payload is bytes; source the step it came from ("": outside); attempt counts from 1; time is Unix seconds."""
+class Message(collections.namedtuple("Message", "payload codec id task source attempt hops time session", defaults=("",))):
+    """payload is bytes; source the step it came from ("": outside); attempt counts from 1; time is Unix seconds; session the name of the
+    one it belongs to, all of whose messages come to this process, in order ("": none)."""
 
     _unwanted = staticmethod(lambda: False)
     _alive = staticmethod(lambda: None)
@@ -197,7 +198,7 @@ class _Bus:
     def __init__(self, is_source):
         env = os.environ
         self.hello = {"step": env["DSAT_NAME"], "wid": int(env["DSAT_WID"]), "incarnation": env["DSAT_INCARNATION"],
-                      "token": env["DSAT_TOKEN"], "pid": os.getpid(), "concurrency": 1, "source": is_source, "sdk": "python-1"}
+                      "token": env["DSAT_TOKEN"], "pid": os.getpid(), "concurrency": 1, "source": is_source, "topics": True, "sdk": "python-1"}
         self.is_source = is_source
         self.changed = threading.Condition()
         self.inbox = collections.deque()        # (session, place, Record)
@@ -213,6 +214,7 @@ class _Bus:
         self.say = collections.deque()          # CALL and CANCEL, of this session
         self.handling = 0                       # dispatch number of the message the handler is at
         self.in_hand = self.place = 0
+        self.topics = {}                        # sessions of messages, by dispatch number
         self.gone = set()                       # hops cancelled before they began
         self.draining = self.stopping = self.finished = self.bye = self.over = self.welcome = self.woken = False
         self.interruptible = self.nudged = False
@@ -299,6 +301,7 @@ class _Bus:
             self.answers.clear()
             self.in_hand, self.place = 0, 0
             self.gone.clear()
+            self.topics.clear()
 
     def greet(self):
         self.lose()
@@ -348,6 +351,8 @@ class _Bus:
             self.callees = links.get("calls") or []
         elif r.kind == REPLY:
             self.replied(r)
+        elif r.kind == TOPIC:
+            self.topics[r.n] = json.loads(r.body).get("session") or ""
         elif r.kind == DRAIN:
             self.draining = True
             if self.is_source:
@@ -474,7 +479,7 @@ class _Bus:
     def handle(self, handler, r, unwanted, alive):
         source = self.sources[r.port] if r.port < len(self.sources) else ""
         codec = CODECS[r.codec] if r.codec < len(CODECS) else "raw"
-        message = Message(r.body, codec, r.id, r.m, source, r.flags + 1, r.hops, r.time / 1e9)
+        message = Message(r.body, codec, r.id, r.m, source, r.flags + 1, r.hops, r.time / 1e9, self.topics.pop(r.n, ""))
         message._unwanted, message._alive = unwanted, alive
         try:
             result = handler(message)
@@ -491,7 +496,7 @@ class _Bus:
             return Record(DONE, n=r.n), [Record(OUT, port=p, codec=c, n=r.n, body=b) for p, c, b in outputs]
         return Record(DONE, n=r.n, body=body), []
 
-    def call(self, step, value, deadline, lasting):
+    def call(self, step, value, deadline, lasting, conversation):
         """Sends a CALL and waits for its end. Waits before that while the window is used up."""
         codec, payload = encode(value)
         until = time.monotonic() + deadline
@@ -514,7 +519,7 @@ class _Bus:
             number, c = self.called, [step, len(payload), [], None]
             self.calls[number] = c
             self.call_bytes += c[1]
-            self.say.append(Record(CALL, flags=LASTING if lasting else 0, port=self.callees.index(step), codec=codec, n=number, m=hop,
+            self.say.append(Record(CALL, flags=LASTING if lasting else 0, port=self.callees.index(step), codec=codec, n=number, m=hop, id=conversation,
                                    time=int(left * 1e9), body=payload))
             self.wake()
             try:
@@ -586,10 +591,11 @@ def source(values):
     _bus = _Bus(True)
     _bus.pump(values)
 
-def call(step, value, deadline=30.0, lasting=False):
+def call(step, value, deadline=30.0, lasting=False, session=0):
     """Sends a value to a step and returns what the last steps put out, a list of Result. CallError when the answer is another one;
     Permanent when the topology's `calls` does not name the step. deadline is in seconds; work that has expired is not begun. lasting: the
-    task goes on when nobody waits for it any more. To be called by a handler, or by the iterable of a source."""
+    task goes on when nobody waits for it any more. session, a number from 1: all calls of one go to the same instance of the step, in
+    order; when that ends, state is lost, and the session may begin anew. To be called by a handler, or by the iterable of a source."""
     if _bus is None:
         raise RuntimeError("cannot call before dsat.run or dsat.source")
-    return _bus.call(step, value, deadline, lasting)
+    return _bus.call(step, value, deadline, lasting, session)

@@ -121,12 +121,14 @@ WORKER = """
             return dsat.To({"new": "new", "old": "csv"}[m.text()], m.source)
         if m.text().startswith("call"):
             try:
-                found = dsat.call("price", m.text(), deadline=20, lasting=m.text() == "call lasting")
+                found = dsat.call("price", m.text(), deadline=20, lasting=m.text() == "call lasting", session=3 * (m.text() == "call lasting"))
                 return ",".join(r.codec + ":" + r.text() for r in found)
             except dsat.CallError as e:
                 return "%s %s %s %d" % (e.state, e.step, e.reason, e.task)
         if m.text() == "other":
             dsat.call("prize", 1)
+        if m.text() == "session":
+            return m.session
         if m.text() == "pid":
             import os
             return os.getpid()
@@ -236,7 +238,7 @@ class Session(unittest.TestCase):
         d.welcome(calls=["", "price"], call_messages=2, call_bytes=1 << 20)
         d.send(data(5, "call lasting"))
         r = d.read()
-        self.assertEqual((r.kind, r.flags, r.port, r.codec, r.n, r.m, r.body), (dsat.CALL, dsat.LASTING, 1, 1, 1, 5, b"call lasting"))
+        self.assertEqual((r.kind, r.flags, r.port, r.codec, r.n, r.m, r.id, r.body), (dsat.CALL, dsat.LASTING, 1, 1, 1, 5, 3, b"call lasting"))
         self.assertTrue(10e9 < r.time <= 20e9)
         d.send(dsat.Record(dsat.REPLY, n=1, flags=dsat.MORE, codec=1, body=b"a"), dsat.Record(dsat.REPLY, n=1, flags=dsat.MORE, codec=2, body=b"7"),
                dsat.Record(dsat.REPLY, n=1, id=9))
@@ -262,6 +264,12 @@ class Session(unittest.TestCase):
         d.send(data(1, "call"))
         r = d.read()
         self.assertEqual((r.kind, r.n, r.m, r.port), (dsat.CALL, 1, 1, 0))
+
+    def test_a_handler_sees_the_session(self):
+        d = Daemon(self, WORKER)
+        self.assertTrue(d.welcome()["topics"])
+        d.send(dsat.Record(dsat.TOPIC, n=2, body=b'{"session":"abc"}'), data(1, "session"), data(2, "session"))
+        self.assertEqual([dsat.unpack_outputs(d.read().body) for _ in range(2)], [[(dsat.ALL_LINKS, 1, b"")], [(dsat.ALL_LINKS, 1, b"abc")]])
 
     def test_hello_again(self):
         d = Daemon(self, WORKER)

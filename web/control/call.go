@@ -33,6 +33,7 @@ type CallRequest struct {
 	Payload []byte
 	Timeout time.Duration // then the answer is "expired"; 0: the daemon's default, 30 s
 	Lasting bool          // the task goes on when nobody waits for it any more
+	Session string        // all messages of one go to the same instance, one after the other; Sent.State is "lost" when that is gone
 	Detach  bool          // the answer is the id of the reply: see Reply. Timeout is the deadline of the task, 0: none
 }
 
@@ -40,6 +41,9 @@ func (q *CallRequest) request() request {
 	query := waiting("timeout", q.Timeout)
 	if q.Codec != "" {
 		query.Set("codec", q.Codec)
+	}
+	if q.Session != "" {
+		query.Set("session", q.Session)
 	}
 	if q.Detach {
 		query.Set("detach", "1")
@@ -53,7 +57,7 @@ func (q *CallRequest) request() request {
 	return req
 }
 
-// Call hands a payload to a step and returns the end of its task; Sent.State is done, failed or expired. When the context ends the
+// Call hands a payload to a step and returns the end of its task; Sent.State is done, failed, expired or lost. When the context ends the
 // daemon forgets the call, and unless it is lasting ends its task.
 func (c *Client) Call(ctx context.Context, q CallRequest) (*Sent, error) {
 	return askLong[Sent](ctx, c, q.request())

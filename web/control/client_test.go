@@ -64,9 +64,9 @@ func TestClientAsksForThePathsOfTheTable(t *testing.T) {
 		{func(c *Client) error { _, err := c.Send(ctx, "csv", "json", []byte("x\x00"), minute); return err }, "POST /v1/send/csv?codec=json&wait=1m0s", "x\x00"},
 		{func(c *Client) error { _, err := c.Send(ctx, "csv", "", nil, 0); return err }, "POST /v1/send/csv", ""},
 		{func(c *Client) error {
-			_, err := c.Call(ctx, CallRequest{Step: "c/v", Codec: "json", Payload: []byte("x"), Timeout: minute, Lasting: true})
+			_, err := c.Call(ctx, CallRequest{Step: "c/v", Codec: "json", Payload: []byte("x"), Timeout: minute, Lasting: true, Session: "a.b"})
 			return err
-		}, "POST /v1/call/c%2Fv?codec=json&lasting=1&timeout=1m0s", "x"},
+		}, "POST /v1/call/c%2Fv?codec=json&lasting=1&session=a.b&timeout=1m0s", "x"},
 		{func(c *Client) error {
 			_, err := c.Call(ctx, CallRequest{Step: "cv", Detach: true})
 			return err
