@@ -17,6 +17,7 @@ type guard struct {
 	limit    int   // most in hand of all workers; 0: none
 	fallback *step // where messages go while the breaker is open
 	wake     int64 // when more may be given to those who wait; 0: time changes nothing
+	died     int64 // when a process of it died last, if none has come since; 0: one has, or it was asked to end
 }
 
 // protect gives a step the guard its topology asks for; what a breaker has seen stays where its rule is the same.
@@ -31,6 +32,9 @@ func (s *step) protect() {
 		return
 	}
 	g := &guard{rate: newBucket(rate, s.sat.Work.Burst), limit: limit}
+	if was != nil {
+		g.died = was.died
+	}
 	if was != nil && was.rate.every == g.rate.every {
 		g.rate.full = was.rate.full
 	}
@@ -99,6 +103,9 @@ func (t *tracker) look(now int64, s *step) {
 		return
 	}
 	stay := max(b.admits()-s.trials(b.first), 0) // half open: who is tried next
+	if len(s.workers) == 0 {
+		stay = 0 // by nobody
+	}
 	var first []int32
 	for s.calm() > 0 && len(first) < stay {
 		first = append(first, s.top().popFront(&t.hops))
@@ -174,8 +181,48 @@ func (t *tracker) suffered(now int64, s *step, n uint64) {
 	if s.guard == nil || s.guard.breaker == nil {
 		return
 	}
-	if b := s.guard.breaker; b.failure(now, n) {
-		s.dirty = true
-		t.sink.note(s, fmt.Sprintf("its breaker is open for %v: %s", b.left(now).Round(time.Millisecond), b.why))
+	if n == math.MaxUint64 {
+		s.guard.died = max(now, 1)
+	}
+	if s.guard.breaker.failure(now, n) {
+		t.opened(now, s)
+	}
+}
+
+func (t *tracker) opened(now int64, s *step) {
+	b := s.guard.breaker
+	s.dirty = true
+	t.sink.note(s, fmt.Sprintf("its breaker is open for %v: %s", b.left(now).Round(time.Millisecond), b.why))
+}
+
+// enlist adds a worker to a step.
+func (s *step) enlist(w *worker) {
+	s.workers = append(s.workers, w)
+	s.dirty = true
+	if s.guard != nil {
+		s.guard.died = 0
+	}
+}
+
+// missed is when the breaker of a step opens for want of a worker: its process died, and none has come for as long as a breaker is open;
+// 0: never.
+func (s *step) missed() int64 {
+	g := s.guard
+	if g.breaker == nil || g.breaker.state != closed || g.died == 0 || len(s.workers) > 0 {
+		return 0
+	}
+	return g.died + int64(g.breaker.rule.Open)
+}
+
+// watch does for a guard what is due.
+func (t *tracker) watch(now int64, s *step) {
+	g := s.guard
+	if g.wake > 0 && g.wake <= now {
+		g.wake, s.dirty = 0, true
+	}
+	if at := s.missed(); at > 0 && at <= now {
+		g.died = 0
+		g.breaker.trip(now, "its process died, and no other has come")
+		t.opened(now, s)
 	}
 }

@@ -119,7 +119,7 @@ func (l *legacy) enrol(s *step) *elder {
 	if e.out != nil {
 		e.sess.peer = e.out.peer
 		e.out.peer.left = true // no record of the bus is for it
-		s.workers = append(s.workers, &e.sess.worker)
+		s.enlist(&e.sess.worker)
 	}
 	l.steps[s.name] = e
 	return e

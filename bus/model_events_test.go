@@ -50,8 +50,8 @@ func (m *model) join() {
 	}
 	s := m.t.steps[m.rnd.IntN(len(m.t.steps))]
 	w := &worker{step: s, name: s.name, concurrency: 1 + m.rnd.IntN(4), messages: 1 + m.rnd.IntN(4), bytes: 1 << 20, open: true}
-	s.workers = append(s.workers, w)
-	s.dirty = true
+	s.enlist(w)
+	m.guards[s.index].died = false
 	m.workers[w] = &mworker{}
 	m.order = append(m.order, w)
 }
@@ -156,6 +156,7 @@ func (m *model) die() {
 	m.unpinned(w)
 	m.t.bury(m.now, w, counts, "killed", []string{"last"})
 	s := w.step.index
+	m.guards[s].died, m.guards[s].diedAt = counts, max(m.now, 1)
 	if counts {
 		m.bad(s, math.MaxUint64)
 	}
@@ -196,6 +197,7 @@ func (m *model) pass() {
 // tick is what the clock does.
 func (m *model) tick() {
 	m.t.tick(m.now)
+	m.missWorkers()
 	defer m.sweep()
 	for s := range m.queues {
 		var back []uint64

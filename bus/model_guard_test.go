@@ -26,6 +26,8 @@ type mguard struct {
 	first        uint64
 	passed       int
 	row, tripped int
+	died         bool // a process has, and nobody came since
+	diedAt       int64
 }
 
 type manswer struct {
@@ -161,12 +163,27 @@ func (m *model) bad(s int, n uint64) {
 		trip = g.row >= b.Consecutive || all >= b.Samples && float64(bad) >= b.Ratio*float64(all)
 	}
 	if trip {
-		wait := b.Open
-		for range g.tripped {
-			wait = min(2*wait, b.Max)
+		m.trip(g)
+	}
+}
+
+func (m *model) trip(g *mguard) {
+	b := g.sat.Breaker
+	wait := b.Open
+	for range g.tripped {
+		wait = min(2*wait, b.Max)
+	}
+	g.tripped++
+	g.state, g.until = open, m.now+int64(wait)
+}
+
+// missWorkers opens the breakers of steps whose process died and which have had none since for as long as a breaker is open.
+func (m *model) missWorkers() {
+	for i, g := range m.guards {
+		if g.broken() && g.state == closed && g.died && len(m.t.steps[i].workers) == 0 && g.diedAt+int64(g.sat.Breaker.Open) <= m.now {
+			g.died = false
+			m.trip(g)
 		}
-		g.tripped++
-		g.state, g.until = open, m.now+int64(wait)
 	}
 }
 
@@ -182,6 +199,9 @@ func (m *model) look(s *step) {
 	stay := 0
 	if g.state == halfOpen {
 		stay = max(g.passed+1-m.trials(s), 0)
+	}
+	if len(s.workers) == 0 {
+		stay = 0
 	}
 	if g.sat.Breaker.Then == topology.BreakerHold {
 		return

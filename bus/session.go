@@ -206,8 +206,7 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 	o.ration(s)
 	st.source = h.Source && len(st.from) == 0
 	if !st.source {
-		st.workers = append(st.workers, &s.worker)
-		st.dirty = true
+		st.enlist(&s.worker)
 	}
 	take, direct := o.joint(s)
 	s.direct.told = directions(take, direct)

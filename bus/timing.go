@@ -75,8 +75,8 @@ func (t *tracker) tick(now int64) {
 		if len(s.later) > 0 {
 			t.wakeLater(now, s)
 		}
-		if g := s.guard; g != nil && g.wake > 0 && g.wake <= now {
-			g.wake, s.dirty = 0, true
+		if s.guard != nil {
+			t.watch(now, s)
 		}
 		if s.cfg.ttl > 0 {
 			for _, q := range s.lines() {
@@ -122,6 +122,11 @@ func (t *tracker) next() int64 {
 		}
 		if s.guard != nil && s.guard.wake > 0 {
 			sooner(s.guard.wake)
+		}
+		if s.guard != nil {
+			if at := s.missed(); at > 0 {
+				sooner(at)
+			}
 		}
 		if len(s.later) > 0 {
 			sooner(s.later[0].due)

@@ -329,6 +329,8 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 	t.unpin(now, w, "its session is lost: "+cause)
 	if counts {
 		t.suffered(now, s, math.MaxUint64)
+	} else if s.guard != nil {
+		s.guard.died = 0
 	}
 	var back []int32
 	left, ran := w.concurrency, min(w.concurrency, w.hand.live)

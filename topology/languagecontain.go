@@ -3,7 +3,7 @@ package topology
 // breakerKeys say when a step that fails is left in peace.
 func breakerKeys() *key {
 	return &key{name: "breaker", kind: tableKind{}, short: "then", applies: whenFed, aka: []string{"circuit_breaker", "circuit"},
-		doc: "The circuit breaker of its step: after many failures (answers FAIL, deadlines missed, processes that died) it opens, and the step is given nothing for a while. Then it is half open: one message is tried, " +
+		doc: "The circuit breaker of its step: after many failures (answers FAIL, deadlines missed, processes that died) it opens, and the step is given nothing for a while; so it does when its last process died and no other has come for as long as `open`. Then it is half open: one message is tried, " +
 			"then two, four and so on, until `close` of them were done and it is closed again; one that fails opens it for twice as long. There is none unless you ask for one: a handler that refuses what is bad input does well, and nothing should make the good wait for that. A bare string is `then`.",
 		keys: []*key{
 			{name: "then", kind: enumKind{}, def: `"off"`, choices: []choice{
