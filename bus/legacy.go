@@ -13,8 +13,8 @@ import (
 
 // codecVector is the codec of a hop whose body is a whole vector of DSAT 0.6, as it came. Only hops to steps that speak v1 have it: what
 // the orchester makes of a vector follows from it and is made anew at each dispatch, so that a redelivery says the same, and
-// nothing has to be kept beside the body. It never travels to a satellite of another language.
-const codecVector = uint16(0xFFFE)
+// nothing has to be kept beside the body. It never travels to a satellite of another language. It fits a byte, for the journal has one.
+const codecVector = uint16(0xFE)
 
 // legacy is what the loop knows of [bus.v1]; the orchester's is nil where there is none. Its sockets are the carrier's, its messages
 // are hops like all others.

@@ -18,5 +18,8 @@ func (o *orchester) readerOf(_ string, c uint16) codec.Codec {
 	if int(c) < len(plain) {
 		return plain[c]
 	}
+	if c == codecVector {
+		return vectorCodec{}
+	}
 	return nil
 }
