@@ -99,6 +99,10 @@ func (q *inquiry) hop(h *bus.HopStatus, nobody map[string]bool) (said []string) 
 	case "in_flight":
 		said = append(said, q.inHand(h))
 	case "held":
+		if h.Attempts == 0 {
+			said = append(said, fmt.Sprintf("%s is delayed: it is given to %s at %s, in %s.", h.ID, h.Step, q.at(q.now.Add(h.Retry)), spell(h.Retry)))
+			break
+		}
 		said = append(said, fmt.Sprintf("%s is tried again at %s at %s, in %s; it was %s so far.", h.ID, h.Step, q.at(q.now.Add(h.Retry)), spell(h.Retry), tried(h.Attempts)))
 	case "quarantined":
 		return []string{fmt.Sprintf("%s was set aside in quarantine at %s, %s, %s: %s. It is not tried again by itself: dsatctl quarantine show %s",
