@@ -318,3 +318,8 @@ func (l *legacy) tell(p *legacyPort, n uint64, what, why, address string) {
 		l.o.tellEvent("", topology.Ref{}, 0, p.links[0]+": "+s+" "+what+", the last one: "+why)
 	}
 }
+
+// unreachable reports whether a step speaks v1 and no link leads to it.
+func (l *legacy) unreachable(s *step) bool {
+	return l != nil && l.steps[s.name] != nil && l.steps[s.name].out == nil
+}

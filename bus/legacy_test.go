@@ -352,3 +352,40 @@ func TestVectorCodec(t *testing.T) {
 		}
 	}
 }
+
+// What no link leads to can be sent nothing, and says so.
+func TestLegacyUnreachable(t *testing.T) {
+	p := newPast(t, oldLinks, topology.V1Quarantine, old("cpu"), old("clock"))
+	if got := p.ask(&sending{}, "clock", "x").state(t); !strings.Contains(got, "no link of [bus.v1] leads from dsatd to it") {
+		t.Error(got)
+	}
+	p.o.byName["cpu"].shut = true
+	p.hear("PUSH_any_ORCHESTER", fmt.Sprintf(order, 0))
+	if n := len(p.o.t.aside.list); n != 1 || !strings.HasPrefix(p.o.t.aside.list[0].reason, "its queue is drained") {
+		t.Errorf("%d aside", n)
+	}
+}
+
+// A step that is sent nothing though it has processes says why.
+func TestLegacyReasons(t *testing.T) {
+	p := newPast(t, oldLinks, topology.V1Quarantine, old("cpu"))
+	a := p.spawn("cpu", 0, 100)
+	b := p.spawn("cpu", 1, 200)
+	cpu := p.o.byName["cpu"]
+	if why := whyLegacy(p.o.t, p.o.now, cpu); why != "" {
+		t.Errorf("%q", why)
+	}
+	p.o.drain(topology.Ref{Name: "cpu", WID: 1}, b, make(chan struct{}))
+	if why := whyLegacy(p.o.t, p.o.now, cpu); !strings.Contains(why, "cpu:1 is being stopped") {
+		t.Errorf("%q", why)
+	}
+	p.kill("cpu", 1, b)
+	if why := whyLegacy(p.o.t, p.o.now, cpu); !strings.Contains(why, "has just died") {
+		t.Errorf("%q", why)
+	}
+	p.later(time.Duration(deadQuiet))
+	if why := whyLegacy(p.o.t, p.o.now, cpu); why != "" {
+		t.Errorf("%q", why)
+	}
+	p.kill("cpu", 0, a)
+}

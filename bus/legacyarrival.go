@@ -31,7 +31,7 @@ func (l *legacy) arrive(p *legacyPort, v *v1.Vector, raw []byte, address string)
 	case to.source:
 		l.refuse(p, address, "type", fmt.Sprintf("%s is a source, and takes no messages (emitter %.60q)", to.name, v.Emitter))
 		return
-	case l.steps[to.name] != nil && l.steps[to.name].out == nil:
+	case l.unreachable(to):
 		l.refuse(p, address, "type", fmt.Sprintf("no link of [bus.v1] leads to %s (emitter %.60q)", to.name, v.Emitter))
 		return
 	}
@@ -78,12 +78,24 @@ func (l *legacy) take(p *legacyPort, a arrival) {
 	case len(p.pending) > 0 || t.frozen || full && l.conf.Full == topology.V1Block:
 		l.wait(p, a)
 	case full && l.conf.Full == topology.V1Drop:
-		t.decline(l.o.now, a.to, a.m, false, "queue full, and it came from a satellite of DSAT 0.6, which cannot be held up alone")
+		t.decline(l.o.now, a.to, a.m, false, shutOut(a.to))
 	case full:
-		t.decline(l.o.now, a.to, a.m, true, "queue full, and it came from a satellite of DSAT 0.6, which cannot be held up alone")
+		t.decline(l.o.now, a.to, a.m, true, shutOut(a.to))
 	default:
 		l.admit(a)
 	}
+}
+
+// shutOut is why an arrival is not let in.
+func shutOut(to *step) string {
+	why := "queue full"
+	switch {
+	case to.shut:
+		why = "its queue is drained, and lets nothing in"
+	case to.stuck:
+		why = "the disk takes nothing more for its queue"
+	}
+	return why + ", and it came from a satellite of DSAT 0.6, which cannot be held up alone"
 }
 
 // wait keeps an arrival and reads nothing more from its socket.

@@ -358,3 +358,22 @@ func (w *worker) processes() int {
 	}
 	return len(w.sess.elder.lives)
 }
+
+// whyLegacy is about a step that speaks v1 and is sent nothing, though it has processes.
+func whyLegacy(_ *tracker, _ int64, s *step) string {
+	for _, w := range s.workers {
+		if w.sess == nil || w.sess.elder == nil || w.open {
+			continue
+		}
+		e := w.sess.elder
+		for _, l := range e.lives {
+			if l.inst.draining && !l.inst.gone {
+				return fmt.Sprintf("%v is being stopped, and nobody can say which of its processes a vector would go to", l.inst.ref)
+			}
+		}
+		if e.quiet > 0 || e.emptying {
+			return "a process of it has just died: nothing is sent until ZeroMQ knows it too"
+		}
+	}
+	return ""
+}

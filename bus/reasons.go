@@ -9,8 +9,8 @@ import (
 // causes are what can hold back the messages of a queue. Whoever adds something that does adds a function: one sentence about the step,
 // which is "it"; "" when it is not the cause at the moment. They are asked in their order, in the loop, when somebody wants to know, and
 // change nothing.
-func causes() [7]cause {
-	return [...]cause{whyFrozen, whyResting, whyStuck, whyGated, whyLimited, whyRated, whyNoCredit}
+func causes() [8]cause {
+	return [...]cause{whyFrozen, whyResting, whyStuck, whyGated, whyLimited, whyRated, whyNoCredit, whyLegacy}
 }
 
 // cause is one thing that can hold back the messages of a step.
@@ -120,6 +120,8 @@ func whyNoCredit(_ *tracker, _ int64, s *step) string {
 	shut, full, alone := 0, 0, 0
 	for _, w := range s.workers {
 		switch {
+		case !w.open && w.sess != nil && w.sess.elder != nil:
+			return "" // whyLegacy knows more
 		case !w.open:
 			shut++
 		case w.alone || w == s.kept:

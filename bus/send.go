@@ -114,6 +114,8 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 		o.answer(s, Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it does not speak to the bus", to)})
 	case s.to == nil:
 		o.answer(s, Sent{}, &Error{KindNotFound, fmt.Sprintf("cannot send to %q: no such satellite", to)})
+	case o.legacy.unreachable(s.to):
+		o.answer(s, Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: no link of [bus.v1] leads from dsatd to it", to)})
 	case s.to.source:
 		o.answer(s, Sent{}, &Error{KindInvalid, fmt.Sprintf("cannot send to %s: it is a source, and takes no messages", to)})
 	case s.to.shut:
