@@ -49,6 +49,9 @@ func (b *Bus) Apply(ctx context.Context, next *topology.Topology, opt ApplyOptio
 	for {
 		select {
 		case err := <-c:
+			if err == nil {
+				b.renameRestraints(context.WithoutCancel(ctx))
+			}
 			return err
 		case <-b.done:
 			return errClosed

@@ -81,22 +81,23 @@ const SocketName = "bus.sock"
 
 // Bus carries the messages of one topology.
 type Bus struct {
-	cfg    Config
-	url    string
-	start  time.Time
-	in     chan inbound
-	mail   mailbox
-	notes  notifier
-	zmq    *zmqCarrier
-	v1     *v1Carrier // nil: no [bus.v1]
-	pool   framePool
-	key    []byte // of tokens
-	access access
-	done   chan struct{}
-	end    sync.Once
-	owned  atomic.Bool    // Serve or Close frees the socket, whoever comes first
-	group  sync.WaitGroup // goroutines of plugins and filters
-	loop   *orchester
+	cfg       Config
+	url       string
+	start     time.Time
+	in        chan inbound
+	mail      mailbox
+	notes     notifier
+	zmq       *zmqCarrier
+	v1        *v1Carrier // nil: no [bus.v1]
+	pool      framePool
+	key       []byte // of tokens
+	access    access
+	done      chan struct{}
+	end       sync.Once
+	owned     atomic.Bool    // Serve or Close frees the socket, whoever comes first
+	group     sync.WaitGroup // goroutines of plugins and filters
+	loop      *orchester
+	restraint restraintFile
 
 	committed atomic.Uint64 // what the journal's writer has brought to disk
 	journal   atomic.Pointer[journal.Log]
@@ -139,6 +140,7 @@ func New(cfg Config) (*Bus, error) {
 		return nil, err
 	}
 	b.loop.goOn(tasks)
+	b.readRestraints()
 	var err error
 	if b.key, err = tokenKey(cfg.RunDir); err != nil {
 		b.closeDisk()
@@ -180,6 +182,9 @@ func (b *Bus) Serve(ctx context.Context) error {
 	own.Wait()
 	b.group.Wait()
 	b.closeDisk()
+	if err := b.forgetRestraints(); err != nil {
+		b.cfg.Log.Warn("cannot forget which queues are paused", "error", err)
+	}
 	return nil
 }
 

@@ -7,14 +7,15 @@ import (
 )
 
 // Pause gives the workers of a step nothing more; what they have in hand they finish, and arrivals wait. A pause lasts until Resume,
-// over an upgrade and a change of the topology too; a dsatd that was killed starts without. Errors are *Error, here and below.
+// over an upgrade, a change of the topology and a kill of dsatd too; one that ended as asked starts without. Errors are *Error, here and
+// below.
 func (b *Bus) Pause(ctx context.Context, name string) error {
-	return b.withStep(ctx, "pause", name, func(o *orchester, s *step) { s.paused = true })
+	return b.restrain(ctx, "pause", name, func(o *orchester, s *step) { s.paused = true })
 }
 
 // Resume ends a pause and a drain.
 func (b *Bus) Resume(ctx context.Context, name string) error {
-	return b.withStep(ctx, "resume", name, func(o *orchester, s *step) {
+	return b.restrain(ctx, "resume", name, func(o *orchester, s *step) {
 		s.paused, s.dirty = false, true
 		o.t.shutStep(s, false)
 	})
@@ -23,7 +24,7 @@ func (b *Bus) Resume(ctx context.Context, name string) error {
 // DrainQueue lets nothing more into the queue of a step, so that it is worked off: those who fill it wait, as if it were full. What
 // workers above have in hand comes in still, for an answer is never refused; who sends from outside is told.
 func (b *Bus) DrainQueue(ctx context.Context, name string) error {
-	return b.withStep(ctx, "drain", name, func(o *orchester, s *step) { o.t.shutStep(s, true) })
+	return b.restrain(ctx, "drain", name, func(o *orchester, s *step) { o.t.shutStep(s, true) })
 }
 
 // Purge ends what waits for a step and what is held for its retry, as cancelled, and returns its number. What is in hand is left.

@@ -39,7 +39,7 @@ func (t *tool) queueVerbs() []*cobra.Command {
 	})
 	drain.Flags().BoolVarP(&wait, "wait", "w", false, "wait until nothing is left in it")
 	return []*cobra.Command{
-		verb("pause", "Give the workers of a step nothing more", "Give the workers of a step nothing more: what they have in hand they finish, and arrivals wait. It lasts until dsatctl queue resume, over an upgrade too.",
+		verb("pause", "Give the workers of a step nothing more", "Give the workers of a step nothing more: what they have in hand they finish, and arrivals wait. It lasts until dsatctl queue resume, over an upgrade and a kill of dsatd too, but not over its end.",
 			func(ctx context.Context, c *control.Client, step string) (*control.QueueChange, error) {
 				return c.QueuePause(ctx, step)
 			}),
