@@ -74,6 +74,7 @@ func (o *orchester) recall(r *recall, tasks map[uint64]int32) {
 	}
 	o.t.recollect(o.now, r, tasks)
 	o.recallReplies(r)
+	o.recallHooks(r)
 }
 
 // openJournal opens the log and gives the loop its end of it. Only before the loop runs, or in it: see lateDisk.

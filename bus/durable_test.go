@@ -74,6 +74,7 @@ func (st *stage) killed(l *fakeLog, seq uint64, sats ...*topology.Satellite) (*s
 	st.t.Helper()
 	next := newStage(st.t, sats...)
 	next.o.t.epoch++
+	next.o.bus.cfg.TaskHook = st.o.bus.cfg.TaskHook
 	log := next.disk()
 	r := newRecall()
 	for _, rec := range l.records {

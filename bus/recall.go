@@ -15,6 +15,7 @@ type recall struct {
 	hops    map[uint64]*recalled
 	aside   map[uint64]*setAside
 	replies map[uint64]*replyWall
+	hooks   map[uint64]*hookLog
 	order   []uint64 // of aside
 	sources map[topology.Ref]keptSource
 	names   map[string]string // one copy of each
@@ -49,7 +50,7 @@ type recalled struct {
 }
 
 func newRecall() *recall {
-	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, replies: map[uint64]*replyWall{}, sources: map[topology.Ref]keptSource{},
+	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, replies: map[uint64]*replyWall{}, hooks: map[uint64]*hookLog{}, sources: map[topology.Ref]keptSource{},
 		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segmentBytes, grain: extentBytes}}
 }
 
@@ -160,6 +161,12 @@ func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) 
 	case verseKept:
 		r.kept(v.id)
 		return
+	case verseHook:
+		r.owed(v.hooked, ext)
+		return
+	case verseHooked:
+		r.paid(v.id)
+		return
 	case verseSource:
 		r.sources[topology.Ref{Name: v.name, WID: v.step}] = keptSource{v.name, v.step, v.n, v.m}
 		return
@@ -224,6 +231,12 @@ func (r *recall) move(names map[string]string) {
 	}
 	for _, m := range r.aside {
 		m.step = now(m.step)
+	}
+	for _, w := range r.replies {
+		w.Step = now(w.Step)
+	}
+	for _, l := range r.hooks {
+		l.end.Step = now(l.end.Step)
 	}
 }
 

@@ -77,7 +77,7 @@ func (t *tracker) relocateAside(m *removal) {
 			d.setDown(x)
 		}
 	}
-	if !t.relocatePromises(m.bound) {
+	if !t.relocatePromises(m.bound) || !t.relocateHooks(m.bound) {
 		return
 	}
 	m.ended = true

@@ -32,6 +32,7 @@ type scroll struct {
 
 	sources  map[topology.Ref]sourceMark
 	promises map[uint64]*keptReply // replies that are on disk, by task
+	hooks    map[uint64]*hookLog   // what is owed at the end of tasks, by task
 	dead     estate
 	removal  removal
 }
@@ -49,6 +50,7 @@ type turn struct {
 	written  []entry      // hops that were written whole
 	down     []*setAside  // messages in quarantine, likewise
 	promises []*keptReply // replies to detached calls, likewise
+	hooks    []*hookLog   // likewise what is owed
 	ended    []parcel     // what is dead on disk from then on
 	told     []told
 	calls    []func()
@@ -407,6 +409,7 @@ func (d *scroll) seal(t *tracker) {
 		}
 	}
 	d.sealPromises(c, ext)
+	d.sealHooks(c, ext)
 	d.turns = append(d.turns, c)
 	d.cur = &turn{}
 	if n := len(d.free); n > 0 {

@@ -168,6 +168,9 @@ func (o *orchester) inject(s *sending) {
 	if kept {
 		k.promised(o)
 	}
+	if m, is := s.by.(hookMessage); is { // in the same record as the message
+		o.t.scroll.paid(m.log)
+	}
 	if !s.wait {
 		o.t.after(func() { o.answer(s, s.sent, nil) })
 	}

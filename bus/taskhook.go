@@ -22,6 +22,7 @@ type TaskEnd struct {
 	Hops   int    // messages it had
 	Failed int    // those that were not done
 	Hook   *topology.TaskHook
+	log    *hookLog // that it is owed; nil: that is not on disk
 }
 
 // HookCounts is what became of the hooks of tasks.
@@ -64,6 +65,10 @@ func (o *orchester) hooked(s *step, t *task) {
 		o.skipHook()
 		return
 	}
+	if d := o.t.scroll; d != nil && len(d.buf) > 0 { // so is the end of the task
+		e.log = &hookLog{id: t.id, end: e}
+		d.owes(e.log)
+	}
 	o.hooks.ended = append(o.hooks.ended, e)
 }
 
@@ -78,13 +83,21 @@ func (o *orchester) callHooks() (sent bool) {
 		return false
 	}
 	for i := range o.hooks.ended {
-		if e := o.hooks.ended[i]; e.Hook.To != "" {
+		switch e := o.hooks.ended[i]; {
+		case e.Hook.To != "":
 			sent = o.hookMessage(&e) || sent
-		} else {
+		case o.bus.cfg.TaskHook == nil: // of an earlier daemon, which had commands
+			o.skipHook()
+		default:
 			o.hooks.Commands++
 			o.hooks.commands++
-			over := func() { o.bus.mail.post(func(o *orchester) { o.hooks.commands-- }) }
-			o.bus.notes.post(func() { o.bus.cfg.TaskHook(e, over) })
+			over := func() {
+				o.bus.mail.post(func(o *orchester) {
+					o.hooks.commands--
+					o.t.scroll.paid(e.log)
+				})
+			}
+			o.t.after(func() { o.bus.notes.post(func() { o.bus.cfg.TaskHook(e, over) }) })
 		}
 	}
 	clear(o.hooks.ended)
@@ -110,6 +123,7 @@ func (o *orchester) hookMessage(e *TaskEnd) bool {
 	to := o.byName[e.Hook.To]
 	if to == nil || o.hooks.messages >= mostHooks {
 		o.skipHook()
+		o.t.scroll.paid(e.log)
 		return false
 	}
 	o.hooks.messages++
@@ -117,17 +131,18 @@ func (o *orchester) hookMessage(e *TaskEnd) bool {
 	if err != nil { // strings and numbers can be told in JSON
 		panic(err)
 	}
-	s := &sending{to: to, m: message{quiet: true}, lasting: true, by: hookMessage{}}
+	s := &sending{to: to, m: message{quiet: true}, lasting: true, by: hookMessage{e.log}}
 	o.take(s, wire.JSON, text)
 	return s.sent.Task != ""
 }
 
 // hookMessage is who waits for nothing.
-type hookMessage struct{}
+type hookMessage struct{ log *hookLog }
 
 func (hookMessage) result(*orchester, *wire.Output) {}
-func (hookMessage) answer(o *orchester, _ Sent, err error) {
+func (m hookMessage) answer(o *orchester, _ Sent, err error) {
 	o.hooks.messages--
+	o.t.scroll.paid(m.log)
 	if err != nil { // the step is gone
 		o.skipHook()
 		return
@@ -154,7 +169,7 @@ func (o *orchester) takeInHooks() {
 
 // keepHooks is what ended while nothing could be begun.
 func (o *orchester) keepHooks() []TaskEnd {
-	ends := slices.Clone(o.hooks.ended)
+	ends := slices.DeleteFunc(slices.Clone(o.hooks.ended), func(e TaskEnd) bool { return e.log != nil }) // the journal has those
 	for i := range ends {
 		ends[i].Hook = nil
 	}
@@ -164,13 +179,7 @@ func (o *orchester) keepHooks() []TaskEnd {
 // restoreHooks takes over what another bus has kept, as the topology says now.
 func (o *orchester) restoreHooks(ends []TaskEnd) {
 	for _, e := range ends {
-		s := o.byName[e.Step]
-		if s == nil {
-			continue
-		}
-		if e.Hook = s.sat.OnDone; e.State == "failed" {
-			e.Hook = s.sat.OnFailed
-		}
+		e.resolve(o.byName[e.Step])
 		if e.Hook != nil {
 			o.hooks.ended = append(o.hooks.ended, e)
 		}

@@ -147,3 +147,68 @@ func TestHooksSurviveAnUpgrade(t *testing.T) {
 	}
 	next.ledger()
 }
+
+// What follows the end of a durable task is done at least once, wherever dsatd is killed, and not again once that is on disk.
+func TestHooksOfDurableTasksSurviveAKill(t *testing.T) {
+	w, mail := keep(hookedSat("w")), keep(sat("mail"))
+	for kill := range 5 {
+		st := newStage(t, w, mail)
+		l := st.disk()
+		var called []TaskEnd
+		var over func()
+		hook := func(st *stage) {
+			st.o.bus.cfg.TaskHook = func(e TaskEnd, done func()) { called, over = append(called, e), done }
+		}
+		hook(st)
+		good := &sending{}
+		st.ask(good, "w", "good")
+		bad := &sending{}
+		st.ask(bad, "w", "bad")
+		st.sync(l)
+		step := func(n int) {
+			if kill == n {
+				st, l = st.killed(l, l.committed, w, mail)
+				hook(st)
+				st.sync(l)
+			}
+		}
+		step(0)
+		a := st.arrive("w", kill, uint32(kill)+1)
+		st.sync(l)
+		_, ns := a.bodies()
+		a.say(&wire.Header{Kind: wire.Done, Epoch: st.o.t.epoch, N: ns[0]}, nil)
+		a.say(&wire.Header{Kind: wire.Fail, Epoch: st.o.t.epoch, N: ns[1]}, []byte("no"))
+		if len(called) > 0 {
+			t.Errorf("%d: called before the end of the task is on disk", kill)
+		}
+		step(1) // before the end was on disk: it is handled again
+		if kill == 1 {
+			a = st.arrive("w", kill, 9)
+			st.sync(l)
+			_, ns = a.bodies()
+			a.say(&wire.Header{Kind: wire.Done, Epoch: st.o.t.epoch, N: ns[0]}, nil)
+			a.say(&wire.Header{Kind: wire.Fail, Epoch: st.o.t.epoch, N: ns[1]}, []byte("no"))
+		}
+		st.sync(l)
+		step(2) // it was begun, and nobody knows how it ended: again
+		if len(called) == 0 || called[0].Task != good.sent.Task || called[0].State != "done" || called[0].Step != "w" || called[0].Hook == nil {
+			t.Fatalf("%d: %+v", kill, called)
+		}
+		if want := map[int]int{2: 2}[kill]; len(called) != max(want, 1) {
+			t.Errorf("%d: called %d times", kill, len(called))
+		}
+		over()
+		st.sync(l)
+		st.sync(l)
+		n := len(called)
+		step(3)
+		step(4)
+		if len(called) != n || len(st.o.t.scroll.hooks) > 0 {
+			t.Errorf("%d: called again, %d are owed", kill, len(st.o.t.scroll.hooks))
+		}
+		if got := st.admitted("mail"); len(got) != 1 || !strings.Contains(got[0], bad.sent.Task) || !strings.Contains(got[0], `"state":"failed"`) {
+			t.Errorf("%d: %q", kill, got)
+		}
+		st.ledger()
+	}
+}

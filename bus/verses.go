@@ -36,6 +36,8 @@ const (
 	verseSpill   = 15 // id: the payload before is kept for a hop in memory; means nothing to a later daemon
 	verseFresh   = 16 // the steps of this record are numbered anew
 	verseReply   = 17 // task id, step name, state, reason, wall ns of promise or end, wall ns of the deadline, outputs left out, count, then codec name and payload of each: the reply to a detached call, whole; takes the place of an older one
+	verseHook    = 19 // task id, step name, state, reason, hops, those that failed: what the topology wants at the end of a task is owed
+	verseHooked  = 20 // task id: it was done
 	verseKept    = 18 // task id: nobody wants the reply any more
 )
 
@@ -63,6 +65,7 @@ type verse struct {
 	off             uint32 // of body in the record
 	reason          string
 	reply           *replyWall
+	hooked          *hookLog
 }
 
 // verses reads a record.
@@ -167,7 +170,9 @@ func (r *verses) next(v *verse) bool {
 		v.body, v.evidence = r.bytes(), r.lines()
 	case verseReply:
 		r.promise(v)
-	case verseTaken, verseForget, verseSpill, verseKept:
+	case verseHook:
+		r.hook(v)
+	case verseTaken, verseForget, verseSpill, verseKept, verseHooked:
 		v.id = r.nextID()
 	case verseSource:
 		v.name, v.step, v.n, v.m = r.text(), int(r.small()), r.number(), r.number()

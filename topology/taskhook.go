@@ -15,7 +15,7 @@ func taskHookKeys() []*key {
 			field: sat(func(s *Satellite) any { return field(s) }), dropped: func(o, _ any) bool { return *field(o.(*Satellite)) == nil }}
 	}
 	return []*key{
-		hook("on_done", `When a task that began here, emitted by it or sent to it from outside, has ended and all of it is done: a command, or { to = "STEP" }. Once for each task. `+
+		hook("on_done", `When a task that began here, emitted by it or sent to it from outside, has ended and all of it is done: a command, or { to = "STEP" }. Once for each task; where the queues are durable at least once, whatever end dsatd comes to. `+
 			"The command runs as the satellite does, with DSAT_HOOK, DSAT_TASK (the task's number: whoever acts on it once only goes by that), DSAT_STATE (done or failed), DSAT_REASON, DSAT_STEP, DSAT_HOPS (messages it had) and DSAT_FAILED (those that did not end well); what it prints goes to the satellite's log. "+
 			"Four commands run at a time and fifty begin in a second; 1,024 wait, more are skipped and counted. The message is the same as JSON: {task, state, reason, step, hops, failed}; its own task has no hooks.",
 			[]string{"on_success", "on_happy_end", "on_complete"}, func(s *Satellite) **TaskHook { return &s.OnDone }),
