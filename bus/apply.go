@@ -111,12 +111,15 @@ func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 		o.seal()
 	}
 	o.t.reshape(o.now, p, func(s *step) bool { return spoken[s] })
+	now := o.bus.topology.Load()
 	o.bus.topology.Store(next)
 	clear(o.byName)
 	for _, s := range o.t.steps {
 		o.byName[s.name] = s
 	}
-	o.version++
+	if !sameRoutes(now, next) {
+		o.version++
+	}
 	for _, i := range o.instances {
 		o.follow(i, before[i.step])
 	}

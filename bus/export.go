@@ -154,6 +154,7 @@ func (t *tracker) keep(now int64) *kept {
 		p.k.Aside = append(p.k.Aside, keptAside{ID: m.id, Task: m.task, Step: m.step, At: m.at, Reason: m.reason, Attempts: m.attempts,
 			Crashes: m.crashes, Codec: m.codec, Payload: m.payload, Evidence: m.evidence})
 	}
+	p.k.Routes = t.keepRoutes(now)
 	m := &t.ended
 	for n := range m.hops {
 		e := &m.hops[(m.h+n)%len(m.hops)]
@@ -238,7 +239,9 @@ func (p *keeper) queue(q *fifo) []keptHop {
 func (p *keeper) lined(s *step, list []keptHop) []keptHop {
 	if s.keys != nil {
 		for _, i := range s.keys.standing(&p.t.hops) {
-			list = append(list, p.hop(i))
+			h := p.hop(i)
+			h.Lined = true
+			list = append(list, h)
 		}
 	}
 	return list

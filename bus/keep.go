@@ -24,6 +24,7 @@ type kept struct {
 	Strays  uint64
 	Replies []keptAnswer
 	Hooks   []TaskEnd // that have ended, and their commands are not begun
+	Routes  []keptRoute
 }
 
 type keptStep struct {
@@ -51,6 +52,7 @@ type keptHop struct {
 	Tries                                 []keptTry
 	Key                                   uint64 // of its step's keys
 	Keyed                                 bool
+	Lined                                 bool // it stands in line for its key
 }
 
 type keptTask struct {

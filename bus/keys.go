@@ -70,7 +70,7 @@ func (t *tracker) ringed() {
 				s.keys.dissolve(&t.hops, s)
 			}
 			s.waiting.sort(&t.hops)
-			t.rekey(s, newKeyring(spec, s.sat.Work.Key), known)
+			t.rekey(s, newKeyring(spec, s.sat.Work.Key), known, nil)
 		}
 	}
 	for _, s := range t.steps {
@@ -91,7 +91,8 @@ func (k *keyring) known(key string) map[int32]uint64 {
 }
 
 // rekey lets a new keyring judge all hops of s whose keys are not known, in the order in which they wait.
-func (t *tracker) rekey(s *step, ring *keyring, known map[int32]uint64) {
+// Those of way are on their way, whoever else is.
+func (t *tracker) rekey(s *step, ring *keyring, known map[int32]uint64, way map[int32]bool) {
 	ring.before = known
 	defer func() { ring.before = nil }()
 	if s.keys != nil {
@@ -115,9 +116,13 @@ func (t *tracker) rekey(s *step, ring *keyring, known map[int32]uint64) {
 		}
 	}
 	for _, i := range all {
-		if !t.lineUp(s, i) {
-			s.waiting.pushBack(&t.hops, i)
+		switch {
+		case way[i]:
+			t.onItsWay(s, i)
+		case t.lineUp(s, i):
+			continue
 		}
+		s.waiting.pushBack(&t.hops, i)
 	}
 }
 
@@ -255,8 +260,11 @@ func (k *keyring) ended(hops *slab, s *step, i int32) {
 	s.dirty = true
 }
 
-// pick takes those that stand in line and are meant out of their lines.
+// pickLined takes those that stand in line and are meant out of their lines.
 func (t *tracker) pickLined(k *keyring, meant func(int32) bool) []int32 {
+	if k == nil {
+		return nil
+	}
 	var picked []int32
 	for _, l := range k.lines {
 		for _, i := range t.sift(&l.queue, meant) {

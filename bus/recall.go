@@ -258,6 +258,7 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		list = append(list, h)
 	}
 	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id)) })
+	came := map[*step]bool{}
 	for _, h := range list {
 		if _, known := tasks[h.task]; !known {
 			tasks[h.task] = t.tasks.take(h.task, now-(t.wall(now)-h.admitted), none) // held open until all its hops are there
@@ -269,6 +270,7 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 			t.tasks.at(tasks[h.task]).failed = max(1, t.tasks.at(tasks[h.task]).failed)
 		}
 		if s := by[h.step]; s != nil {
+			came[s] = true
 			t.resume(now, s, h, tasks[h.task], by[h.from])
 		} else {
 			t.orphan(now, h)
@@ -278,11 +280,11 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		}
 	}
 	for _, s := range t.steps {
-		if s.keys != nil {
+		if s.keys != nil && came[s] {
 			known := s.keys.known(s.sat.Work.Key)
 			s.keys.dissolve(&t.hops, s)
 			s.waiting.sort(&t.hops)
-			t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), known)
+			t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), known, nil)
 		}
 		s.dirty = true
 	}

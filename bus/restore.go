@@ -9,6 +9,7 @@ type restorer struct {
 	bodies []*body
 	tasks  []int32
 	keys   map[int32]uint64 // of the step in hand, by slot
+	way    map[int32]bool   // those of them that do not stand in line
 }
 
 // restore takes over what another tracker has kept. Nothing of it is lost: hops of steps that are not there any more are set
@@ -45,6 +46,7 @@ func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 	for i := range k.Steps {
 		r.step(&k.Steps[i])
 	}
+	t.restoreRoutes(now, k.Routes)
 	regate(t.steps)
 	open = make(map[uint64]int32, len(r.tasks))
 	for _, slot := range r.tasks {
@@ -103,9 +105,9 @@ func (r *restorer) step(ks *keptStep) {
 		r.t.rest(s, slot, h)
 	}
 	if s.keys != nil {
-		r.t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), r.keys)
+		r.t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), r.keys, r.way)
 	}
-	r.keys = nil
+	r.keys, r.way = nil, nil
 	s.dirty = true
 }
 
@@ -139,9 +141,9 @@ func (r *restorer) hop(s *step, kh *keptHop, st state) int32 {
 	}
 	if kh.Keyed {
 		if r.keys == nil {
-			r.keys = map[int32]uint64{}
+			r.keys, r.way = map[int32]uint64{}, map[int32]bool{}
 		}
-		r.keys[i] = kh.Key
+		r.keys[i], r.way[i] = kh.Key, !kh.Lined
 	}
 	r.t.hops.setState(i, st)
 	return i

@@ -294,7 +294,7 @@ func (b *Bus) Ledger() Ledger {
 // ctx ended.
 func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 	stats, err := ask(ctx, b, func(o *orchester) (Stats, error) {
-		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts(), Legacy: o.legacy.status()}, nil
+		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Routes: o.t.routes(), Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts(), Legacy: o.legacy.status()}, nil
 	})
 	stats.Journal = b.Journal()
 	return stats, err
@@ -311,4 +311,5 @@ type Stats struct {
 	Hooks   HookCounts
 	Calls   CallCounts
 	Journal *JournalStats // nil: nothing is kept on disk
+	Routes  []RouteStatus // of all steps with links
 }

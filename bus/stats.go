@@ -161,8 +161,13 @@ func (t *tracker) oldest(now int64, s *step) time.Duration {
 			first = min(first, t.hops.at(q.head).admitted)
 		}
 	}
-	if s.inLine() > 0 {
-		first = min(first, t.hops.at(s.keys.oldest(&t.hops)).admitted)
+	if s.keys != nil { // keys take turns, so that the head need not be the oldest
+		for i := s.waiting.head; i != none; i = t.hops.at(i).next {
+			first = min(first, t.hops.at(i).admitted)
+		}
+		if i := s.keys.oldest(&t.hops); i != none {
+			first = min(first, t.hops.at(i).admitted)
+		}
 	}
 	for _, r := range s.allHeld() {
 		first = min(first, t.hops.at(r.slot).admitted)

@@ -39,6 +39,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/sockets", accessRead, s.sockets},
 		{"GET /v1/legacy", accessRead, s.legacy},
 		{"GET /v1/queues", accessRead, s.queues},
+		{"GET " + control.PathRoutes, accessRead, s.routeTable},
 		{"POST /v1/queues/{step}/pause", accessOperate, s.queuePause},
 		{"POST /v1/queues/{step}/resume", accessOperate, s.queueResume},
 		{"POST /v1/queues/{step}/drain", accessOperate, s.queueDrain},

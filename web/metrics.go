@@ -62,6 +62,7 @@ type collector struct {
 	admitted, admittedBytes, hops, redelivered, duration                *prometheus.Desc
 	failed, crashed, refused, healthy                                   *prometheus.Desc
 	busUp, balanced, tasks, strays, evicted                             *prometheus.Desc
+	linkTaken, linkSkipped, linkFailed, unrouted                        *prometheus.Desc
 	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
 	delayed, repeated                                                   *prometheus.Desc
 
@@ -111,6 +112,10 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		failed:        desc("hops_failed_total", "Answers FAIL.", step...),
 		crashed:       desc("hops_crashed_total", "Running hops whose process ended.", step...),
 		refused:       desc("hops_refused_total", "Answers that came late, twice or for nothing.", step...),
+		linkTaken:     desc("link_messages_total", "Messages that went from the step to another.", "step", "to"),
+		linkSkipped:   desc("link_skipped_messages_total", "Messages that the link's conditions have kept from it.", "step", "to"),
+		linkFailed:    desc("link_failed_messages_total", "Messages whose condition or key could not be told: a payload or a field that does not fit.", "step", "to"),
+		unrouted:      desc("unrouted_messages_total", "Messages of the step that took no link.", step...),
 		breaker:       desc("breaker_state", "1 for the state the step's breaker is in, 0 for the others; missing where there is none.", "step", "state"),
 		opened:        desc("breaker_opened_total", "Times the step's breaker opened.", step...),
 		paused:        desc("queue_paused", "1 while the step's workers are given nothing, on request.", step...),
@@ -166,12 +171,32 @@ func (c *collector) bus(ch chan<- prometheus.Metric, stats *bus.Stats) {
 		c.step(ch, &stats.Queues[i])
 	}
 	c.legacyDoor(ch, stats.Legacy)
+	for i := range stats.Routes {
+		c.route(ch, &stats.Routes[i])
+	}
 	gauge(ch, c.balanced, one(stats.Ledger.Balanced()))
 	gauge(ch, c.tasks, float64(stats.Tasks))
 	counter(ch, c.strays, float64(stats.Strays))
 	counter(ch, c.evicted, float64(stats.Evicted))
 	c.calls.collect(ch, stats)
 	c.journal.collect(ch, stats.Journal)
+}
+
+// route tells of the links of a step. An end may be one of several links; its counter is one.
+func (c *collector) route(ch chan<- prometheus.Metric, r *bus.RouteStatus) {
+	counter(ch, c.unrouted, float64(r.Unrouted), r.Step)
+	ends := map[string]uint64{}
+	for _, l := range r.Links {
+		ends[l.To] = l.Taken
+		for to, n := range l.Others {
+			ends[to] = n
+		}
+		counter(ch, c.linkSkipped, float64(l.Skipped), r.Step, l.To)
+		counter(ch, c.linkFailed, float64(l.Failed), r.Step, l.To)
+	}
+	for to, n := range ends {
+		counter(ch, c.linkTaken, float64(n), r.Step, to)
+	}
 }
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {

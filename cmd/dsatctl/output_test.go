@@ -78,6 +78,12 @@ var outputs = []struct {
 	{"queues", "queues", answers(map[string]any{"GET /v1/queues": []control.Queue{
 		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, InFlight: 3, OldestAge: 3725, Workers: 2, Blocked: true, Ledger: control.Ledger{Done: 9}},
 		{Step: "csv", Delivery: "tracked", Bytes: 64 << 20, Quarantine: 2}}}), 0},
+	{"route", "route show", answers(map[string]any{"GET /v1/routes": routed}), 0},
+	{"route-some", "route show n*", answers(map[string]any{"GET /v1/routes": routed}), 0},
+	{"route-none", "route show cup", answers(map[string]any{"GET /v1/routes": routed}), 4},
+	{"route-bare", "route", answers(map[string]any{"GET /v1/routes": control.Routes{}}), 0},
+	{"route-set-what", "route set cpu alarm", always("{}"), 2},
+	{"route-mirror-which", "route mirror cpu audit", answers(map[string]any{"GET /v1/routes": routed}), 2},
 	{"sockets", "sockets", answers(map[string]any{"GET /v1/sockets": control.Sockets{
 		Sockets: []control.Socket{
 			{Name: "web", Network: "tcp", Address: "127.0.0.1:8080", State: "open", FD: 9, Satellites: []string{"shop"}, Holders: []string{"shop:0", "shop:1"}, Waiting: 3, Backlog: 4096},

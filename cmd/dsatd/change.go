@@ -94,8 +94,13 @@ func (c *changer) edited(what control.ChangeRequest) (source, error) {
 	if what.Forget {
 		from.over = topology.Overlay{}
 	}
-	for _, e := range what.Edits {
+	for i, e := range what.Edits {
 		var err error
+		if i > 0 && isLinkEdit(e.Op) { // it goes by what those before it have made
+			if loaded, err = from.read(); err != nil {
+				return from, unreadable(err)
+			}
+		}
 		if from.over, err = edit(from.over, loaded, e); err != nil {
 			return from, err
 		}
@@ -117,9 +122,13 @@ func (c *changer) prepare(what control.ChangeRequest) (*prepared, error) {
 	}
 	loaded, err := from.read()
 	if err != nil {
-		return nil, &control.Error{Kind: control.KindTopology, Message: "cannot take this topology, and nothing was changed:\n" + err.Error()}
+		return nil, unreadable(err)
 	}
 	return &prepared{from, loaded, topology.Diff(c.d.sup.Topology(), loaded.Topology)}, nil
+}
+
+func unreadable(err error) error {
+	return &control.Error{Kind: control.KindTopology, Message: "cannot take this topology, and nothing was changed:\n" + err.Error()}
 }
 
 // Plan tells what a change would do.

@@ -14,6 +14,9 @@ import (
 // edit is one change at run time.
 func edit(o topology.Overlay, now *topology.Loaded, e control.Edit) (topology.Overlay, error) {
 	exists := now.Satellite(e.Satellite) != nil
+	if isLinkEdit(e.Op) {
+		return editLinks(o, now, e)
+	}
 	switch e.Op {
 	case "set":
 		if !exists && !o.Has(e.Satellite, "") {
@@ -44,7 +47,7 @@ func edit(o topology.Overlay, now *topology.Loaded, e control.Edit) (topology.Ov
 		}
 		return o, nil
 	}
-	return o, refusal(control.KindInvalid, "cannot %q: want set, unset, add, remove or file", e.Op)
+	return o, refusal(control.KindInvalid, "cannot %q: want set, unset, add, remove, file, link, unlink, move, mirror, unmirror or relink", e.Op)
 }
 
 func edited(o topology.Overlay, err error) (topology.Overlay, error) {

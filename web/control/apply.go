@@ -19,10 +19,12 @@ type ChangeRequest struct {
 
 // Edit is one change at run time.
 type Edit struct {
-	Op        string `json:"op"` // set, unset, add, remove, file
+	Op        string `json:"op"` // set, unset, add, remove, file; of links: link, unlink, move, mirror, unmirror, relink (see route.go)
 	Satellite string `json:"satellite,omitempty"`
 	Key       string `json:"key,omitempty"`   // of set and unset: path within the satellite; unset without: all of it
 	Value     string `json:"value,omitempty"` // of set: TOML, or a text that is a string; of file: absolute path of a further file
+
+	Percent *float64 `json:"percent,omitempty"` // of move
 }
 
 // Plan is what a change does, or would do.

@@ -356,6 +356,7 @@ type ErrorAnswer struct {
 //	GET  /v1/sockets                                Sockets
 //	GET  /v1/doctor                                 []Finding
 //	GET  /v1/queues                                 []Queue
+//	GET  /v1/routes                                 Routes
 //	POST /v1/queues/{step}/pause|resume|drain|purge QueueChange; drain with ?wait=30s answers when nothing is left there, or the wait is over
 //	POST /v1/send/{step}?codec=json&wait=30s        body is the payload; Sent; &id=TEXT&delay=10s|at=TIME&ttl=1m|deadline=TIME&priority=5
 //	GET  /v1/tap?from=NAME&to=NAME&sample=10&rate=5 Tapped as server-sent events "message"; ?count=1: []LinkRate as "count" every second
