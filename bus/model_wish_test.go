@@ -2,6 +2,7 @@ package bus
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -139,12 +140,34 @@ func (m *model) over(id uint64) bool {
 // nothingIsOver: what the clock has to do is done, or the loop will be woken for it.
 func (m *model) nothingIsOver() {
 	next := m.t.next()
-	for id, x := range m.hops {
-		if x.held && x.delayed && (next == 0 || next > max(x.due, m.now)) {
-			m.failf("hop %d is delayed until %d, and the loop sleeps until %d", id, x.due, next)
+	by := func(at int64, what string, args ...any) {
+		if next == 0 || next > max(at, m.now) {
+			m.failf(what+fmt.Sprintf(" at %d, and the loop sleeps until %d", at, next), args...)
 		}
-		if end, has := m.ends[x.task]; has && (next == 0 || next > end+int64(m.t.tasks.live+1)*sweepShare) {
-			m.failf("the time of hop %d is over at %d, and the loop sleeps until %d", id, end, next)
+	}
+	for id, x := range m.hops {
+		if end, has := m.ends[x.task]; has {
+			by(end+int64(m.t.tasks.live+1)*sweepShare, "the time of hop %d is over", id)
+		}
+		switch g := m.guards[x.step]; {
+		case x.held && x.delayed:
+			by(x.due, "hop %d is delayed and due", id)
+		case x.held && g.beside.every == 0:
+			by(x.due, "hop %d is held and due", id)
+		case x.held:
+			by(max(x.due, m.now)+g.beside.every, "hop %d is held, due, and in its budget", id)
+		}
+	}
+	for i, g := range m.guards {
+		s := m.t.steps[i]
+		if len(m.queues[i])+len(m.suspect[i]) == 0 || g.paused || m.gated(i) || len(s.workers) == 0 {
+			continue
+		}
+		switch {
+		case g.broken() && g.state == open:
+			by(g.until, "the breaker of %s may be half open", s.name)
+		case !g.rate.may(m.now) && (!g.broken() || g.state == closed) && g.sat.Work.Concurrency == 0:
+			by(m.now+g.rate.every, "%s may be given more", s.name)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func admissionKeys() []*key {
 			{name: "window", kind: durationKind{}, def: `"0s"`, doc: "How long an id is remembered; 0s: ids do not matter.", field: sat(func(s *Satellite) any { return &s.Queue.Dedup.Window })},
 			{name: "max", kind: wholeKind{}, def: "1000000", min: 1, max: 100_000_000, doc: "Ids remembered at most, about 100 bytes each; beyond it the oldest are forgotten early.", field: sat(func(s *Satellite) any { return &s.Queue.Dedup.Max })},
 		}},
-		{name: "priority", kind: wholeKind{}, def: "0", min: 0, max: 9, doc: "The highest priority its messages may have, from 1 to 9; 0: priorities do not matter. Higher ones go first, strictly: while they come without end, lower ones wait. Within one it is first come, first served. A message has the priority it was sent with (dsatctl send --priority, the SDKs' priority), and so has what descends from it.", aka: []string{"priorities", "max_priority", "x-max-priority", "levels"},
+		{name: "priority", kind: wholeKind{}, def: "0", min: 0, max: 9, doc: "The highest priority its messages may have, from 1 to 9; 0: priorities do not matter. Higher ones go first, strictly: while they come without end, lower ones wait. Within one it is first come, first served. A message has the priority it was sent with (dsatctl send --priority, the SDKs' priority), and so has what descends from it. Where messages have keys, these are the order, and priorities do not matter.", aka: []string{"priorities", "max_priority", "x-max-priority", "levels"},
 			field: sat(func(s *Satellite) any { return &s.Queue.Priority })},
 	}
 }

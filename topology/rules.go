@@ -66,6 +66,7 @@ func (r *rules) satellite(s *Satellite, said *setting) {
 	r.stop(s, said.find("stop"))
 	r.process(s, said)
 	r.breaker(s, said.find("breaker"))
+	r.ranked(s, said)
 	r.options(s, said)
 }
 

@@ -44,3 +44,10 @@ func (r *rules) fallbacks() {
 		}
 	}
 }
+
+// ranked refuses two orders for one queue.
+func (r *rules) ranked(s *Satellite, said *setting) {
+	if f := said.find("queue").find("priority"); f != nil && s.Queue.Priority > 0 && s.Work.Key != "" {
+		r.add(f.pos, "take one of them out", "queue.priority and work.key are two orders for one queue: the messages of a key are handled as they came")
+	}
+}

@@ -111,6 +111,9 @@ func restraints(q *control.Queue) (said []string) {
 	case "half-open":
 		said = append(said, "its breaker is half open: "+q.OpenedBy)
 	}
+	if q.Delayed > 0 {
+		said = append(said, grouped(q.Delayed)+" of those held are delayed")
+	}
 	if q.Starved > 0 {
 		said = append(said, grouped(q.Starved)+" of those held wait for the budget for retries")
 	}
