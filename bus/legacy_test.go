@@ -327,32 +327,6 @@ func TestLegacyVectorsSurvive(t *testing.T) {
 	}
 }
 
-// A whole vector is shown, and can be edited, by its fields.
-func TestVectorCodec(t *testing.T) {
-	for _, text := range []string{fmt.Sprintf(order, 1), "h:s:w:p:n|e:t:c:x:BOUNCE:3|str|a text", "h:s:w:p:n|e:t:c:x:BOUNCE:3|json|no json"} {
-		value, err := vectorCodec{}.Decode([]byte(spell(text)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := value.(map[string]any)
-		if strings.HasSuffix(text, "no json") {
-			if m["arg"] != "no json" {
-				t.Errorf("%+v", m)
-			}
-			continue
-		}
-		if again, err := (vectorCodec{}).Encode(value); err != nil || string(again) != spell(text) {
-			t.Errorf("%q became %+v, and that %q, %v", text, value, again, err)
-		}
-	}
-	for _, bad := range []any{nil, "x", []any{}, map[string]any{"tpye": "cpu"}, map[string]any{"seq": int64(1)}, map[string]any{"where": "a:b"}, map[string]any{"arg": int64(1)},
-		map[string]any{"arg": "a\x00b"}} {
-		if b, err := (vectorCodec{}).Encode(bad); err == nil {
-			t.Errorf("%+v became %q", bad, b)
-		}
-	}
-}
-
 // What no link leads to can be sent nothing, and says so.
 func TestLegacyUnreachable(t *testing.T) {
 	p := newPast(t, oldLinks, topology.V1Quarantine, old("cpu"), old("clock"))
@@ -363,6 +337,23 @@ func TestLegacyUnreachable(t *testing.T) {
 	p.hear("PUSH_any_ORCHESTER", fmt.Sprintf(order, 0))
 	if n := len(p.o.t.aside.list); n != 1 || !strings.HasPrefix(p.o.t.aside.list[0].reason, "its queue is drained") {
 		t.Errorf("%d aside", n)
+	}
+}
+
+// Processes are counted one by one, and told worn.
+func TestLegacyWorn(t *testing.T) {
+	cpu := old("cpu")
+	cpu.Recycle.Messages = 2
+	p := newPast(t, oldLinks, topology.V1Quarantine, cpu)
+	var worn []string
+	p.o.bus.cfg.Worn = func(r topology.Ref, _ topology.Incarnation, why string) { worn = append(worn, r.String()+": "+why) }
+	p.spawn("cpu", 0, 100)
+	for n := range 3 {
+		p.hear("PUSH_any_ORCHESTER", fmt.Sprintf(order, n))
+		p.hear("PUSH_any_TRACKER", tell("ACK", "TERMINUS", 100, n+1), tell("HAPPY_END", "TERMINUS", 100, n+1))
+	}
+	if got := strings.Join(worn, "; "); got != "cpu:0: it has handled 2 messages" {
+		t.Error(got)
 	}
 }
 

@@ -301,6 +301,7 @@ func (t *tracker) recall(now int64, w *worker, n uint64, counts bool, cause, who
 		h.crashes++
 		s.count.crashed++
 		t.testify(d.slot, death(h.attempts, who, cause, last)...)
+		t.tried(now, d.slot, d.sent, who, "the process ended: "+cause)
 		if s.disk && t.known(d.slot) {
 			t.scroll.crashes(h, death(h.attempts, who, cause, last))
 		}

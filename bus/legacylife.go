@@ -24,26 +24,9 @@ type legacyLife struct {
 	furthest uint64 // place of the last it acknowledged
 	last     string // key of the last it ended
 	survivor bool   // of the death that is in doubt: something from before it may be in its pipe
+	left     int    // messages until it is worn; 0: it is not counted
+	worth    int    // how many it was given
 }
-
-// doubt is about what was sent before a process died and nobody has acknowledged: it may lie in the pipes of those who live, or have been
-// lost with the dead. Each process takes in order. So when all who live have either acknowledged something that was sent later, or have
-// been idle for a while, the rest was the dead's, and is sent again.
-type doubt struct {
-	since int64  // 0: there is none
-	place uint64 // the last vector that is in doubt
-}
-
-const (
-	// deadQuiet is how long nothing is sent after a death: ZeroMQ learns of it on its own, and what it puts into a dead pipe is lost.
-	deadQuiet = int64(50 * time.Millisecond)
-	// idleProof is how long a living process must be idle to prove that its pipe is empty.
-	idleProof = int64(250 * time.Millisecond)
-	// newcomerProof is the same for one that has never acknowledged anything: it may be on its way to its first message.
-	newcomerProof = int64(5 * time.Second)
-	// doubtPatience is how long proof is waited for where work has no deadline.
-	doubtPatience = int64(60 * time.Second)
-)
 
 func (l *legacyLife) take(f *flight) {
 	f.life = l
@@ -53,6 +36,11 @@ func (l *legacyLife) take(f *flight) {
 }
 
 func (l *legacyLife) let(f *flight, now int64) {
+	if l.left > 0 {
+		if l.left--; l.left == 0 {
+			l.of.legacy.o.tellWorn(l.inst.ref, l.inst.inc, fmt.Sprintf("it has handled %d messages", l.worth))
+		}
+	}
 	if l.flights = without(l.flights, f); len(l.flights) == 0 {
 		l.idle = now
 	}
@@ -96,6 +84,10 @@ func (l *legacy) spawned(i *instance, pid int) {
 	l.lives[life.pid] = life
 	l.bySat[i.ref] = life
 	e.lives = append(e.lives, life)
+	if r := i.sat.Recycle; r.Messages > 0 {
+		life.worth = max(1, int(float64(r.Messages)*(1+r.Jitter*(2*l.o.t.rand.Float64()-1))))
+		life.left = life.worth
+	}
 	e.refresh()
 }
 
@@ -213,71 +205,6 @@ func (e *elder) tick(now int64) (due int64) {
 		due = sooner(due, e.overdue(f, now))
 	}
 	return sooner(due, e.hung(now))
-}
-
-// doubtful begins the doubt about what was sent before a death.
-func (e *elder) doubtful(now int64) {
-	e.doubt = doubt{since: now, place: e.out.peer.v1.taken.Load()}
-	if len(e.lives) == 0 && e.unacked() > 0 {
-		e.emptying = true // nobody is there for what is not sent
-		e.legacy.carrierOf().drop(e.out.peer)
-	}
-	e.refresh()
-}
-
-// emptied: what was given to a socket and not sent will never be.
-func (l *legacy) emptied(p *legacyPort) {
-	for _, e := range l.steps {
-		if e.out == p && e.emptying {
-			e.emptying = false
-			e.back(e.pushed)
-			e.refresh()
-		}
-	}
-}
-
-// prove looks whether all who live have shown that they hold nothing of what is in doubt.
-func (e *elder) prove(now int64) (due int64) {
-	patience := doubtPatience
-	if d := e.step.cfg.deadline; d > 0 {
-		patience = d
-	}
-	if now < e.doubt.since+patience {
-		for _, l := range e.lives {
-			switch {
-			case !l.survivor || l.furthest > e.doubt.place:
-			case len(l.flights) > 0:
-				due = sooner(due, e.doubt.since+patience)
-			default:
-				proof := idleProof
-				if !l.spoke {
-					proof = newcomerProof
-				}
-				if at := max(l.idle, e.doubt.since) + proof; at > now {
-					due = sooner(due, at)
-				}
-			}
-		}
-		if due > 0 && slices.ContainsFunc(e.flights, func(f *flight) bool { return !f.acked && f.place <= e.doubt.place }) {
-			return due
-		}
-	}
-	e.back(e.doubt.place)
-	e.doubt = doubt{}
-	for _, l := range e.lives {
-		l.survivor = false
-	}
-	return 0
-}
-
-// back returns to the queue what nobody has acknowledged, up to a place.
-func (e *elder) back(place uint64) {
-	for _, f := range slices.Backward(slices.Clone(e.flights)) {
-		if !f.acked && f.place <= place {
-			e.end(f)
-			e.legacy.o.t.recall(e.legacy.o.now, &e.sess.worker, f.n, false, "", "", nil)
-		}
-	}
 }
 
 // overdue looks after one flight.

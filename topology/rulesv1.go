@@ -55,6 +55,9 @@ func (r *rules) legacySatellites(said *setting) (spoken bool) {
 		case strings.Contains(s.Name, v1.Any):
 			r.add(at.at, "give it another name", "DSAT 0.6 overlooks every link with the letters any in it, as in %q", s.Name)
 		}
+		if f := at.find("work").find("heartbeat"); s.Work.Heartbeat > 0 && f != nil && !f.inherited {
+			r.add(f.at, "leave it out", "%s speaks v1, which has no PROGRESS: work.heartbeat means nothing", s.Name)
+		}
 		if strings.ContainsAny(s.V1.Channel, ":\x00") {
 			r.add(at.find("v1").find("channel").pos, "", "v1.channel holds a colon, which separates fields")
 		}
