@@ -163,13 +163,18 @@ type timing struct {
 
 // CallCounts is the calls, and the sends that wait.
 type CallCounts struct {
-	Waiting int    // for the end of their task, or for room
-	Expired uint64 // by their deadline
-	Dropped uint64 // whose satellite was gone, or was cancelled by it, before the answer
+	Waiting  int    // for the end of their task, or for room
+	Expired  uint64 // by their deadline
+	Replies  int    // to detached calls: kept, or awaited
+	GivenUp  uint64 // of those, for their age or for room
+	Sessions int    // that live, and those whose end is to be told
+	Lost     uint64 // sessions that ended with their instance
+	Dropped  uint64 // whose satellite was gone, or was cancelled by it, before the answer
 }
 
 func (o *orchester) callCounts() CallCounts {
-	return CallCounts{Waiting: len(o.waiters) + len(o.sends) + o.talks.next, Expired: o.timing.expired, Dropped: o.timing.dropped}
+	return CallCounts{Waiting: len(o.waiters) + len(o.sends) + o.talks.next, Expired: o.timing.expired, Dropped: o.timing.dropped,
+		Replies: len(o.replies.by), GivenUp: o.replies.given, Sessions: len(o.talks.by), Lost: o.talks.gone}
 }
 
 func (t *timing) add(s *sending) {

@@ -39,6 +39,7 @@ type conversations struct {
 	by    map[conversationKey]*conversation
 	next  int             // messages that wait for those before them, or for an instance
 	ready []*conversation // that may be able to go on
+	gone  uint64          // lost with their instances
 	look  int64           // when those that are not used are looked for
 }
 
@@ -188,6 +189,7 @@ func (o *orchester) loseSessions(w *worker, why string) {
 // loseSession answers all that is unanswered; if nothing is, the next one will be told.
 func (o *orchester) loseSession(c *conversation, why string) {
 	c.worker = nil
+	o.talks.gone++
 	open := slices.Clone(c.next)
 	if c.current != nil {
 		open = append([]*sending{c.current}, open...)

@@ -237,8 +237,15 @@ func FuzzSession(f *testing.F) {
 	b.Add(&wire.Header{Kind: wire.Credit, Epoch: 7, N: 1, M: 1}, nil)
 	b.Add(&wire.Header{Kind: wire.Fail, Epoch: 7, N: 3, Flags: 1}, []byte("why"))
 	f.Add(append([]byte(nil), b.Frame()...))
+	b.Reset()
+	b.Add(&wire.Header{Kind: wire.Call, Epoch: 7, N: 1, M: 1, Time: 5}, []byte("ask"))
+	b.Add(&wire.Header{Kind: wire.Call, Epoch: 7, N: 2, Port: 1, ID: 9, Flags: wire.FlagLasting}, []byte("of a session"))
+	b.Add(&wire.Header{Kind: wire.Cancel, Epoch: 7, N: 1}, nil)
+	f.Add(append([]byte(nil), b.Frame()...))
 	f.Fuzz(func(t *testing.T, frame []byte) {
-		st := newStage(t, sat("gen", "w"), sat("w", "end"), sat("end"))
+		calls := sat("w", "end")
+		calls.Calls = []string{"end", "w"}
+		st := newStage(t, sat("gen", "w"), calls, sat("end"))
 		gen, w := st.join("gen", 0, 1, source), st.join("w", 0, 2, wire.HelloBody{})
 		gen.emit("1", "2", "3", "4")
 		w.frame(frame)
@@ -248,6 +255,9 @@ func FuzzSession(f *testing.F) {
 		st.join("w", 0, 3, wire.HelloBody{})
 		if l := st.ledger(); l.Admitted < 4 {
 			t.Errorf("%+v", l)
+		}
+		if n := len(st.o.waiters) + len(st.o.talks.by); n > 0 {
+			t.Errorf("%d of its calls and sessions are not forgotten", n)
 		}
 	})
 }

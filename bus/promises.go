@@ -120,6 +120,9 @@ func (w *replyWall) length() int64 {
 // promised takes a reply that was written, kept that nobody wants it any more.
 func (r *recall) promised(v *verse, ext uint32, length int64) {
 	r.kept(v.id)
+	if v.id == 0 { // of no task
+		return
+	}
 	v.reply.promise = promise{onDisk: true, sealed: true, ext: ext, size: length}
 	r.replies[v.id] = v.reply
 	r.estate.lives(ext, length)
