@@ -218,7 +218,7 @@ func (p *keeper) tasksOf(s *step) {
 			}
 		}
 	}
-	sortByID(&p.t.hops, hops)
+	sortByArrival(&p.t.hops, hops)
 	for _, i := range hops {
 		p.task(p.t.hops.at(i).tslot)
 	}

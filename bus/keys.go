@@ -200,8 +200,8 @@ func (k *keyring) enter(hops *slab, s *step, i int32, key uint64) bool {
 
 // stands reports whether a hop still stands in line.
 func (k *keyring) stands(hops *slab, e lined) bool {
-	l := k.of[e.slot]
-	return l != nil && hops.at(e.slot).id == e.id && l.queue.head != none && hops.at(l.queue.head).id <= e.id
+	l, h := k.of[e.slot], hops.at(e.slot)
+	return l != nil && h.id == e.id && l.queue.head != none && byArrival(hops.at(l.queue.head), h) <= 0
 }
 
 // compact forgets those that do not stand in line any more.
@@ -291,12 +291,17 @@ func (k *keyring) standing(hops *slab) []int32 {
 	for _, l := range k.lines {
 		all = append(all, l.queue.all(hops)...)
 	}
-	sortByID(hops, all)
+	sortByArrival(hops, all)
 	return all
 }
 
-func sortByID(hops *slab, all []int32) {
-	slices.SortFunc(all, func(a, b int32) int { return cmp.Compare(hops.at(a).id, hops.at(b).id) })
+// byArrival is the order in which hops came: those that were delayed came when their time did.
+func byArrival(a, b *hop) int {
+	return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id))
+}
+
+func sortByArrival(hops *slab, all []int32) {
+	slices.SortFunc(all, func(a, b int32) int { return byArrival(hops.at(a), hops.at(b)) })
 }
 
 // all is the hops of a queue, the first one first.
@@ -311,7 +316,7 @@ func (q *fifo) all(hops *slab) []int32 {
 // sort brings a queue into the order of admission.
 func (q *fifo) sort(hops *slab) {
 	list := q.all(hops)
-	sortByID(hops, list)
+	sortByArrival(hops, list)
 	*q = newFIFO()
 	for _, i := range list {
 		q.pushBack(hops, i)

@@ -208,3 +208,37 @@ func TestEveryEndLetsTheNextOfItsKeyGo(t *testing.T) {
 	}
 	st.ledger()
 }
+
+// A message that was delayed came when its time did, though its id is older than others'; nobody loses sight of it.
+func TestADelayedMessageStandsInLineWhereItCame(t *testing.T) {
+	work := sat("work")
+	work.Work.Key, work.Queue.TTL = `"all"`, 3_600_000_000_000
+	st := newStage(t, sat("gen", "work"), work)
+	tr, s := st.o.t, st.o.t.steps[1]
+	st.join("gen", 0, 1, wire.HelloBody{Source: true}).emit(slices.Repeat([]string{"x"}, 200)...)
+	late := s.keys.standing(&tr.hops)[0]
+	s.keys.takeOut(&tr.hops, late)
+	tr.hops.at(late).admitted = st.o.bus.now()
+	tr.enqueue(s, late)
+	for range 300 { // the list is made smaller now and then
+		i, h := tr.hops.take(s.index)
+		h.id, h.body, h.admitted = tr.nextID(), tr.bodies.copy([]byte("y")), st.o.bus.now()
+		tk := tr.begin(h.admitted, none)
+		h.tslot, h.task, h.from = tk, tr.tasks.at(tk).id, outside
+		s.count.admitted++
+		tr.hops.setState(i, waiting)
+		tr.enqueue(s, i)
+		if oldest := s.keys.oldest(&tr.hops); oldest == none {
+			t.Fatal("those who stand in line have no oldest")
+		}
+		gone := s.keys.oldest(&tr.hops)
+		s.keys.takeOut(&tr.hops, gone)
+		tr.finish(h.admitted, gone, cancelled, "test")
+		tr.next()
+	}
+	all := s.keys.standing(&tr.hops)
+	if len(all) != s.keys.count || !slices.IsSortedFunc(all, func(a, b int32) int { return byArrival(tr.hops.at(a), tr.hops.at(b)) }) {
+		t.Errorf("%d stand in line, counted %d", len(all), s.keys.count)
+	}
+	st.ledger()
+}

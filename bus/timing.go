@@ -139,7 +139,9 @@ func (t *tracker) next() int64 {
 			}
 		}
 		if s.cfg.ttl > 0 && s.inLine() > 0 {
-			sooner(t.hops.at(s.keys.oldest(&t.hops)).admitted + s.cfg.ttl)
+			if i := s.keys.oldest(&t.hops); i != none {
+				sooner(t.hops.at(i).admitted + s.cfg.ttl)
+			}
 		}
 		for _, w := range s.workers {
 			if w.due > 0 {

@@ -204,10 +204,11 @@ func (t *tracker) overflow(now int64, to *step, i int32) bool {
 	switch to.cfg.full {
 	case topology.FullDropOldest:
 		if to.calm() == 0 && to.inLine() > 0 {
-			oldest := to.keys.oldest(&t.hops)
-			to.keys.takeOut(&t.hops, oldest)
-			t.finish(now, oldest, dropped, "queue full, and newer ones came")
-			return true
+			if oldest := to.keys.oldest(&t.hops); oldest != none {
+				to.keys.takeOut(&t.hops, oldest)
+				t.finish(now, oldest, dropped, "queue full, and newer ones came")
+				return true
+			}
 		}
 		if to.calm() == 0 {
 			t.finish(now, i, dropped, "queue full")

@@ -47,13 +47,12 @@ speaks = "bus"
 		{"mirrored", func(e *LinkEdit) error { return s.Mirror(e, "b", "c", true) }, `{ b = { when = "payload.x > 1", one_in = 3, mirror = ["c"] }, c = { mirror = ["d"] } }`},
 		{"mirrored no more", func(e *LinkEdit) error { return s.Mirror(e, "c", "d", false) }, `{ b = { when = "payload.x > 1", one_in = 3 }, c = {} }`},
 		{"removed", func(e *LinkEdit) error { e.Remove("b"); return nil }, `{ c = { mirror = ["d"] } }`},
-		{"no such option", set("b", "wehn", "x"), "did you mean when?"},
+		{"no such option", set("b", "whenn", "x"), "did you mean when?"},
 		{"no table", set("b", "", "3"), "want a table"},
 		{"smuggled", set("b", "", "{}\nx = 3"), "want a table"},
 	} {
 		e := s.EditLinks()
 		err := c.do(e)
-		got := ""
 		if err != nil {
 			if !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v", c.name, err)
@@ -70,7 +69,7 @@ speaks = "bus"
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got = origin(t, after, "a", "to").Value; got != c.want {
+		if got := origin(t, after, "a", "to").Value; got != c.want {
 			t.Errorf("%s:\n%s, want\n%s", c.name, got, c.want)
 		}
 		if origin(t, after, "a", "to").From != RunTime {
