@@ -38,6 +38,9 @@ func (b *Bus) Apply(ctx context.Context, next *topology.Topology, opt ApplyOptio
 	if err := b.lateDisk(ctx, next); err != nil {
 		return err
 	}
+	if err := b.shelf.prepare(next); err != nil {
+		return &Error{KindInvalid, err.Error()}
+	}
 	var at atomic.Int32
 	c := make(chan error, 1)
 	b.mail.post(func(o *orchester) {
@@ -127,6 +130,7 @@ func (o *orchester) apply(next *topology.Topology, opt ApplyOptions) error {
 		o.legacy.follow(next)
 	}
 	o.rejoin = true
+	o.joinStreams()
 	o.turnAway()
 	return nil
 }

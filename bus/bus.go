@@ -97,6 +97,7 @@ type Bus struct {
 	owned     atomic.Bool    // Serve or Close frees the socket, whoever comes first
 	group     sync.WaitGroup // goroutines of plugins and filters
 	loop      *orchester
+	shelf     *shelf
 	restraint restraintFile
 
 	committed atomic.Uint64 // what the journal's writer has brought to disk
@@ -126,6 +127,7 @@ func New(cfg Config) (*Bus, error) {
 		return nil, err
 	}
 	b.topology.Store(cfg.Topology)
+	b.shelf = newShelf(b)
 	b.loop = newOrchester(b)
 	tasks := map[uint64]int32{}
 	if len(cfg.Import) > 0 {
@@ -136,6 +138,10 @@ func New(cfg Config) (*Bus, error) {
 		tasks = b.loop.restore(k)
 		b.cfg.Import = nil // it may be large
 	}
+	if err := b.shelf.prepare(cfg.Topology); err != nil {
+		return nil, err
+	}
+	b.loop.joinStreams()
 	if err := b.openDisk(tasks); err != nil {
 		return nil, err
 	}
@@ -175,6 +181,7 @@ func (b *Bus) Serve(ctx context.Context) error {
 	var own sync.WaitGroup
 	own.Go(func() { b.notes.run(b.done) })
 	own.Go(b.zmq.run)
+	own.Go(b.shelf.tend)
 	if b.v1 != nil {
 		own.Go(b.v1.run)
 	}
@@ -185,6 +192,7 @@ func (b *Bus) Serve(ctx context.Context) error {
 	if err := b.forgetRestraints(); err != nil {
 		b.cfg.Log.Warn("cannot forget which queues are paused", "error", err)
 	}
+	b.shelf.close()
 	return nil
 }
 

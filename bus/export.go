@@ -25,6 +25,9 @@ func (b *Bus) Export(ctx context.Context) ([]byte, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := b.shelf.sync(ctx); err != nil {
+		return nil, &Error{KindTimeout, "cannot export the state of the bus: the streams do not come to rest: " + err.Error()}
+	}
 	select {
 	case <-written:
 	case <-b.done:

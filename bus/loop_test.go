@@ -51,6 +51,7 @@ func newStage(t testing.TB, sats ...*topology.Satellite) *stage {
 	}
 	b.cfg.Hello = func(r topology.Ref, _ topology.Incarnation) { st.hellos = append(st.hellos, r.String()) }
 	b.topology.Store(b.cfg.Topology)
+	b.shelf = newShelf(b)
 	b.loop = newOrchester(b)
 	st.o = b.loop
 	return st

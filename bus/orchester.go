@@ -188,6 +188,7 @@ func (o *orchester) endTurn() int64 {
 	if len(o.emptying) > 0 {
 		o.checkEmpty()
 	}
+	o.t.flushStreams()
 	o.checkIdle()
 	o.checkFrozen()
 	return sooner(sooner(due, o.look), sooner(o.t.next(), sooner(o.tellStrangers(), o.tellSkipped())))

@@ -296,7 +296,7 @@ func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 	stats, err := ask(ctx, b, func(o *orchester) (Stats, error) {
 		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Routes: o.t.routes(), Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts(), Legacy: o.legacy.status()}, nil
 	})
-	stats.Journal = b.Journal()
+	stats.Journal, stats.Streams = b.Journal(), b.StreamGauges()
 	return stats, err
 }
 
@@ -312,4 +312,5 @@ type Stats struct {
 	Calls   CallCounts
 	Journal *JournalStats // nil: nothing is kept on disk
 	Routes  []RouteStatus // of all steps with links
+	Streams []StreamGauge // those that are being written
 }

@@ -12,14 +12,15 @@ const outside = -1
 
 // step is one satellite that takes part: its queue, its links and its workers.
 type step struct {
-	index int
-	name  string
-	sat   *topology.Satellite
-	cfg   limits
-	to    []*step
-	from  []*step
-	calls []*step // steps it may call
-	gates []*step // blocking queues below, outside of cycles: while one is full nothing is dispatched here
+	index    int
+	name     string
+	sat      *topology.Satellite
+	cfg      limits
+	to       []*step
+	from     []*step
+	calls    []*step  // steps it may call
+	recorder recorder // of what it puts out; nil: it is not kept
+	gates    []*step  // blocking queues below, outside of cycles: while one is full nothing is dispatched here
 
 	// What ports stand for. A link that is gone keeps its place, so that what was said under it is understood.
 	router    *router  // nil: every link takes every message

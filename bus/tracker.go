@@ -17,16 +17,17 @@ const brokenAfter = 3
 // tracker is the state of every hop and task. It has no sockets, no clock and no goroutine: time comes in as nanoseconds
 // since its start, and what is to be sent goes out through sink. One goroutine owns it.
 type tracker struct {
-	epoch   uint32
-	started time.Time // of second 0; only for what people read
-	steps   []*step
-	hops    slab
-	bodies  bodies
-	tasks   tasks
-	aside   quarantine
-	ended   memory
-	sink    sink
-	rand    *rand.Rand
+	recorded []recorder // streams that something was appended to in this turn
+	epoch    uint32
+	started  time.Time // of second 0; only for what people read
+	steps    []*step
+	hops     slab
+	bodies   bodies
+	tasks    tasks
+	aside    quarantine
+	ended    memory
+	sink     sink
+	rand     *rand.Rand
 
 	ids       uint64               // counter of tasks and messages
 	n         uint64               // counter of dispatches
@@ -101,6 +102,9 @@ type message struct {
 
 // emit admits a message of s to the links of port, as a new task. It takes over the reference to the body.
 func (t *tracker) emit(now int64, s *step, port uint16, m message) {
+	if s.recorder != nil {
+		t.retain(s, t.peekID(), m.codec, m.hops, m.body.data)
+	}
 	if len(s.to) > 0 || port != wire.AllLinks {
 		task := t.begin(now, none)
 		if s.hooked {
@@ -276,6 +280,9 @@ func (t *tracker) output(now int64, w *worker, n uint64, o *wire.Output) {
 // outputOf admits one output of a hop of s, whose end must follow in the same turn.
 func (t *tracker) outputOf(now int64, s *step, i int32, o *wire.Output) {
 	h := t.hops.at(i)
+	if s.recorder != nil {
+		t.retain(s, h.task, uint16(o.Codec), h.hops+1, o.Payload)
+	}
 	if len(s.to) == 0 && (o.Port == wire.AllLinks || int(o.Port) >= len(s.routes)) {
 		if waiter := t.tasks.at(h.tslot).waiter; waiter != none {
 			t.sink.result(waiter, o)

@@ -24,10 +24,11 @@ var mayImport = map[string][]string{
 	"supervisor":        {"supervisor/logs", "topology"},
 	"supervisor/logs":   {"topology"},
 	"bus/rules":         {},
-	"bus":               {"topology", "bus/rules", "bus/wire", "bus/plug", "bus/codec", "bus/v1", "bus/journal"},
+	"bus":               {"topology", "bus/rules", "bus/wire", "bus/plug", "bus/codec", "bus/v1", "bus/journal", "bus/streams"},
 	"bus/codec":         {},
 	"bus/wire":          {},
 	"bus/journal":       {},
+	"bus/streams":       {"bus/journal"},
 	"bus/journal/frail": {"bus/journal"}, // a disk for tests
 	"bus/plug":          {"bus/wire"},
 	"bus/v1":            {},

@@ -104,7 +104,7 @@ func satelliteKeys() []*key {
 	keys = append(keys, socketGrants()...)
 	keys = append(keys, limitsKeys())
 	keys = append(append(keys, readyKeys()), notifyKeys()...)
-	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys(), legacyKeys(), breakerKeys())
+	keys = append(keys, healthKeys(), restartKeys(), recycleKeys(), stopKeys(), hooksKeys(), secretGrantsKey(), logKeys(), queueKeys(), workKeys(), retainKeys(), legacyKeys(), breakerKeys())
 	keys = append(keys, taskKey())
 	keys = append(append(append(keys, callsKey()), taskHookKeys()...), watchKeys(), movedKey())
 	return append(keys,

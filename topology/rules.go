@@ -123,6 +123,7 @@ func (r *rules) all() {
 	r.taskHooks()
 	r.calls()
 	r.direct()
+	r.retained()
 }
 
 // known reports a name that no satellite has.

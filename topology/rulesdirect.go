@@ -49,6 +49,8 @@ func (s *Satellite) notDirectTo(to *Satellite) string {
 		return s.Name + " is a plugin, whose only connection is the one to dsatd"
 	case !s.ownSockets():
 		return fmt.Sprintf("%s speaks %q, and opens no sockets itself", s.Name, s.Speaks)
+	case s.Retain.Stream != "":
+		return "what " + s.Name + " puts out is retained"
 	case s.Process.User != to.Process.User:
 		return "they are different users'"
 	}

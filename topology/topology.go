@@ -93,6 +93,7 @@ type Satellite struct {
 	Route   Route
 	Queue   Queue
 	Work    Work
+	Retain  Retain // what is kept of what it puts out
 	V1      V1Work // of one that speaks v1
 	Breaker Breaker
 	Task    time.Duration // of a whole task that begins here; 0: no limit

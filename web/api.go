@@ -45,6 +45,8 @@ func (s *Server) routes() []route {
 		{"POST /v1/queues/{step}/drain", accessOperate, s.queueDrain},
 		{"POST /v1/queues/{step}/purge", accessOperate, s.queuePurge},
 		{"GET /v1/tap", accessRead, s.tap},
+		{"GET /v1/streams", accessRead, s.streams},
+		{"GET /v1/streams/messages", accessRead, s.streamMessages},
 		{"GET /v1/tasks/{id}", accessRead, s.task},
 		{"GET /v1/tasks/{id}/why", accessRead, s.whyTask},
 		{"GET /v1/quarantine", accessRead, s.quarantineList},

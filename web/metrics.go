@@ -68,6 +68,7 @@ type collector struct {
 
 	calls               callDescs
 	journal             journalDescs
+	kept                streamDescs
 	direct, directBytes *prometheus.Desc
 }
 
@@ -132,7 +133,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		strays:        desc("bus_refused_frames_total", "Frames of unknown or outlived senders, refused."),
 		evicted:       desc("quarantine_evicted_messages_total", "Messages in quarantine given up for room."),
 	}
-	c.calls, c.journal = newCallDescs(desc), newJournalDescs(desc)
+	c.calls, c.journal, c.kept = newCallDescs(desc), newJournalDescs(desc), newStreamDescs(desc)
 	c.legacy = describeLegacy(desc)
 	c.all = all
 	return c
@@ -180,6 +181,7 @@ func (c *collector) bus(ch chan<- prometheus.Metric, stats *bus.Stats) {
 	counter(ch, c.evicted, float64(stats.Evicted))
 	c.calls.collect(ch, stats)
 	c.journal.collect(ch, stats.Journal)
+	c.kept.collect(ch, stats.Streams)
 }
 
 // route tells of the links of a step. An end may be one of several links; its counter is one.

@@ -51,7 +51,7 @@ func Main() error {
 	}
 	return satellites.RunSource(func(ctx context.Context, e *satellites.Emitter) error {
 		return Run(ctx, time.Duration(o.Every), e.Emit)
-	})
+	}, satellites.Codec("json"))
 }
 
 // Tick is one tick. Seq counts periods since the first tick, missed ones too.

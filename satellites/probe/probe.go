@@ -32,7 +32,7 @@ func ParseTick(payload []byte, now time.Time) Tick {
 type Measure func(tick Tick, now time.Time) ([]any, error)
 
 // Run answers every message with the measurements of m, until dsatd says stop.
-func Run(m Measure) error { return satellites.Run(Handler(m)) }
+func Run(m Measure) error { return satellites.Run(Handler(m), satellites.Codec("json")) }
 
 // Handler is the handler that Run runs.
 func Handler(m Measure) satellites.Handler {

@@ -388,6 +388,7 @@ const (
 	PathQueues     = "/v1/queues"
 	PathSend       = "/v1/send/"
 	PathTap        = "/v1/tap"
+	PathStreams    = "/v1/streams"
 	PathTasks      = "/v1/tasks/"
 	PathQuarantine = "/v1/quarantine"
 )

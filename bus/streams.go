@@ -1,0 +1,408 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dsat/dsat/bus/codec"
+	"github.com/dsat/dsat/bus/rules"
+	"github.com/dsat/dsat/bus/streams"
+	"github.com/dsat/dsat/topology"
+)
+
+// StreamsName is the directory of the retained streams in the state directory.
+const StreamsName = "streams"
+
+// shelf is the streams that are open. The loop appends to them; one goroutine lets go of what is old; readers read beside both.
+type shelf struct {
+	bus  *Bus
+	wake chan struct{} // capacity 1
+
+	mu   sync.Mutex
+	open map[string]*streams.Stream
+}
+
+// recorder is a stream as the tracker uses it: it never waits.
+type recorder interface {
+	Append(step string, task uint64, codec, hops uint16, payload []byte)
+	Flush()
+}
+
+func newShelf(b *Bus) *shelf {
+	return &shelf{bus: b, wake: make(chan struct{}, 1), open: map[string]*streams.Stream{}}
+}
+
+func (m *shelf) root() string { return filepath.Join(m.bus.cfg.StateDir, StreamsName) }
+
+func retainOf(r topology.Retain) streams.Retain {
+	return streams.Retain{Age: r.Age, Size: r.Size, Count: uint64(r.Count)}
+}
+
+// prepare opens what a topology wants kept and is not open yet, and changes the retention of the others. It may wait for the disk.
+func (m *shelf) prepare(t *topology.Topology) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, sat := range t.Satellites {
+		name := sat.Retain.Stream
+		if name == "" || !speaks(sat) {
+			continue
+		}
+		if m.bus.cfg.StateDir == "" {
+			return fmt.Errorf("cannot keep stream %s: there is no state directory", name)
+		}
+		if s := m.open[name]; s != nil {
+			s.Keep(retainOf(sat.Retain))
+			continue
+		}
+		s, err := streams.Open(m.root(), name, retainOf(sat.Retain), m.bus.cfg.Epoch, m.bus.cfg.Log)
+		if err != nil {
+			return err
+		}
+		m.open[name] = s
+	}
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (m *shelf) get(name string) *streams.Stream {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.open[name]
+}
+
+// all is what is open, by name.
+func (m *shelf) all() []*streams.Stream {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []*streams.Stream
+	for _, s := range m.open {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *streams.Stream) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// tend lets go of what is old, until the bus is closed. Without streams it sleeps for good.
+func (m *shelf) tend() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait := time.Duration(0)
+		for _, s := range m.all() {
+			if d := s.Tend(ctx, time.Now()); wait == 0 || d < wait {
+				wait = d
+			}
+		}
+		if timer.Stop(); wait > 0 {
+			timer.Reset(wait)
+		}
+		select {
+		case <-timer.C:
+		case <-m.wake:
+		case <-m.bus.done:
+			return
+		}
+	}
+}
+
+// sync brings to disk what was appended.
+func (m *shelf) sync(ctx context.Context) error {
+	var err error
+	for _, s := range m.all() {
+		err = errors.Join(err, s.Sync(ctx))
+	}
+	return err
+}
+
+// close ends all of them; the loop has ended.
+func (m *shelf) close() {
+	for _, s := range m.all() {
+		if err := s.Close(); err != nil {
+			m.bus.cfg.Log.Error("cannot close a stream: " + err.Error())
+		}
+	}
+}
+
+// joinStreams gives each step the stream that keeps what it puts out.
+func (o *orchester) joinStreams() {
+	for _, s := range o.t.steps {
+		s.recorder = nil
+		if st := o.bus.shelf.get(s.sat.Retain.Stream); st != nil {
+			s.recorder = st
+		}
+	}
+}
+
+// retain puts a message that s put out into its stream.
+func (t *tracker) retain(s *step, task uint64, codec, hops uint16, payload []byte) {
+	s.recorder.Append(s.name, task, codec, hops, payload)
+	if !slices.Contains(t.recorded, s.recorder) {
+		t.recorded = append(t.recorded, s.recorder)
+	}
+}
+
+// flushStreams ends the turn of the streams.
+func (t *tracker) flushStreams() {
+	for _, k := range t.recorded {
+		k.Flush()
+	}
+	clear(t.recorded)
+	t.recorded = t.recorded[:0]
+}
+
+// StreamStatus is one retained stream.
+type StreamStatus struct {
+	streams.Status
+	Satellite string // who writes it now; "": nobody, it is of an earlier topology
+}
+
+// Streams lists the streams whose names match a pattern (path.Match; "" is all), by name, those of earlier topologies too.
+func (b *Bus) Streams(ctx context.Context, pattern string) ([]StreamStatus, error) {
+	names, err := b.streamNames(pattern)
+	if err != nil {
+		return nil, err
+	}
+	writers := map[string]string{}
+	for _, sat := range b.topology.Load().Satellites {
+		writers[sat.Retain.Stream] = sat.Name
+	}
+	list := []StreamStatus{}
+	for _, name := range names {
+		err := b.withStream(name, func(s *streams.Stream) error {
+			list = append(list, StreamStatus{Status: s.Status(ctx), Satellite: writers[name]})
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// streamNames are those that are open or on disk.
+func (b *Bus) streamNames(pattern string) ([]string, error) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, &Error{KindInvalid, fmt.Sprintf("cannot use the pattern %q: * and ? stand for any characters but /, [abc] for one of them", pattern)}
+	}
+	var names []string
+	for _, s := range b.shelf.all() {
+		names = append(names, s.Name)
+	}
+	dirs, err := os.ReadDir(b.shelf.root())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, d := range dirs {
+		if name := streams.NameOf(d.Name()); d.IsDir() && name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(names, func(name string) bool {
+		ok, _ := path.Match(pattern, name) // it was tried above
+		return pattern != "" && !ok
+	}), nil
+}
+
+// withStream calls f with a stream; one of an earlier topology is open meanwhile only.
+func (b *Bus) withStream(name string, f func(*streams.Stream) error) error {
+	if s := b.shelf.get(name); s != nil {
+		return f(s)
+	}
+	s, err := streams.Open(b.shelf.root(), name, streams.Retain{}, b.cfg.Epoch, b.cfg.Log)
+	if err != nil {
+		return &Error{KindUnavailable, err.Error()}
+	}
+	return errors.Join(f(s), s.Close())
+}
+
+// StreamQuery says which messages are wanted: of all streams whose names match, in the order of their times.
+type StreamQuery struct {
+	Pattern  string // path.Match; "" is all
+	Seq      uint64 // from this one on; only with one stream
+	From, To time.Time
+	Where    string // condition, as on a link; "": every message
+	Limit    int    // 0: none
+}
+
+// StreamEntry is one kept message.
+type StreamEntry struct {
+	streams.Entry
+	reader codec.Codec
+}
+
+// ID is the task, as people write it.
+func (e *StreamEntry) TaskID() string { return formatID(e.Task) }
+
+// CodecName is how the payload is written.
+func (e *StreamEntry) CodecName() string { return codecName(e.Codec) }
+
+// JSON is the payload as one line of JSON, for people.
+func (e *StreamEntry) JSON() []byte { return codec.Render(e.reader, e.Payload) }
+
+// errEnough ends a reading.
+var errEnough = errors.New("enough")
+
+// ReadStreams calls f with the messages of a query, and returns how many there were. What is appended meanwhile may be among them.
+// Errors are *Error, that of f, or that of a disk.
+func (b *Bus) ReadStreams(ctx context.Context, q StreamQuery, f func(*StreamEntry) error) (n int, err error) {
+	names, err := b.streamNames(q.Pattern)
+	if err != nil {
+		return 0, err
+	}
+	if len(names) == 0 {
+		return 0, &Error{KindNotFound, fmt.Sprintf("cannot find a stream %q: none was retained (retain = { ... } on a satellite)", q.Pattern)}
+	}
+	if q.Seq > 0 && len(names) > 1 {
+		return 0, &Error{KindInvalid, fmt.Sprintf("cannot begin with number %d in %d streams: each has numbers of its own; name one, or a time", q.Seq, len(names))}
+	}
+	match, err := whereOf(q.Where)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err = b.merged(ctx, names, q, func(e *StreamEntry) error {
+		if !q.To.IsZero() && e.Time.After(q.To) || !match(e) {
+			return nil
+		}
+		if err := f(e); err != nil {
+			return err
+		}
+		if n++; n == q.Limit {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return n, err
+}
+
+// whereOf compiles a condition. A message that it cannot judge does not match.
+func whereOf(text string) (func(*StreamEntry) bool, error) {
+	if text == "" {
+		return func(*StreamEntry) bool { return true }, nil
+	}
+	rule, err := rules.Compile(text, rules.Bool)
+	if err != nil {
+		return nil, &Error{KindInvalid, fmt.Sprintf("cannot use the condition %s: %v", text, err)}
+	}
+	return func(e *StreamEntry) bool {
+		ok, err := rule.Match(&rules.Message{
+			From: e.Step, Step: e.Step, Codec: e.CodecName(), Task: e.TaskID, Hops: int(e.Hops), Size: len(e.Payload), Now: e.Time,
+			Payload: func() (any, error) {
+				if e.reader == nil {
+					return nil, errors.New("nobody knows how it is written")
+				}
+				return e.reader.Decode(e.Payload)
+			},
+		})
+		return ok && err == nil
+	}, nil
+}
+
+// merged reads several streams as one, by time.
+func (b *Bus) merged(ctx context.Context, names []string, q StreamQuery, f func(*StreamEntry) error) error {
+	heads := make([]*head, 0, len(names))
+	defer func() {
+		for _, h := range heads {
+			h.stop()
+		}
+	}()
+	for _, name := range names {
+		h := &head{}
+		h.next, h.stop = iter.Pull2(b.entries(ctx, name, q))
+		heads = append(heads, h)
+		if err := h.advance(); err != nil {
+			return err
+		}
+	}
+	for {
+		var first *head
+		for _, h := range heads {
+			if h.entry != nil && (first == nil || h.entry.Time.Before(first.entry.Time)) {
+				first = h
+			}
+		}
+		if first == nil {
+			return nil
+		}
+		if err := f(first.entry); err != nil {
+			return err
+		}
+		if err := first.advance(); err != nil {
+			return err
+		}
+	}
+}
+
+// head is the next message of one stream; nil at its end.
+type head struct {
+	entry *StreamEntry
+	next  func() (*StreamEntry, error, bool)
+	stop  func()
+}
+
+func (h *head) advance() error {
+	e, err, more := h.next()
+	if h.entry = e; !more {
+		h.entry = nil
+	}
+	return err
+}
+
+// entries reads one stream from where a query begins.
+func (b *Bus) entries(ctx context.Context, name string, q StreamQuery) iter.Seq2[*StreamEntry, error] {
+	return func(yield func(*StreamEntry, error) bool) {
+		err := b.withStream(name, func(s *streams.Stream) error {
+			return s.Read(ctx, q.Seq, q.From, func(e *streams.Entry) error {
+				out := &StreamEntry{Entry: *e}
+				if int(e.Codec) < len(plain) {
+					out.reader = plain[e.Codec]
+				}
+				if !yield(out, nil) {
+					return errEnough
+				}
+				return nil
+			})
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			yield(nil, err)
+		}
+	}
+}
+
+// StreamGauge is what of an open stream can be told without the disk.
+type StreamGauge struct {
+	Name     string
+	Messages uint64
+	Bytes    int64
+	Lost     uint64
+	Full     bool
+}
+
+// StreamGauges are those of the streams that are being written.
+func (b *Bus) StreamGauges() []StreamGauge {
+	var list []StreamGauge
+	for _, s := range b.shelf.all() {
+		list = append(list, StreamGauge(s.Gauge()))
+	}
+	return list
+}
