@@ -63,10 +63,10 @@ func (m *model) relinks(next *topology.Topology, opt ApplyOptions) {
 	for _, s := range next.Satellites {
 		var to []topology.Link
 		seen := map[string]bool{}
-		add := func(name string) {
+		add := func(name, when string) {
 			if next.Satellite(name) != nil && !seen[name] {
 				seen[name] = true
-				to = append(to, topology.Link{To: name})
+				to = append(to, topology.Link{To: name, When: when})
 			}
 		}
 		for _, l := range s.To {
@@ -75,11 +75,11 @@ func (m *model) relinks(next *topology.Topology, opt ApplyOptions) {
 				name = moved
 			}
 			if m.rnd.IntN(6) > 0 {
-				add(name)
+				add(name, l.When)
 			}
 		}
 		if m.rnd.IntN(4) == 0 {
-			add(next.Satellites[m.rnd.IntN(len(next.Satellites))].Name)
+			add(next.Satellites[m.rnd.IntN(len(next.Satellites))].Name, m.condition())
 		}
 		s.To = to
 	}

@@ -36,7 +36,7 @@ func (m *model) emit() {
 	m.begins(task, s)
 	level, w := m.wish(s, task)
 	for _, to := range s.to {
-		if port == wire.AllLinks || s.routes[port] == to {
+		if port == wire.AllLinks && m.meant(s, to, task) || port != wire.AllLinks && s.routes[port] == to {
 			m.admit(s, to, task, 1, level, w)
 		}
 	}
@@ -81,7 +81,9 @@ func (m *model) done() {
 		x := m.hops[mw.ids[k]]
 		for range outputs {
 			for _, t := range w.step.to {
-				m.admit(w.step, t, x.task, x.hops+1, x.level, nil)
+				if m.meant(w.step, t, x.task) {
+					m.admit(w.step, t, x.task, x.hops+1, x.level, nil)
+				}
 			}
 			m.t.output(m.now, w, n, &wire.Output{Port: wire.AllLinks, Payload: m.payload(x.task)})
 		}

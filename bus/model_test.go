@@ -299,6 +299,11 @@ func newModel(seed uint64) *model {
 	gen.OnDone, b.OnFailed = &topology.TaskHook{To: "b"}, &topology.TaskHook{To: "b"}
 	m.topo = topo(gen, a, b, loop, back)
 	m.restrain(a, b, loop, back)
+	for _, s := range m.topo.Satellites {
+		for i := range s.To {
+			s.To[i].When = m.condition()
+		}
+	}
 	steps := buildSteps(m.topo)
 	m.t = newTracker(7, steps, m, time.Unix(0, 0))
 	m.opens(newFakeLog(func() int64 { return m.now }))

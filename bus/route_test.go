@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dsat/dsat/bus/rules"
 	"github.com/dsat/dsat/bus/wire"
 	"github.com/dsat/dsat/topology"
 )
@@ -262,4 +263,33 @@ func BenchmarkLoopRouted(b *testing.B) {
 	b.Run("payload", func(b *testing.B) { benchmarkRouted(b, "", topology.Link{When: "payload.load1 > 4"}, body) })
 	b.Run("sample", func(b *testing.B) { benchmarkRouted(b, "", topology.Link{Sample: 99.9}, body) })
 	b.Run("key", func(b *testing.B) { benchmarkRouted(b, "task", topology.Link{}, body) })
+}
+
+func TestRulesLookIntoWhatTheyCan(t *testing.T) {
+	for text, c := range map[string]struct {
+		codec   wire.Codec
+		payload string
+		want    bool
+	}{
+		`payload.a == 1`:             {wire.CBOR, "\xa1\x61a\x01", true},
+		`payload.a % 2 == 1`:         {wire.CBOR, "\xa1\x61a\x01", true},
+		`payload.b == nil`:           {wire.CBOR, "\xff", false},
+		`payload.a == 2`:             {wire.Text, `{"a":2}`, true},
+		`payload == "{a"`:            {wire.Text, "{a", true},
+		`payload[0] in [1, 3]`:       {wire.Raw, "[3]", true},
+		`codec == "raw" && size > 0`: {wire.Raw, "\x00\xff", true},
+		`payload.x.y == 1`:           {wire.JSON, `{"x":1}`, false},
+		`int(payload.n) % 2 == 0`:    {wire.JSON, `{"n":4}`, true},
+		`payload == 1`:               {wire.Codec(999), "1", false},
+	} {
+		l := &link{spec: topology.Link{To: "a", When: text}, when: ruleFor(text, rules.Bool, nil), flow: &flow{}}
+		st := newStage(t, sat("gen", "a"), sat("a"))
+		tr := st.o.t
+		task := tr.begin(0, none)
+		m := message{codec: uint16(c.codec), body: tr.bodies.copy([]byte(c.payload))}
+		tr.show(0, tr.steps[0], task, &m)
+		if got := tr.matches(l); got != c.want || !got && l.flow.failed != 1 {
+			t.Errorf("%s on %q: %v, %s", text, c.payload, got, l.flow.last)
+		}
+	}
 }

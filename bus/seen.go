@@ -91,6 +91,12 @@ func decodePayload(codec uint16, p []byte) (any, error) {
 			return nil, fmt.Errorf("the payload is no JSON: %w", err)
 		}
 		return v, nil
+	case wire.CBOR:
+		v, err := plain[c].Decode(p)
+		if err != nil {
+			return nil, fmt.Errorf("the payload is no CBOR: %w", err)
+		}
+		return v, nil
 	default:
 		return nil, fmt.Errorf("rules cannot look into %v", c)
 	}

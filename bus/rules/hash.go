@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -50,6 +51,9 @@ func sum(h uint64, v any) uint64 {
 	}
 	f, ok := number(v)
 	if !ok {
+		if s, says := v.(fmt.Stringer); says { // integers beyond 64 bits
+			return sum(h, s.String())
+		}
 		return bytes(h, []byte{9})
 	}
 	if f == 0 {
