@@ -41,7 +41,7 @@ func admissionKeys() []*key {
 // taskKey bounds whole tasks.
 func taskKey() *key {
 	return &key{name: "task", kind: durationKind{}, def: `"0s"`, applies: whenSpeaks, aka: []string{"task_timeout", "task_deadline"},
-		doc:   "How long a task that begins here may take as a whole: with a message it emits as a source, or one sent to it from outside. Then what of it waits or is in hand expires, and its workers are told to let go. 0s: no limit. A message may be sent with a shorter one (dsatctl send --ttl).",
+		doc:   "How long a task that begins here may take as a whole: with a message it emits as a source, or one sent to it from outside. Then what of it waits or is in hand expires, and its workers are told to let go. 0s: no limit. A message may be sent with a shorter one (dsatctl send --ttl). It outlives an upgrade; what a killed dsatd leaves in durable queues has none any more.",
 		field: sat(func(s *Satellite) any { return &s.Task })}
 }
 
