@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -216,7 +215,7 @@ func (d *daemon) ready(err error) {
 	d.manager.ready(d.sentence())
 	d.celebrate(err)
 	// To start 1,000 processes takes more memory than to have them; the runtime would keep it for minutes.
-	d.finished.Go(debug.FreeOSMemory)
+	d.finished.Go(shed)
 }
 
 // sameSignal is how close two signals are one wish: timeout(1) and a terminal under make send the same one twice, to the
