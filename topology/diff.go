@@ -22,6 +22,7 @@ type KeyChange struct {
 	Key      string // path within the satellite or the file: "stop.deadline", "daemon.http"
 	Old, New string
 	Restart  bool // a process has to be started anew to have it
+	Default  bool // it comes, or goes, with the entry it belongs to, and is what every such entry has unless it says so
 }
 
 // Change is one satellite of the old or the new topology.
@@ -140,7 +141,10 @@ func live(label string) bool {
 }
 
 // leaf is a key that is no table, with its value as TOML.
-type leaf struct{ label, value string }
+type leaf struct {
+	label, value string
+	usual        bool // it is the default
+}
 
 // leaves are the keys of an owner that the effective file has. prefix stands before their names.
 func leaves(keys []*key, owner any, prefix string) []leaf {
@@ -158,29 +162,32 @@ func leaves(keys []*key, owner any, prefix string) []leaf {
 			}
 		default:
 			if v, ok := render(k, owner); ok {
-				out = append(out, leaf{prefix + k.name, v})
+				out = append(out, leaf{prefix + k.name, v, v == k.def || k.def == "" && slices.Contains(nothings, v)})
 			}
 		}
 	}
 	return out
 }
 
+// nothings are the values of keys that have no default, where nothing was said.
+var nothings = []string{"false", `""`, "0", "[]"}
+
 // compare lists what differs, in the order of after, then what after does not have.
 func compare(before, after []leaf) []KeyChange {
-	was := make(map[string]string, len(before))
+	was := make(map[string]leaf, len(before))
 	for _, l := range before {
-		was[l.label] = l.value
+		was[l.label] = l
 	}
 	var out []KeyChange
 	for _, l := range after {
-		if old, there := was[l.label]; !there || old != l.value {
-			out = append(out, KeyChange{Key: l.label, Old: old, New: l.value})
+		if old, there := was[l.label]; !there || old.value != l.value {
+			out = append(out, KeyChange{Key: l.label, Old: old.value, New: l.value, Default: !there && l.usual})
 		}
 		delete(was, l.label)
 	}
 	for _, l := range before {
 		if old, gone := was[l.label]; gone {
-			out = append(out, KeyChange{Key: l.label, Old: old})
+			out = append(out, KeyChange{Key: l.label, Old: old.value, Default: old.usual})
 		}
 	}
 	return out

@@ -53,7 +53,7 @@ func (t *table) write(b *strings.Builder, paint bool) {
 	b.Grow((len(t.rows) + 1) * line)
 	head := make([]cell, len(t.head))
 	for i, h := range t.head {
-		head[i] = cell{text: h, color: bold, right: len(t.rows) > 0 && t.rows[0][i].right}
+		head[i] = cell{text: h, color: bold, right: len(t.rows) > 0 && i < len(t.rows[0]) && t.rows[0][i].right}
 	}
 	writeRow(b, head, widths, paint)
 	for _, row := range t.rows {

@@ -180,7 +180,7 @@ func (d *daemon) wait(booted <-chan error) {
 		case <-patience:
 			// What always fails backs off for ever; whoever waits for a detached start is told what is missing by now.
 			if booted != nil {
-				tellDetacher(errors.New(strings.Join(d.sup.Ready(), "; ")))
+				d.tellDetacher(errors.New(strings.Join(d.sup.Ready(), "; ")))
 				d.manager.ready(d.sentence())
 			}
 		case err := <-booted:
@@ -211,7 +211,7 @@ func (d *daemon) ready(err error) {
 		d.log.Info("everything is up; steer it with dsatctl, end it with Ctrl-C or `dsatctl down`")
 	}
 	d.web.SetState("running")
-	tellDetacher(err)
+	d.finished.Go(func() { d.tellDetacher(err) })
 	d.manager.ready(d.sentence())
 	d.celebrate(err)
 	// To start 1,000 processes takes more memory than to have them; the runtime would keep it for minutes.

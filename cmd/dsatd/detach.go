@@ -78,8 +78,9 @@ func detach(topo *topology.Topology, args []string) int {
 
 // detachedEnd tells how the start ended: by word, or by what the daemon wrote to its log before it ended without one.
 func detachedEnd(word string, pid int, topo *topology.Topology, logPath string, before int64) int {
-	switch word {
-	case "":
+	shaky, isShaky := strings.CutPrefix(word, shakyWord)
+	switch {
+	case word == "":
 		var status syscall.WaitStatus
 		for {
 			if _, err := syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
@@ -92,8 +93,11 @@ func detachedEnd(word string, pid int, topo *topology.Topology, logPath string, 
 			return exitOK
 		}
 		return max(status.ExitStatus(), exitFailed)
-	case "ready":
+	case word == upWord, isShaky:
 		fmt.Printf("%s is up (pid %d, run directory %s)\n", topo.Name, pid, topo.Daemon.RunDir)
+		if isShaky {
+			complain(fmt.Errorf("but not all of it stays up: %s (it is tried again; dsatctl why NAME tells)", shaky))
+		}
 		return exitOK
 	default:
 		complain(fmt.Errorf("%s runs (pid %d), but not all is up: %s", topo.Name, pid, word))
@@ -116,13 +120,15 @@ func repeatLog(path string, offset int64) {
 }
 
 // tellDetacher says how the start ended to the dsatd that detached this one, if one did.
-func tellDetacher(startErr error) {
+func (d *daemon) tellDetacher(startErr error) {
 	if !detached() {
 		return
 	}
-	word := "ready"
+	word := ""
 	if startErr != nil {
 		word = strings.ReplaceAll(startErr.Error(), "\n", "; ")
+	} else {
+		word = steadyWord(d.unsteady())
 	}
 	pipe := os.NewFile(detachFD, "detach pipe")
 	// The first dsatd may have been interrupted; the daemon runs on all the same.

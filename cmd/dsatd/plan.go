@@ -45,7 +45,7 @@ func (c *changer) tell(p *prepared, what control.ChangeRequest) *control.Plan {
 	}
 	out.Changes += len(out.Daemon) + len(out.Refused)
 	for _, k := range p.plan.Refused {
-		out.Blocked = append(out.Blocked, fmt.Sprintf("%s cannot change while dsatd runs (%s, wanted %s)", k.Key, orNone(k.Old), orNone(k.New)))
+		out.Blocked = append(out.Blocked, fmt.Sprintf("%s cannot change while dsatd runs (%s, wanted %s): %s", k.Key, orNone(k.Old), orNone(k.New), wayOut(k.Key)))
 	}
 	if extra := onlyAdds(p, what); extra != "" {
 		out.Blocked = append(out.Blocked, extra)
@@ -93,12 +93,32 @@ func onlyAdds(p *prepared, what control.ChangeRequest) string {
 	return fmt.Sprintf("the file does not only add satellites, it also changes %s: use `dsatctl apply` for that", strings.Join(names, ", "))
 }
 
+// values leaves out what says nothing: the defaults of an entry that is new or gone, where something else tells of it.
 func values(all []topology.KeyChange) []control.PlannedValue {
 	var out []control.PlannedValue
+	entry := func(key string) string { return key[:max(strings.LastIndexByte(key, '.'), 0)] }
+	told := make(map[string]bool)
 	for _, k := range all {
+		told[entry(k.Key)] = told[entry(k.Key)] || !k.Default
+	}
+	for _, k := range all {
+		e := entry(k.Key)
+		if k.Default && (told[e] || e != "" && told[entry(e)]) {
+			continue
+		}
+		told[e] = true
 		out = append(out, control.PlannedValue{Key: k.Key, Old: k.Old, New: k.New, Restart: k.Restart})
 	}
 	return out
+}
+
+// wayOut is what to do about a key that cannot change.
+func wayOut(key string) string {
+	if name, ok := strings.CutPrefix(key, "socket."); ok {
+		name, _, _ = strings.Cut(name, ".")
+		return fmt.Sprintf("apply the file without [socket.%s] first, which closes it, and then with it", name)
+	}
+	return "it holds from the next start on, by `dsatctl down` and `dsatd start`"
 }
 
 func orNone(value string) string {
