@@ -40,7 +40,7 @@ func brokerList() []broker {
 			server: func(k kit, dir, address string) (command, error) {
 				return natsServer(k, dir, address, fmt.Sprintf("jetstream {\n store_dir: %q\n %s\n}\n", filepath.Join(dir, "jetstream"), sync))
 			},
-			alone: []alone{{"publish, acknowledged", "js-pub", false}, {"consume and acknowledge", "js-sub", true}},
+			alone: []alone{{publishRow, "js-pub", false}, {"consume and acknowledge", "js-sub", true}},
 		}
 	}
 	usual := jet(jetName, "", "a work queue in files, PublishAsync, and a pull consumer that acknowledges each message. The server acknowledges before anything is on disk: it syncs every two minutes.")
@@ -56,7 +56,7 @@ func brokerList() []broker {
 		{
 			name: "NSQ", note: "nsqd with its defaults: 10,000 messages in memory, what is beyond in files that are synced every two seconds; each message is finished by its consumer.",
 			server: nsqServer, publish: "nsq-pub", consume: "nsq-sub",
-			alone: []alone{{"publish, acknowledged", "nsq-pub", false}, {"publish by the hundred, acknowledged", "nsq-mpub", false}, {"consume and acknowledge", "nsq-sub", true}},
+			alone: []alone{{publishRow, "nsq-pub", false}, {"publish by the hundred, acknowledged", "nsq-mpub", false}, {"consume and acknowledge", "nsq-sub", true}},
 		},
 	}
 }

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/dsat/dsat/web/control"
 )
 
 // shape is how many publish, and how many consume.
@@ -45,9 +48,16 @@ func brokers(ctx context.Context, l *lab) (*report, error) {
 		return nil, err
 	}
 	kit, err := brokerKit(&fetch{ctx: ctx, cache: l.cache})
-	all := []rival{}
+	if peerErr := buildPeer(ctx, l); peerErr != nil {
+		return nil, peerErr
+	}
+	all := []rival{directRival{l}}
 	for _, c := range carriers() {
 		all = append(all, dsatRival{l, c, ""})
+	}
+	for _, c := range carriers() {
+		c.name = "dsat durable, " + strings.TrimPrefix(c.name, "dsat tracked, ")
+		all = append(all, dsatRival{l, c, "queue = { delivery = \"durable\" }\n"})
 	}
 	switch {
 	case err == nil:
@@ -90,7 +100,7 @@ type tournament struct {
 
 // bear decides what becomes of an error of a.
 func (t *tournament) bear(ctx context.Context, a rival, what string, err error) error {
-	if err == nil {
+	if err == nil || errors.Is(err, errNotTimed) {
 		return nil
 	}
 	if a.ours() || ctx.Err() != nil {
@@ -160,6 +170,14 @@ func (t *tournament) latencies(ctx context.Context) error {
 func (t *tournament) apart(ctx context.Context) error {
 	for _, size := range sizes() {
 		for _, a := range t.rivals {
+			if d, ok := a.(dsatRival); ok && d.queue != "" {
+				rate, err := d.publish(ctx, size)
+				if err := t.bear(ctx, a, "publish", err); err != nil {
+					return err
+				}
+				t.report.add(fmt.Sprintf("%s, %d B, messages/s", publishRow, size), a.label(), rate)
+				continue
+			}
 			b, ok := a.(*brokerRival)
 			if !ok || t.out[a.label()] {
 				continue
@@ -216,12 +234,58 @@ type dsatRival struct {
 func (d dsatRival) label() string { return d.carrier.name }
 func (d dsatRival) ours() bool    { return true }
 func (d dsatRival) words() string {
+	if d.queue != "" {
+		return "the same, and a message is accepted when it is on disk, by fdatasync; what a worker did with it is written too."
+	}
 	return "source -> orchester -> worker -> acknowledged; at least once, every hop followed by the tracker."
 }
 
 func (d dsatRival) through(ctx context.Context, size int, s shape) (float64, error) {
 	c := cast{carrier: d.carrier.carrier, source: peerEnv{role: "source", size: size}, worker: peerEnv{role: "sink"}, workers: handful + d.queue, shape: s}
 	return d.lab.tracked(ctx, c, span)
+}
+
+// publishRow is what is acknowledged while nobody consumes.
+const publishRow = "publish, acknowledged"
+
+// publish is the rate at which messages are accepted while there is no worker.
+func (d dsatRival) publish(ctx context.Context, size int) (rate float64, err error) {
+	text, err := cast{carrier: d.carrier.carrier, source: peerEnv{role: "source", size: size}, worker: peerEnv{role: "sink"},
+		workers: "autostart = false\nqueue = { delivery = \"durable\", max = \"16GiB\", max_messages = 1000000000 }\n"}.topology()
+	if err != nil {
+		return 0, err
+	}
+	err = d.lab.withDaemon(ctx, text, func(ctx context.Context, c *control.Client) error {
+		rate, err = growth(ctx, func() (uint64, int64, error) {
+			queues, err := c.Queues(ctx)
+			at, n := monotonic(), uint64(0)
+			for _, q := range queues {
+				n += q.Ledger.Admitted
+			}
+			return n, at, err
+		})
+		return err
+	})
+	return rate, err
+}
+
+// growth is how fast a count grows after the warm-up.
+func growth(ctx context.Context, count func() (uint64, int64, error)) (float64, error) {
+	if err := sleep(ctx, warmUp); err != nil {
+		return 0, err
+	}
+	before, at, err := count()
+	if err != nil {
+		return 0, err
+	}
+	if err := sleep(ctx, span); err != nil {
+		return 0, err
+	}
+	after, end, err := count()
+	if err == nil && after == before {
+		err = errIdle
+	}
+	return float64(after-before) / (float64(end-at) / 1e9), err
 }
 
 func (d dsatRival) late(ctx context.Context, rate int) (quantiles, error) {
