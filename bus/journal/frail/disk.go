@@ -41,6 +41,8 @@ type Disk struct {
 	fuse     int   // calls until the machine crashes; < 0 is never
 	dead     bool
 	syncs    int
+	failing  int    // syncs that are to fail
+	slow     func() // called in each sync
 }
 
 type inode struct {
@@ -83,6 +85,20 @@ func (d *Disk) CrashAfter(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fuse, d.dead = n, n == 0
+}
+
+// FailSyncs lets the next n syncs of files fail.
+func (d *Disk) FailSyncs(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failing = n
+}
+
+// SlowSync lets f be called at the beginning of every sync of a file; the disk goes on meanwhile.
+func (d *Disk) SlowSync(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.slow = f
 }
 
 // Syncs is how many file syncs have succeeded.

@@ -75,11 +75,17 @@ func (f *inode) write(b []byte, off int64) {
 // Sync brings the contents to the platter. When it fails some of them are not there, and yet nothing is dirty any more.
 func (f *file) Sync() error {
 	f.d.mu.Lock()
+	if slow := f.d.slow; slow != nil {
+		f.d.mu.Unlock()
+		slow()
+		f.d.mu.Lock()
+	}
 	defer f.d.mu.Unlock()
 	if err := f.d.tick(); err != nil {
 		return err
 	}
-	if f.d.chance(f.d.faults.Sync) {
+	if f.d.failing > 0 || f.d.chance(f.d.faults.Sync) {
+		f.d.failing = max(f.d.failing-1, 0)
 		data := slices.Clone(f.node.data)
 		f.node.losePower(f.d.rng)
 		f.node.data = data
