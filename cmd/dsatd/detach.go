@@ -124,7 +124,7 @@ func (d *daemon) tellDetacher(startErr error) {
 	if !detached() {
 		return
 	}
-	word := ""
+	var word string
 	if startErr != nil {
 		word = strings.ReplaceAll(startErr.Error(), "\n", "; ")
 	} else {
