@@ -16,7 +16,7 @@ const module = "github.com/dsat/dsat"
 // own or a parent's; what is not listed imports nothing of ours.
 var mayImport = map[string][]string{
 	"cmd/dsatd":         {"web", "web/control", "supervisor", "bus", "topology", "satellites"},
-	"cmd/dsatctl":       {"web/control", "bus/journal"}, // journal: a log is read where no daemon runs; it links the standard library and x/sys only
+	"cmd/dsatctl":       {"web/control", "bus/journal", "bus/wire", "bus/codec", "bus/v1"}, // what is read where no daemon runs: a log, frames, payloads; all pure
 	"cmd/dsat-ledger":   {},
 	"cmd/dsat-bench":    {"web/control", "bus/wire", "satellites"},
 	"web":               {"supervisor", "supervisor/logs", "bus", "bus/codec", "topology", "web/control"},

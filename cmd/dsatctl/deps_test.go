@@ -11,6 +11,11 @@ import (
 func TestDependencies(t *testing.T) {
 	allowed := []string{
 		"github.com/dsat/dsat/cmd/dsatctl",
+		"github.com/dsat/dsat/bus/codec", // `decode` reads payloads, frames and vectors where no daemon runs
+		"github.com/dsat/dsat/bus/v1",
+		"github.com/dsat/dsat/bus/wire",
+		"github.com/fxamacker/cbor/v2",
+		"github.com/x448/float16",
 		"github.com/dsat/dsat/bus/journal", // `journal verify DIRECTORY` needs no daemon; it is the standard library and x/sys
 		"github.com/dsat/dsat/web/control",
 		"github.com/spf13/cobra",

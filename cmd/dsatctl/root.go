@@ -53,7 +53,7 @@ func (t *tool) root() *cobra.Command {
 		t.statusCommand(),
 		t.startCommand(), t.stopCommand(), t.restartCommand(), t.scaleCommand(), t.signalCommand(),
 		t.logsCommand(), t.eventsCommand(), t.whyCommand(), t.historyCommand(), t.statsCommand(), t.waitCommand(),
-		t.sendCommand(), t.tapCommand(), t.callCommand(), t.replyCommand(), t.taskCommand(), t.queuesCommand(), t.routeCommand(), t.socketsCommand(), t.legacyCommand(), t.quarantineCommand(), t.journalCommand(), t.streamsCommand(), t.replayCommand(),
+		t.sendCommand(), t.tapCommand(), t.callCommand(), t.replyCommand(), t.taskCommand(), t.queuesCommand(), t.routeCommand(), t.socketsCommand(), t.legacyCommand(), t.quarantineCommand(), t.journalCommand(), t.streamsCommand(), t.replayCommand(), t.decodeCommand(),
 		t.planCommand(), t.applyCommand(), t.reloadCommand(), t.addCommand(), t.removeCommand(), t.configCommand(),
 		t.runCommand(), t.doctorCommand(), t.upgradeCommand(), t.downCommand(), t.versionCommand(), t.completionCommand(),
 	)
