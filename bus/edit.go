@@ -39,6 +39,9 @@ func (b *Bus) QuarantineEdit(ctx context.Context, id, written string, payload []
 
 // edit changes the payload of a message in the loop; it is bounded by what codecs take apart.
 func (o *orchester) edit(m *setAside, in wire.Codec, payload []byte) error {
+	if m.onDisk { // its place there is counted by the size it had
+		return &Error{KindConflict, fmt.Sprintf("cannot edit message %s: the journal has it; export it, send the corrected one to %s, and drop it", formatID(m.id), m.step)}
+	}
 	from, to := o.readerOf(m.step, uint16(in)), o.readerOf(m.step, m.codec)
 	if m.codec == uint16(wire.Raw) {
 		to = from
