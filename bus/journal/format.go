@@ -84,7 +84,7 @@ type VersionError struct {
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("cannot read %s: it has journal format %d, this release reads format %d: let the release that wrote it deliver "+
-		"what is in it (dsatctl drain), or carry it over with that release's `dsatctl journal export` and this one's `dsatctl send`; the file was not changed",
+		"what is in it (start it, `dsatctl queue drain STEP --wait`), then move the directory away; the file was not changed",
 		e.Path, e.Version, version)
 }
 
