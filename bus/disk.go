@@ -89,7 +89,7 @@ func (b *Bus) openJournal() (*journal.Log, error) {
 
 func (b *Bus) makeJournal() (*journal.Log, error) {
 	log, err := journal.Open(b.journalPath(), journal.Options{
-		Epoch: b.cfg.Epoch, Log: b.cfg.Log, Segment: segmentBytes,
+		Epoch: b.cfg.Epoch, Log: b.cfg.Log, Segment: b.segment(), Limit: b.topology.Load().Daemon.Journal.Limit,
 		Committed: func(seq uint64) {
 			b.committed.Store(seq)
 			b.mail.post((*orchester).commit)
@@ -115,6 +115,15 @@ type disk interface {
 func (o *orchester) writeTo(log disk) {
 	o.log = log
 	o.t.writeTo(log)
+	o.t.scroll.dead.segment = o.bus.segment()
+}
+
+// segment is the size of the journal's files.
+func (b *Bus) segment() int64 {
+	if n := b.topology.Load().Daemon.Journal.Segment; n > 0 {
+		return n
+	}
+	return segmentBytes
 }
 
 func (t *tracker) writeTo(log journalLog) {

@@ -298,3 +298,34 @@ func TestClassChangesAtRunTime(t *testing.T) {
 		t.Errorf("tracked messages came back: %+v", led)
 	}
 }
+
+// What is found on disk may be anything: it is understood or refused.
+func FuzzVerses(f *testing.F) {
+	st := newStage(f, sat("gen", "w"), keep(sat("w")))
+	l := st.disk()
+	gen, w := st.join("gen", 0, 1, source), st.join("w", 0, 2, wire.HelloBody{})
+	gen.emit("1", "2", "3")
+	st.sync(l)
+	_, n := w.bodies()
+	w.done(n[0])
+	w.say(&wire.Header{Kind: wire.Fail, Epoch: 7, N: n[1]}, []byte("never"))
+	st.sync(l)
+	for _, rec := range l.records {
+		f.Add(rec.Body)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := newRecall()
+		for seq := range uint64(2) {
+			if r.record(journal.Record{Seq: seq + 1, Kind: recordKind, At: journal.Position(4096 * (seq + 1)), Body: body}) != nil {
+				return
+			}
+		}
+		next := newStage(t, sat("gen", "w"), keep(sat("w")))
+		next.disk()
+		tasks := map[uint64]int32{}
+		next.o.recall(r, tasks)
+		next.o.t.closeTasks(tasks)
+		next.turn()
+		next.ledger()
+	})
+}

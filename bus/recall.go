@@ -245,6 +245,7 @@ func (r *recall) move(names map[string]string) {
 // any more live in memory.
 func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 	d := t.scroll
+	r.estate.segment = d.dead.segment
 	d.dead = r.estate
 	d.dead.committed = r.last
 	by := map[string]*step{}

@@ -41,6 +41,7 @@ func daemonKeys() *key {
 			aka: []string{"shutdown_timeout"}, field: top(func(t *Topology) any { return &t.Daemon.StopDeadline })},
 		daemonLogKeys(),
 		startConcurrencyKey(),
+		journalKeys(),
 		later("listen", "TCP listeners of the bus, with keys."),
 		later("token", "File with the token that a listener beyond loopback asks for."),
 		later("tls", "Certificate and key of a listener beyond loopback."),

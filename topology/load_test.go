@@ -26,7 +26,7 @@ func TestLoadOfThreeLines(t *testing.T) {
 	got := mustLoad(t, filepath.Join(dir, "My Probe.toml"))
 	want := &Topology{
 		Name: "my-probe", Files: []string{filepath.Join(dir, "My Probe.toml")}, Dir: dir,
-		Daemon: Daemon{Cgroup: "auto", StopDeadline: 30 * time.Second, Log: DaemonLog{Format: LogText}},
+		Daemon: Daemon{Cgroup: "auto", StopDeadline: 30 * time.Second, Log: DaemonLog{Format: LogText}, Journal: Journal{Segment: 64 << 20}},
 		Satellites: []*Satellite{{
 			Limits: Limits{Swap: true},
 			Name:   "site", Command: []string{filepath.Join(dir, "bin/site"), "-p", "80"}, Speaks: SpeaksNone, Dir: dir, Instances: 1, Autostart: true, OnDaemonDeath: Adopt,

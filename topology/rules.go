@@ -115,6 +115,7 @@ func (r *rules) all() {
 	r.moved()
 	r.order()
 	r.loops()
+	r.borders()
 	r.clashes()
 	r.endings()
 	r.grants()

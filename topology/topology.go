@@ -49,6 +49,7 @@ type Daemon struct {
 	StopDeadline time.Duration // for `down`: how long the drain may take before what is left is counted and given up
 	Hooks        DaemonHooks
 	Log          DaemonLog
+	Journal      Journal
 
 	StartConcurrency int // instances that may be between their spawn and readiness at once; 0: no limit
 }
