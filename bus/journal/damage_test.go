@@ -246,7 +246,7 @@ func TestIdentity(t *testing.T) {
 	c.Damage(path, func([]byte) []byte { return []byte(journal.FormatText(2, 7)) })
 	_, err := journal.Open(dir, journal.Options{FS: c})
 	var v *journal.VersionError
-	if !errors.As(err, &v) || v.Version != 2 || !strings.Contains(err.Error(), "export") {
+	if !errors.As(err, &v) || v.Version != 2 || !strings.Contains(err.Error(), "dsatctl queue drain") {
 		t.Fatalf("a log of format 2: %v", err)
 	}
 }
