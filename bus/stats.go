@@ -47,6 +47,7 @@ type QueueStatus struct {
 	Workers    int // sessions that may be given work
 	Quarantine int // set aside, still there
 	Blocked    bool
+	Stuck      bool          // the journal takes nothing, so that those who fill it wait
 	Paused     bool          // nothing is given to its workers, on request
 	Draining   bool          // nothing is let in, on request
 	Breaker    string        // closed, open, half-open; "" where there is none
@@ -141,7 +142,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	out := make([]QueueStatus, len(t.steps))
 	for i, s := range t.steps {
 		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued() + s.entering, Bytes: s.bytes(),
-			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(),
+			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(), Stuck: s.stuck,
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency, Direct: s.directStatus()}
 		for _, w := range s.workers {
 			if w.open {

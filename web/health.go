@@ -31,6 +31,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 		status, word = http.StatusServiceUnavailable, "not ready"
 	}
 	if isSet(r, "verbose") {
+		ready.Notes = s.notes(r.Context())
 		return answerWith(w, status, ready)
 	}
 	return text(w, status, word)

@@ -38,6 +38,7 @@ func (s *Server) currentStatus(ctx context.Context) control.Status {
 		queue.Ledger = control.Ledger{} // GET /v1/queues tells it; here it would double the answer
 		queues[queue.Step] = &queue
 	}
+	st.Journal = journalBrief(stats.Journal)
 	if len(queues) > 0 {
 		ledger := ledgerOf(stats.Ledger)
 		st.Ledger = &ledger

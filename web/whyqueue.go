@@ -10,6 +10,9 @@ import (
 
 // restraint tells what keeps messages from the workers of a step, though there are some.
 func (q *inquiry) restraint(queue *control.Queue) (said []string) {
+	if queue.Stuck {
+		said = append(said, "The journal takes nothing new, so those who fill this queue wait; it goes on by itself when there is room on disk again.")
+	}
 	if queue.Paused {
 		said = append(said, fmt.Sprintf("It is paused: its workers are given nothing until dsatctl queue resume %s.", queue.Step))
 	}

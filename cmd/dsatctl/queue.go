@@ -99,6 +99,9 @@ func changedText(c *control.QueueChange) string {
 
 // restraints are the reasons why work of a step waits though there are workers.
 func restraints(q *control.Queue) (said []string) {
+	if q.Stuck {
+		said = append(said, "the journal takes nothing new, those who fill it wait; dsatctl status says why")
+	}
 	if q.Paused {
 		said = append(said, "paused; dsatctl queue resume "+q.Step)
 	}

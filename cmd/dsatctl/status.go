@@ -102,6 +102,18 @@ func (v *statusView) write(b *strings.Builder) {
 		gap(b)
 		b.WriteString(ledgerLine(l, v.paint) + "\n")
 	}
+	if j := v.status.Journal; j != nil && !v.partial {
+		b.WriteString(journalLine(j, v.paint) + "\n")
+	}
+}
+
+// journalLine is how the disk of durable queues is.
+func journalLine(j *control.JournalBrief, paint bool) string {
+	line := fmt.Sprintf("journal: %s on disk, %s on the way", size(j.Bytes), size(j.Pending))
+	if j.Full {
+		line += "; " + colored("durable queues take nothing new: "+printable(j.Fault), red, paint)
+	}
+	return line
 }
 
 // gap parts what follows from what stands above.

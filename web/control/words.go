@@ -10,19 +10,29 @@ import (
 
 // Status is what GET /v1/status answers.
 type Status struct {
-	Name       string      `json:"name"`
-	Version    string      `json:"version"`
-	PID        int         `json:"pid"`
-	Epoch      uint64      `json:"epoch"`
-	Since      time.Time   `json:"since"`
-	RunDir     string      `json:"run_dir"`
-	StateDir   string      `json:"state_dir"`
-	HTTP       string      `json:"http,omitempty"` // the TCP listener's address as bound
-	State      string      `json:"state"`          // starting, running, stopping
-	Ready      bool        `json:"ready"`
-	Why        string      `json:"why,omitempty"` // one sentence when something is missing in this answer
-	Satellites []Satellite `json:"satellites"`
-	Ledger     *Ledger     `json:"ledger,omitempty"` // nil when nothing speaks to the bus
+	Name       string        `json:"name"`
+	Version    string        `json:"version"`
+	PID        int           `json:"pid"`
+	Epoch      uint64        `json:"epoch"`
+	Since      time.Time     `json:"since"`
+	RunDir     string        `json:"run_dir"`
+	StateDir   string        `json:"state_dir"`
+	HTTP       string        `json:"http,omitempty"` // the TCP listener's address as bound
+	State      string        `json:"state"`          // starting, running, stopping
+	Ready      bool          `json:"ready"`
+	Why        string        `json:"why,omitempty"` // one sentence when something is missing in this answer
+	Satellites []Satellite   `json:"satellites"`
+	Ledger     *Ledger       `json:"ledger,omitempty"`  // nil when nothing speaks to the bus
+	Journal    *JournalBrief `json:"journal,omitempty"` // nil when no queue is durable, and none was
+}
+
+// JournalBrief is how the journal of durable queues is.
+type JournalBrief struct {
+	Dir     string `json:"dir"`
+	Bytes   int64  `json:"bytes"`           // of records on disk
+	Pending int64  `json:"pending"`         // bytes that are not on disk yet
+	Full    bool   `json:"full,omitempty"`  // nothing is taken that can wait
+	Fault   string `json:"fault,omitempty"` // why not
 }
 
 // Satellite is one named entry of the topology.
@@ -93,6 +103,7 @@ type Queue struct {
 	Blocked    bool    `json:"blocked"`             // full, and those who fill it wait
 	Delayed    int     `json:"delayed,omitempty"`   // of those held: their first time has not come
 	Repeated   uint64  `json:"repeated,omitempty"`  // messages whose id was taken already
+	Stuck      bool    `json:"stuck,omitempty"`     // blocked because the journal takes nothing
 	Paused     bool    `json:"paused,omitempty"`    // nothing is given to its workers, on request
 	Draining   bool    `json:"draining,omitempty"`  // nothing is let in, on request
 	Breaker    string  `json:"breaker,omitempty"`   // closed, open or half-open; left out where there is none
@@ -255,6 +266,7 @@ type Changed struct {
 type Ready struct {
 	Ready bool     `json:"ready"`
 	Why   []string `json:"why,omitempty"`
+	Notes []string `json:"notes,omitempty"` // what is wrong and keeps nobody from being ready
 }
 
 // Version is what GET /v1/version answers.
