@@ -43,6 +43,8 @@ ci: build lint
 	$(GO) test -run Forest ./supervisor -trees 10000
 	$(GO) test -run TestPlansMakeTheNewOfTheOld ./topology -pairs 100000
 	$(GO) test -run TestLives ./bus/journal -rapid.checks 10000
+	$(GO) test -run TestTrackerKeepsItsPromises ./bus
+	$(GO) test -timeout 20m -run TestKilledWithDurableQueues ./cmd
 	$(MAKE) --no-print-directory smoke
 
 # The main job, end to end, short: start, kill -9, restart, scrape, down.
