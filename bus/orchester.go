@@ -314,6 +314,7 @@ func (o *orchester) shutDoors() {
 	o.shut = true
 	for _, s := range o.t.steps {
 		s.resting = s.cfg.durable && o.t.scroll != nil
+		o.t.unblocked = o.t.unblocked || s.resting
 	}
 }
 

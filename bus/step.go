@@ -196,8 +196,18 @@ func (s *step) bytes() int64 {
 
 // blocked reports whether those who fill the queue have to wait: for room in it, or for the disk.
 func (s *step) blocked() bool {
-	return s.shut || s.cfg.full == topology.FullBlock && s.full() || s.stuck
+	return s.shut || s.cfg.full == topology.FullBlock && s.full() && !s.lastCall() || s.stuck
 }
+
+// lastCall reports whether a full queue takes what those above have on their way all the same: the daemon ends, nothing is dispatched
+// here any more, and who waits for room would wait for nothing. What stays on disk may be twice what is allowed and the windows of many
+// sources, and no more: one that does not stop emitting has to be stopped.
+func (s *step) lastCall() bool {
+	return s.resting && s.queued()+s.entering < 2*s.cfg.messages+lastWindows*emitMessages && s.bytes() < 2*s.cfg.bytes+lastWindows*emitBytes
+}
+
+// lastWindows is how many sources may have used up their windows at the end.
+const lastWindows = 64
 
 // gated reports whether a queue below is full, so that nothing may be dispatched here.
 func (s *step) gated() bool {
