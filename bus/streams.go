@@ -28,6 +28,8 @@ type shelf struct {
 	bus  *Bus
 	wake chan struct{} // capacity 1
 
+	preparing sync.Mutex // held over the disk, which mu, that the loop takes, never is
+
 	mu   sync.Mutex
 	open map[string]*streams.Stream
 }
@@ -50,8 +52,8 @@ func retainOf(r topology.Retain) streams.Retain {
 
 // prepare opens what a topology wants kept and is not open yet, and changes the retention of the others. It may wait for the disk.
 func (m *shelf) prepare(t *topology.Topology) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.preparing.Lock()
+	defer m.preparing.Unlock()
 	for _, sat := range t.Satellites {
 		name := sat.Retain.Stream
 		if name == "" || !speaks(sat) {
@@ -60,7 +62,7 @@ func (m *shelf) prepare(t *topology.Topology) error {
 		if m.bus.cfg.StateDir == "" {
 			return fmt.Errorf("cannot keep stream %s: there is no state directory", name)
 		}
-		if s := m.open[name]; s != nil {
+		if s := m.get(name); s != nil {
 			s.Keep(retainOf(sat.Retain))
 			continue
 		}
@@ -68,7 +70,9 @@ func (m *shelf) prepare(t *topology.Topology) error {
 		if err != nil {
 			return err
 		}
+		m.mu.Lock()
 		m.open[name] = s
+		m.mu.Unlock()
 	}
 	select {
 	case m.wake <- struct{}{}:

@@ -30,8 +30,11 @@ func (directRival) words() string {
 // buildPeer compiles the satellite. It is found from the root of the repository.
 func buildPeer(ctx context.Context, l *lab) error {
 	sources, err := filepath.Glob("satellites/c/*.c")
-	if err != nil || len(sources) == 0 {
-		return fmt.Errorf("cannot find satellites/c: run the bench in the root of the repository (%w)", err)
+	if err != nil {
+		return err
+	}
+	if len(sources) == 0 {
+		return errors.New("cannot find satellites/c: run the bench in the root of the repository")
 	}
 	main := filepath.Join(l.dir, "peer.c")
 	if err := os.WriteFile(main, peerC, 0o600); err != nil {
