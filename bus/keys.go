@@ -126,8 +126,11 @@ func (t *tracker) rekey(s *step, ring *keyring, known map[int32]uint64, way map[
 	}
 }
 
-// onItsWay counts a hop for its key, whoever else is on its way.
+// onItsWay counts a hop for its key, whoever else is on its way. One of a session has none: it goes past the queue.
 func (t *tracker) onItsWay(s *step, i int32) {
+	if len(s.pins) > 0 && s.pins[i] != nil {
+		return
+	}
 	if key, has := t.keyOf(s, i); has {
 		l := s.keys.line(key)
 		l.busy++
@@ -198,15 +201,15 @@ func (k *keyring) enter(hops *slab, s *step, i int32, key uint64) bool {
 	return true
 }
 
-// stands reports whether a hop still stands in line.
-func (k *keyring) stands(hops *slab, e lined) bool {
-	l, h := k.of[e.slot], hops.at(e.slot)
-	return l != nil && h.id == e.id && l.queue.head != none && byArrival(hops.at(l.queue.head), h) <= 0
-}
-
 // compact forgets those that do not stand in line any more.
 func (k *keyring) compact(hops *slab) {
-	k.order = slices.DeleteFunc(k.order, func(e lined) bool { return !k.stands(hops, e) })
+	stands := make(map[lined]bool, k.count)
+	for _, l := range k.lines {
+		for i := l.queue.head; i != none; i = hops.at(i).next {
+			stands[lined{i, hops.at(i).id}] = true
+		}
+	}
+	k.order = slices.DeleteFunc(k.order, func(e lined) bool { return !stands[e] })
 }
 
 // oldest is the hop that stands in line for longest, or none. It is the first of its line.
@@ -280,7 +283,7 @@ func (t *tracker) pickLined(k *keyring, meant func(int32) bool) []int32 {
 // dissolve puts all that stand in line into the queue, by admission, and forgets the keys.
 func (k *keyring) dissolve(hops *slab, s *step) {
 	for _, i := range k.standing(hops) {
-		s.waiting.pushBack(hops, i)
+		s.lineOf(hops.at(i)).pushBack(hops, i)
 	}
 	k.lines, k.of, k.order, k.count, k.bytes = map[uint64]*line{}, map[int32]*line{}, nil, 0, 0
 }

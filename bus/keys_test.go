@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dsat/dsat/bus/wire"
 )
@@ -239,6 +240,25 @@ func TestADelayedMessageStandsInLineWhereItCame(t *testing.T) {
 	all := s.keys.standing(&tr.hops)
 	if len(all) != s.keys.count || !slices.IsSortedFunc(all, func(a, b int32) int { return byArrival(tr.hops.at(a), tr.hops.at(b)) }) {
 		t.Errorf("%d stand in line, counted %d", len(all), s.keys.count)
+	}
+	st.ledger()
+}
+
+// A delayed message whose time came while the loop was late arrived, by its time, before one it stands behind. The list of those in line
+// took it for gone when it was made smaller: its ttl never ended it, and drop-oldest passed it over.
+func TestWhoWokeLateIsNotForgottenInLine(t *testing.T) {
+	work := sat("work")
+	work.Work.Key, work.Queue.TTL = `payload`, time.Hour
+	st := newStage(t, sat("gen", "work"), work)
+	tr, s := st.o.t, st.o.t.steps[1]
+	gen := st.join("gen", 0, 1, wire.HelloBody{Source: true})
+	gen.emit("a", "a", "a")
+	late := s.keys.standing(&tr.hops)[1] // behind another of its key
+	tr.hops.at(late).admitted--
+	gen.emit(slices.Repeat([]string{"b"}, 200)...)
+	s.keys.compact(&tr.hops)
+	if !slices.ContainsFunc(s.keys.order, func(e lined) bool { return e.slot == late }) {
+		t.Error("it stands in line, and nobody knows")
 	}
 	st.ledger()
 }

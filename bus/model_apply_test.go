@@ -42,6 +42,10 @@ func (m *model) apply() {
 			if c.Queue.Delivery = topology.DeliveryDurable; m.rnd.IntN(2) == 0 {
 				c.Queue.Delivery = topology.DeliveryTracked
 			}
+		case 4:
+			if c.Work.Key = hashKey; m.rnd.IntN(2) == 0 {
+				c.Work.Key = ""
+			}
 		}
 		if origin[c.Name] == "" {
 			origin[c.Name] = c.Name
@@ -110,8 +114,10 @@ func (m *model) goOver(next *topology.Topology, opt ApplyOptions, now map[string
 	if err != nil {
 		return
 	}
+	had := map[string]bool{}
 	m.cancelling = map[uint64]bool{}
 	for name, i := range now {
+		had[name] = m.keyed(i)
 		if !stays[name] {
 			m.forgetStep(i)
 		}
@@ -125,6 +131,7 @@ func (m *model) goOver(next *topology.Topology, opt ApplyOptions, now map[string
 	m.topo = next
 	m.rebegin(origin)
 	m.permute(now, origin)
+	m.rekey(had, origin)
 	m.reclass()
 	m.syncAll()
 }
@@ -138,6 +145,7 @@ func (m *model) forgetStep(i int) {
 		delete(m.workers, w)
 		m.order = slices.DeleteFunc(m.order, func(x *worker) bool { return x == w })
 	}
+	m.lined[i] = nil // nobody of it goes on
 	for id, x := range m.hops {
 		if x.step == i {
 			m.entering = slices.DeleteFunc(m.entering, func(e uint64) bool { return e == id })
@@ -157,14 +165,14 @@ func (m *model) cancel(_ *worker, n uint64) {
 // permute brings the model's lists into the order of the new steps.
 func (m *model) permute(now map[string]int, origin map[string]string) {
 	n := len(m.t.steps)
-	queues, suspect, counts, guards := make([][]uint64, n), make([][]uint64, n), make([]Ledger, n), make([]*mguard, n)
+	queues, suspect, lined, counts, guards := make([][]uint64, n), make([][]uint64, n), make([][]uint64, n), make([]Ledger, n), make([]*mguard, n)
 	became := map[int]int{}
 	for i, s := range m.t.steps {
 		if s.index != i || s.name != m.topo.Satellites[i].Name {
 			m.failf("step %d is %s with index %d", i, s.name, s.index)
 		}
 		if old, ok := now[origin[s.name]]; ok {
-			queues[i], suspect[i], counts[i], guards[i] = m.queues[old], m.suspect[old], m.counts[old], m.guards[old]
+			queues[i], suspect[i], lined[i], counts[i], guards[i] = m.queues[old], m.suspect[old], m.lined[old], m.counts[old], m.guards[old]
 			became[old] = i
 		} else {
 			guards[i] = newGuardModel(s.sat)
@@ -178,7 +186,7 @@ func (m *model) permute(now map[string]int, origin map[string]string) {
 			x.from = outside
 		}
 	}
-	m.queues, m.suspect, m.counts, m.guards = queues, suspect, counts, guards
+	m.queues, m.suspect, m.lined, m.counts, m.guards = queues, suspect, lined, counts, guards
 	for i, s := range m.t.steps {
 		m.guards[i].sat = s.sat
 		m.queues[i] = slices.Clone(m.queues[i])

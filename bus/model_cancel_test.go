@@ -13,30 +13,7 @@ func (m *model) cancelTask() {
 	if len(tasks) > 0 {
 		task = tasks[m.rnd.IntN(len(tasks))]
 	}
-	m.cancelling = map[uint64]bool{}
-	want := 0
-	for _, w := range m.order {
-		mw := m.workers[w]
-		for i := 0; i < len(mw.ids); {
-			if m.hops[mw.ids[i]].task != task {
-				i++
-				continue
-			}
-			m.cancelling[mw.n[i]] = true
-			m.drop(mw, i)
-		}
-	}
-	for id, x := range m.hops {
-		if x.task != task {
-			continue
-		}
-		want++
-		other := func(i uint64) bool { return i == id }
-		m.queues[x.step] = slices.DeleteFunc(m.queues[x.step], other)
-		m.suspect[x.step] = slices.DeleteFunc(m.suspect[x.step], other)
-		m.entering = slices.DeleteFunc(m.entering, other)
-		m.end(id, cancelled)
-	}
+	want := m.endAll(func(id uint64) bool { return m.hops[id].task == task }, func(uint64) state { return cancelled })
 	if got := m.t.cancelTask(m.now, task); got != want || len(m.cancelling) > 0 {
 		m.failf("%d hops of task %d were cancelled, want %d; not told: %v", got, task, want, m.cancelling)
 	}

@@ -119,7 +119,7 @@ func (m *model) syncTo(seq uint64) {
 		if x.entering = false; x.delayed {
 			x.held = true
 		} else {
-			m.line(x.step, id)
+			m.enqueue(x.step, id)
 		}
 		return true
 	})
@@ -185,7 +185,7 @@ func (m *model) crash() {
 // survives is what the model makes of a kill: tracked messages are gone, durable ones are where the log says.
 func (m *model) survives(seq uint64) {
 	n := len(m.t.steps)
-	m.queues, m.suspect, m.counts = make([][]uint64, n), make([][]uint64, n), make([]Ledger, n)
+	m.queues, m.suspect, m.lined, m.counts = make([][]uint64, n), make([][]uint64, n), make([][]uint64, n), make([]Ledger, n)
 	m.past, m.entering, m.guards = Ledger{}, nil, nil
 	m.tasks = map[uint64]*mtask{}
 	clear(m.lapsed)
@@ -230,8 +230,12 @@ func (m *model) survives(seq uint64) {
 		case x.crashes > 0:
 			m.suspect[x.step] = append(m.suspect[x.step], id)
 		default:
-			m.line(x.step, id)
+			x.unplaced = true
+			m.queues[x.step] = append(m.queues[x.step], id)
 		}
+	}
+	for i := range m.queues {
+		m.comeAnew(i)
 	}
 	m.disk = disk
 	m.survivesAside(seq, by)

@@ -221,6 +221,9 @@ func (m *model) tick() {
 		for _, q := range []*[]uint64{&m.queues[s], &m.suspect[s]} {
 			m.expireLines(q, q == &m.suspect[s])
 		}
+		for len(m.lined[s]) > 0 && m.outlived(m.lined[s][0]) {
+			m.endFirst(&m.lined[s], expired)
+		}
 		m.expireBound(s)
 	}
 }
@@ -256,7 +259,6 @@ func (m *model) purgeAll() {
 // purge ends expired heads that the tracker has ended.
 func (m *model) purge(q *[]uint64) {
 	for len(*q) > 0 && (m.outlived((*q)[0]) || m.let((*q)[0])) && m.slot((*q)[0]) == none {
-		m.end((*q)[0], m.how((*q)[0]))
-		*q = (*q)[1:]
+		m.endFirst(q, m.how((*q)[0]))
 	}
 }

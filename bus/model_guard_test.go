@@ -101,14 +101,11 @@ func (m *model) restraint() {
 		m.t.shutStep(s, true)
 		g.shut = true
 	case 2:
-		want := 0
-		for id, x := range m.hops {
-			if x.step == i && (x.held || slices.Contains(m.queues[i], id) || slices.Contains(m.suspect[i], id) || slices.Contains(m.bound, id)) {
-				want++
-				m.end(id, cancelled)
-			}
+		waits := func(id uint64) bool {
+			x := m.hops[id]
+			return x.step == i && (x.held || slices.Contains(m.lined[i], id) || slices.Contains(m.queues[i], id) || slices.Contains(m.suspect[i], id) || slices.Contains(m.bound, id))
 		}
-		m.queues[i], m.suspect[i] = nil, nil
+		want := m.endAll(waits, func(uint64) state { return cancelled })
 		if got := m.t.purge(m.now, s); got != want {
 			m.failf("%d messages of %s were purged, want %d", got, s.name, want)
 		}
@@ -207,30 +204,31 @@ func (m *model) look(s *step) {
 		return
 	}
 	q := m.queues[s.index]
-	kept := slices.Clone(q[:min(stay, len(q))])
-	rest := slices.Clone(q[len(kept):])
-	for len(rest) > 0 {
-		id := rest[0]
-		if m.outlived(id) {
-			m.end(id, expired)
-		} else if !m.goElsewhere(s, id) {
-			break
+	kept := min(stay, len(q))
+	for len(m.queues[s.index]) > kept {
+		id := m.queues[s.index][kept]
+		how := expired
+		if !m.outlived(id) {
+			if how = m.elsewhere(s, id); how == free {
+				break
+			}
 		}
-		rest = rest[1:]
+		m.queues[s.index] = slices.Delete(slices.Clone(m.queues[s.index]), kept, kept+1)
+		m.end(id, how)
 	}
-	m.queues[s.index] = append(kept, rest...)
 }
 
-func (m *model) goElsewhere(s *step, id uint64) bool {
+// elsewhere is how a hop ends that the breaker does not let wait; free: it has to.
+func (m *model) elsewhere(s *step, id uint64) state {
 	switch b := m.guards[s.index].sat.Breaker; b.Then {
 	case topology.BreakerQuarantine:
-		m.end(id, quarantined)
+		return quarantined
 	case topology.BreakerFail:
-		m.end(id, dropped)
+		return dropped
 	default:
 		to := slices.IndexFunc(m.t.steps, func(x *step) bool { return x.name == b.Fallback })
 		if to < 0 || m.blocks(to) {
-			return false
+			return free
 		}
 		x := m.hops[id]
 		from := &step{index: outside}
@@ -238,9 +236,8 @@ func (m *model) goElsewhere(s *step, id uint64) bool {
 			from = m.t.steps[x.from]
 		}
 		m.admit(from, m.t.steps[to], x.task, x.hops+1, x.level, nil)
-		m.end(id, diverted)
+		return diverted
 	}
-	return true
 }
 
 func (m *model) trials(s *step) int {

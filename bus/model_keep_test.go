@@ -100,7 +100,9 @@ func (m *model) upgrade() {
 		if s.cfg.durable { // in order of admission, from disk
 			slices.SortFunc(m.queues[i], func(a, b uint64) int { return stdcmp.Or(m.level(b)-m.level(a), m.byArrival(a, b)) })
 			slices.SortFunc(m.suspect[i], m.byArrival)
+			m.comeAnew(i)
 		}
+		slices.SortFunc(m.lined[i], m.byArrival)
 	}
 }
 

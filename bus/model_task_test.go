@@ -1,7 +1,5 @@
 package bus
 
-import "slices"
-
 // mtask is a task as the specification sees it: it ends when none of its hops is open, once, and then who wants to hear of it is told
 // how many hops it had and how many were not done.
 type mtask struct {
@@ -123,29 +121,7 @@ func (m *model) lapsedAs(id uint64) state {
 }
 
 func (m *model) sweep() {
-	m.cancelling = map[uint64]bool{}
-	for _, w := range m.order {
-		mw := m.workers[w]
-		for i := 0; i < len(mw.ids); {
-			if !m.let(mw.ids[i]) && !m.over(mw.ids[i]) {
-				i++
-				continue
-			}
-			m.cancelling[mw.n[i]] = true
-			m.end(mw.ids[i], m.lapsedAs(mw.ids[i]))
-			m.drop(mw, i)
-		}
-	}
-	for id, x := range m.hops {
-		if !m.let(id) && !m.over(id) {
-			continue
-		}
-		other := func(i uint64) bool { return i == id }
-		m.queues[x.step] = slices.DeleteFunc(m.queues[x.step], other)
-		m.suspect[x.step] = slices.DeleteFunc(m.suspect[x.step], other)
-		m.entering = slices.DeleteFunc(m.entering, other)
-		m.end(id, m.lapsedAs(id))
-	}
+	m.endAll(func(id uint64) bool { return m.let(id) || m.over(id) }, m.lapsedAs)
 	m.t.lapsed.due = 0
 	if next := m.t.sweep(m.now); next != 0 || len(m.cancelling) > 0 {
 		m.failf("the sweep is not over, or did not tell the workers of %v", m.cancelling)

@@ -22,6 +22,7 @@ type model struct {
 	hops       map[uint64]*mhop
 	queues     [][]uint64 // waiting, by step
 	suspect    [][]uint64
+	lined      [][]uint64 // standing in line for their keys, by step
 	counts     []Ledger
 	workers    map[*worker]*mworker
 	order      []*worker
@@ -36,6 +37,7 @@ type model struct {
 	tasks      map[uint64]*mtask
 	lapsed     map[uint64]bool // tasks nobody wants any more
 	bound      []uint64        // hops that wait for a worker of their own
+	rekeyed    bool            // a step got keys while it had messages
 
 	// What must be on disk: see model_durable_test.go.
 	epoch    uint32
@@ -56,6 +58,7 @@ type mhop struct {
 	held                     bool
 	entering                 bool
 	delayed                  bool // not tried yet
+	unplaced                 bool // it was just admitted
 	level                    uint8
 	party                    int // how many suspects may be tried together with it
 }
@@ -108,10 +111,11 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 		default:
 			m.failf("the suspect %d is not alone", h.id)
 		}
-		m.suspect[s] = m.pop(m.suspect[s], h.id)
+		m.pop(&m.suspect[s], h.id)
 	} else {
-		m.queues[s] = m.pop(m.queues[s], h.id)
+		m.pop(&m.queues[s], h.id)
 	}
+	m.alone(h.id)
 	if int(h.from) != x.from || (h.from != outside && w.step.port(h.from) != wire.AllLinks && w.step.origins[w.step.port(h.from)] != m.t.steps[h.from]) {
 		m.failf("hop %d comes from step %d by port %d, want step %d", h.id, h.from, w.step.port(h.from), x.from)
 	}
@@ -131,16 +135,22 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 }
 
 // pop takes id, which must be the first but for expired ones.
-func (m *model) pop(q []uint64, id uint64) []uint64 {
-	for len(q) > 0 && q[0] != id && (m.outlived(q[0]) || m.let(q[0])) {
-		m.end(q[0], m.how(q[0]))
-		q = q[1:]
+func (m *model) pop(q *[]uint64, id uint64) {
+	for len(*q) > 0 && (*q)[0] != id && (m.outlived((*q)[0]) || m.let((*q)[0])) {
+		m.endFirst(q, m.how((*q)[0]))
 	}
-	if len(q) == 0 || q[0] != id {
-		m.failf("hop %d was delivered out of order: the queue is %v", id, q)
-		return q
+	if len(*q) == 0 || (*q)[0] != id {
+		m.failf("hop %d was delivered out of order: the queue is %v", id, *q)
+		return
 	}
-	return q[1:]
+	*q = (*q)[1:]
+}
+
+// endFirst ends the first of a queue; the next of its key may come into it.
+func (m *model) endFirst(q *[]uint64, how state) {
+	id := (*q)[0]
+	*q = (*q)[1:]
+	m.end(id, how)
 }
 
 func (m *model) outlived(id uint64) bool {
@@ -153,7 +163,7 @@ func (m *model) taskEnded(int32, *task)     {}
 func (m *model) result(int32, *wire.Output) {}
 func (m *model) late(*worker, *hop, uint64) {}
 func (m *model) size(s int) int {
-	return len(m.queues[s]) + len(m.suspect[s]) + len(m.boundOf(s)) + m.held(s) + m.entries(s)
+	return len(m.queues[s]) + len(m.suspect[s]) + len(m.lined[s]) + len(m.boundOf(s)) + m.held(s) + m.entries(s)
 }
 func (m *model) full(s int) bool { return m.size(s) >= m.t.steps[s].cfg.messages }
 func (m *model) blocks(s int) bool {
@@ -197,7 +207,9 @@ func (m *model) end(id uint64, how state) {
 	}
 	m.endOf(id, how)
 	m.noteEnd(id, how)
+	x := m.hops[id]
 	delete(m.hops, id)
+	m.next(x)
 }
 
 func (m *model) admit(from, to *step, task uint64, hops int, level uint8, w *wish) {
@@ -207,7 +219,7 @@ func (m *model) admit(from, to *step, task uint64, hops int, level uint8, w *wis
 		return
 	}
 	id := m.id()
-	m.hops[id] = &mhop{step: s, from: from.index, admitted: m.now, task: task, hops: hops, level: level}
+	m.hops[id] = &mhop{step: s, from: from.index, admitted: m.now, task: task, hops: hops, level: level, unplaced: true}
 	m.counts[s].Admitted++
 	m.join1(task)
 	switch {
@@ -217,7 +229,7 @@ func (m *model) admit(from, to *step, task uint64, hops int, level uint8, w *wis
 		m.place(s, id, w)
 	case to.cfg.full == topology.FullQuarantine:
 		m.end(id, quarantined)
-	case to.cfg.full == topology.FullDropOldest && len(m.queues[s]) > 0:
+	case to.cfg.full == topology.FullDropOldest && len(m.queues[s])+len(m.lined[s]) > 0:
 		m.dropLowest(s)
 		m.place(s, id, w)
 	default:
@@ -241,6 +253,7 @@ func (m *model) agree() {
 		}
 		m.same(s.name+" waiting", s.lines()[:len(s.above)+1], m.queues[i])
 		m.same(s.name+" suspects", []*fifo{&s.suspect}, m.suspect[i])
+		m.linesAgree(s)
 		m.boundAgree(s)
 		m.idle(s)
 	}
@@ -287,6 +300,9 @@ func newModel(seed uint64) *model {
 		if m.rnd.IntN(2) == 0 {
 			keep(s)
 		}
+		if m.rnd.IntN(3) == 0 {
+			s.Work.Key = hashKey
+		}
 		return s
 	}
 	policies := []topology.Full{topology.FullBlock, topology.FullBlock, topology.FullDropNewest, topology.FullDropOldest, topology.FullQuarantine}
@@ -307,7 +323,7 @@ func newModel(seed uint64) *model {
 	steps := buildSteps(m.topo)
 	m.t = newTracker(7, steps, m, time.Unix(0, 0))
 	m.opens(newFakeLog(func() int64 { return m.now }))
-	m.queues, m.suspect, m.counts = make([][]uint64, len(steps)), make([][]uint64, len(steps)), make([]Ledger, len(steps))
+	m.queues, m.suspect, m.lined, m.counts = make([][]uint64, len(steps)), make([][]uint64, len(steps)), make([][]uint64, len(steps)), make([]Ledger, len(steps))
 	for _, s := range steps {
 		m.guards = append(m.guards, newGuardModel(s.sat))
 	}

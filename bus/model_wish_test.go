@@ -60,7 +60,7 @@ func (m *model) place(s int, id uint64, w *wish) {
 	case x.delayed:
 		x.held = true
 	default:
-		m.line(s, id)
+		m.enqueue(s, id)
 	}
 }
 
@@ -86,15 +86,23 @@ func (m *model) back(s int, id uint64) {
 // level is that of the line a hop waits in.
 func (m *model) level(id uint64) int {
 	x := m.hops[id]
+	if m.keyed(x.step) {
+		return 0 // keys have an order of their own
+	}
 	return min(int(x.level), m.guards[x.step].sat.Queue.Priority)
 }
 
 func (m *model) dropLowest(s int) {
 	q := m.queues[s]
+	if len(q) == 0 {
+		m.lined[s] = slices.Clone(m.lined[s])
+		m.endFirst(&m.lined[s], dropped)
+		return
+	}
 	lowest := m.level(q[len(q)-1])
 	at := slices.IndexFunc(q, func(id uint64) bool { return m.level(id) == lowest })
-	m.end(q[at], dropped)
 	m.queues[s] = slices.Delete(slices.Clone(q), at, at+1)
+	m.end(q[at], dropped)
 }
 
 func (m *model) wakeDelayed(s int) {
@@ -110,25 +118,23 @@ func (m *model) wakeDelayed(s int) {
 	for _, id := range due {
 		x := m.hops[id]
 		x.held, x.delayed, x.admitted = false, false, x.due
-		m.line(s, id)
+		m.enqueue(s, id)
 	}
 }
 
 // expireLines ends what has waited too long at the head of each line.
 func (m *model) expireLines(q *[]uint64, one bool) {
-	level, rest := -1, true
-	var keep []uint64
-	for _, id := range *q {
-		if l := m.level(id); !one && l != level {
-			level, rest = l, true
+	level := -1
+	for k := 0; k < len(*q); {
+		id := (*q)[k]
+		l := m.level(id)
+		if (one || l == level) && k > 0 || !m.outlived(id) {
+			level, k = l, k+1
+			continue
 		}
-		if rest = rest && m.outlived(id); rest {
-			m.end(id, expired)
-		} else {
-			keep = append(keep, id)
-		}
+		*q = slices.Delete(slices.Clone(*q), k, k+1)
+		m.end(id, expired)
 	}
-	*q = keep
 }
 
 // over reports whether the time of a hop's task is over.
