@@ -113,7 +113,7 @@ func (c *pluginCarrier) stream(client *plugin.Client, p *peer) error {
 	if err != nil {
 		return fmt.Errorf("cannot attach to the plugin: %w", err)
 	}
-	stream, err := raw.(*plug.Conn).Open(c.ctx)
+	stream, err := raw.(*plug.Conn).OpenLane(c.ctx, func(ctx context.Context) (net.Conn, error) { return c.dial(ctx, "") })
 	if err != nil {
 		return err
 	}

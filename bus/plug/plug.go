@@ -1,6 +1,7 @@
 // Package plug is what both ends of the plugin carrier share: go-plugin's handshake, the name of the one gRPC service with
-// its one stream of raw frames, and the stream's codec. A satellite serves, dsatd opens; frames are those of bus/wire,
-// one a message, any time in either direction.
+// its one stream of raw frames, the stream's codec, and the lane beside it. A satellite serves, dsatd opens; frames are those of
+// bus/wire, one a message, any time in either direction. Where both ends know lanes, the stream is how they meet and part, and the
+// frames go by a connection of their own.
 //
 // The codec is registered under a content-subtype of its own, which only our stream asks for: go-plugin's health, broker,
 // stdio and controller services on the same connection go on with protobuf.
@@ -8,7 +9,10 @@ package plug
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"sync"
 
 	"github.com/hashicorp/go-plugin"
@@ -68,7 +72,19 @@ func (c *carrier) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, cc *grpc.C
 
 // Register serves the stream on any gRPC server; tests do so without go-plugin.
 func Register(s *grpc.Server, serve func(*Stream) error) {
-	handler := func(_ any, stream grpc.ServerStream) error { return serve(&Stream{stream: stream}) }
+	handler := func(_ any, stream grpc.ServerStream) error {
+		conn, err := laneOf(stream)
+		if err != nil {
+			return err
+		}
+		own := &Stream{stream: stream}
+		if conn != nil {
+			own.lane = newLane(conn)
+			defer func() { _ = conn.Close() }()
+			defer context.AfterFunc(stream.Context(), func() { _ = conn.Close() })()
+		}
+		return serve(own)
+	}
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: service,
 		HandlerType: (*any)(nil),
@@ -78,7 +94,7 @@ func Register(s *grpc.Server, serve func(*Stream) error) {
 
 // NewServer makes the gRPC server of a satellite with our windows; it fits plugin.ServeConfig.GRPCServer.
 func NewServer(opts []grpc.ServerOption) *grpc.Server {
-	return grpc.NewServer(append(opts,
+	return grpc.NewServer(append(append([]grpc.ServerOption{grpc.Creds(&lanes{})}, opts...),
 		grpc.InitialWindowSize(Window), grpc.InitialConnWindowSize(Window),
 		grpc.WriteBufferSize(64<<10), grpc.ReadBufferSize(64<<10),
 		grpc.MaxRecvMsgSize(wire.MaxMessage), grpc.MaxSendMsgSize(wire.MaxMessage))...)
@@ -120,6 +136,7 @@ type stream interface {
 // Stream carries frames both ways. One goroutine may send while another receives.
 type Stream struct {
 	stream stream
+	lane   *lane   // nil: frames go over the stream
 	out    message // of Send
 	in     message // of Recv
 }
@@ -127,9 +144,12 @@ type Stream struct {
 // Context ends with the stream.
 func (s *Stream) Context() context.Context { return s.stream.Context() }
 
-// Send hands over one frame, which is copied. It waits while the other side's window is full; after the stream has ended
+// Send hands over one frame, which is copied, and over a lane has to be one of bus/wire. It waits while the other side's window is full; after the stream has ended
 // it returns io.EOF or the cause.
 func (s *Stream) Send(frame []byte) error {
+	if s.lane != nil {
+		return s.lane.send(frame)
+	}
 	s.out.data = frame
 	err := s.stream.SendMsg(&s.out)
 	s.out.data = nil
@@ -138,6 +158,13 @@ func (s *Stream) Send(frame []byte) error {
 
 // Recv waits for the next frame and returns it in buf's memory if it has room, else in a new one. io.EOF: the other side ended well.
 func (s *Stream) Recv(buf []byte) ([]byte, error) {
+	if s.lane != nil {
+		frame, err := s.lane.recv(buf)
+		if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+			err = s.verdict()
+		}
+		return frame, err
+	}
 	s.in.data = buf[:0]
 	err := s.stream.RecvMsg(&s.in)
 	data := s.in.data
@@ -145,12 +172,28 @@ func (s *Stream) Recv(buf []byte) ([]byte, error) {
 	return data, err
 }
 
+// verdict is how the stream ended whose lane is at its end.
+func (s *Stream) verdict() error {
+	if err := s.stream.RecvMsg(&s.in); err != nil {
+		return err
+	}
+	return errors.New("cannot take a frame of the stream: its lane is where they come")
+}
+
 // CloseSend tells the satellite that the daemon sends no more; on a satellite's side it does nothing.
 func (s *Stream) CloseSend() error {
-	if c, ok := s.stream.(interface{ CloseSend() error }); ok {
-		return c.CloseSend()
+	c, ok := s.stream.(interface{ CloseSend() error })
+	if !ok {
+		return nil
 	}
-	return nil
+	err := c.CloseSend()
+	if s.lane == nil {
+		return err
+	}
+	if half, ok := s.lane.conn.(interface{ CloseWrite() error }); ok {
+		err = errors.Join(err, half.CloseWrite())
+	}
+	return err
 }
 
 // message is what the codec reads and writes.
