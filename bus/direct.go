@@ -99,7 +99,7 @@ func (o *orchester) joint(s *session) (take bool, direct []string) {
 		return false, nil
 	}
 	take = s.step.takes()
-	if s.step.router != nil { // who decides where a message goes is the daemon
+	if s.step.router != nil || s.step.recorder != nil { // who decides where a message goes, and keeps it, is the daemon
 		return take, nil
 	}
 	for port, to := range s.step.routes {
@@ -109,7 +109,7 @@ func (o *orchester) joint(s *session) (take bool, direct []string) {
 		origin := slices.Index(to.origins, s.step)
 		for _, w := range to.workers {
 			x := w.sess
-			if x.direct.endpoint != "" && w.open && !x.draining && !x.bye && x.inst.owner == s.inst.owner && origin >= 0 {
+			if x.direct.endpoint != "" && w.open && w.messages > 0 && !x.draining && !x.bye && x.inst.owner == s.inst.owner && origin >= 0 {
 				direct = append(direct, fmt.Sprintf("%d %d %s", port, origin, x.direct.endpoint))
 			}
 		}

@@ -81,6 +81,7 @@ func TestNotEveryLinkIsDirect(t *testing.T) {
 	plugin.Plugin = "copy"
 	conditional := sat("gen", "copy")
 	conditional.To[0].OneIn = 2
+	kept := sat("gen", "copy")
 	for name, c := range map[string]struct {
 		gen, copy *topology.Satellite
 		hello     wire.HelloBody
@@ -91,10 +92,14 @@ func TestNotEveryLinkIsDirect(t *testing.T) {
 		"a rate":          {sat("gen", "copy"), rated, wire.HelloBody{Source: true, Direct: true}, 0},
 		"a plugin":        {sat("gen", "copy"), plugin, wire.HelloBody{Source: true, Direct: true}, 0},
 		"a condition":     {conditional, direct("copy"), wire.HelloBody{Source: true, Direct: true}, 0},
+		"a stream":        {kept, direct("copy"), wire.HelloBody{Source: true, Direct: true}, 0},
 		"a tracked queue": {sat("gen", "copy"), sat("copy"), wire.HelloBody{Source: true, Direct: true}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := newStage(t, c.gen, c.copy)
+			if c.gen == kept {
+				st.o.byName["gen"].recorder = forgetful{}
+			}
 			gen := st.join("gen", 0, 1, c.hello)
 			a := st.join("copy", 0, 2, able)
 			st.o.instances[a.ref].owner.UID += c.owner
@@ -110,6 +115,29 @@ func TestNotEveryLinkIsDirect(t *testing.T) {
 				t.Errorf("%d messages through the queue", len(d))
 			}
 		})
+	}
+}
+
+// forgetful is a stream that keeps nothing.
+type forgetful struct{}
+
+func (forgetful) Append(string, uint64, uint16, uint16, []byte) {}
+func (forgetful) Flush()                                        {}
+
+// A receiver that was told to end by somebody else wants nothing more, and is taken off the lists before it leaves.
+func TestWhoWantsNothingMoreIsTakenOff(t *testing.T) {
+	st := newStage(t, sat("gen", "copy"), direct("copy"))
+	gen := st.join("gen", 0, 1, wire.HelloBody{Source: true, Direct: true})
+	a := st.join("copy", 0, 2, able)
+	a.listen()
+	gen.look()
+	a.say(&wire.Header{Kind: wire.Credit, Epoch: 7}, nil)
+	if got := gen.endpoints(); got != "" {
+		t.Errorf("told %q", got)
+	}
+	a.say(&wire.Header{Kind: wire.Credit, Epoch: 7, N: 5, M: 1 << 20}, nil)
+	if got := gen.endpoints(); !strings.Contains(got, a.inbox()) {
+		t.Errorf("told %q", got)
 	}
 }
 

@@ -146,7 +146,7 @@ func (o *orchester) record(p *peer, r *wire.Record) error {
 		s.wants = int(min(r.N, math.MaxInt))
 		s.messages = min(s.wants, s.step.cfg.inHand)
 		s.bytes = int(min(r.M, handBytes))
-		s.step.dirty = true
+		s.step.dirty, o.rejoin = true, o.rejoin || s.direct.endpoint != ""
 	case wire.Ping:
 		o.post(p, &wire.Header{Kind: wire.Pong, N: r.N}, nil)
 	case wire.Pong:

@@ -107,7 +107,8 @@
 // within the connection, from 1; m: number of the connection, of which there may be two to one receiver for a moment; id: Welcome.Session; epoch; port: what the receiver knows the sender's step by (ORIGIN);
 // codec; body. Nothing answers it. Several receivers are served in turn, frame by frame. A link that is not in Direct goes by the daemon, so
 // a peer with direct links names each other link in a record of its own, and means all links by 0xFFFF. When an endpoint is not named any
-// more the sender sends what it has for it, and closes; a receiver that is drained waits until nothing has come for 50 ms.
+// more the sender sends what it has for it, and closes; what it has sent to nobody goes by the daemon, when no receiver is left. A receiver that is
+// drained waits until all have closed, and nothing has come for 50 ms; one that wants nothing more (CREDIT 0) is not named any more.
 //
 // A PING is answered at once by whoever reads, whatever handlers are busy with. The daemon sends one when somebody wants to know, and
 // no second one before the answer. That processes end it is told by the kernel, not by silence.

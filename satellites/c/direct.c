@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	jam = 1 << 20,		/* bytes of one link that may wait for room */
 	pipe_frames = 16,	/* that libzmq keeps for each other satellite, on either side */
 	most_senders = 4096
 };
+
+static const int linger = dsat_patience * 1000; /* ms in which what was sent may go out after the end of its link */
 
 struct road *dsat_road(struct dsat *d, unsigned port)
 {
@@ -33,6 +36,16 @@ int dsat_roads_empty(const struct dsat *d)
 	return 1;
 }
 
+int dsat_paved(const struct dsat *d)
+{
+	const struct road *r;
+
+	for (r = d->roads; r; r = r->next)
+		if (r->kept)
+			return 1;
+	return 0;
+}
+
 static struct road *build(struct dsat *d, uint16_t port)
 {
 	struct road *r = dsat_road(d, port);
@@ -49,7 +62,7 @@ static struct road *build(struct dsat *d, uint16_t port)
 
 static struct line *string_line(struct dsat *d, struct road *r, void *context, const char *endpoint)
 {
-	int hwm = pipe_frames, linger = 1000, one = 1;
+	int hwm = pipe_frames, one = 1;
 	struct line *l;
 
 	for (l = r->lines; l; l = l->next)
@@ -79,12 +92,12 @@ static void cut(struct line *l)
 	free(l);
 }
 
-/* Closes what the newest table does not name; what waits on a link that is gone is tried on none other: at most once. */
+/* Closes what the newest table does not name. A link keeps what nobody was sent, and its counts: it may come back. */
 static void clear_away(struct dsat *d)
 {
-	struct road **pr = &d->roads, *r;
+	struct road *r;
 
-	while ((r = *pr)) {
+	for (r = d->roads; r; r = r->next) {
 		struct line **pl = &r->lines, *l;
 		while ((l = *pl)) {
 			if (l->kept && r->kept) {
@@ -94,15 +107,82 @@ static void clear_away(struct dsat *d)
 			*pl = l->next;
 			cut(l);
 		}
-		if (r->kept || r->told < r->sent) { /* one more TALLY */
-			pr = &r->next;
-			continue;
-		}
-		*pr = r->next;
-		dsat_free_parcels(r->full);
-		free(r->filling.bytes);
-		free(r);
 	}
+}
+
+/* Moves the messages of a frame into EMITs; 1: all of them, 0: the window is used up, below 0: no memory. */
+static int reload(struct dsat *d, const struct road *r, struct parcel *p)
+{
+	const struct wire_header *h;
+	size_t at = p->taken;
+
+	while ((h = wire_next(p->frame.bytes, p->frame.size, &at))) {
+		struct wire_header head = {.kind = WIRE_EMIT, .port = r->port, .codec = h->codec};
+		if (!dsat_open_for(d, h->length))
+			return 0;
+		if (!dsat_append(d, &head, wire_body(h), h->length))
+			return -1;
+		p->taken = at;
+	}
+	return 1;
+}
+
+int dsat_detour(struct dsat *d)
+{
+	struct road *r;
+	struct parcel *p;
+	int any = 0, left = 0;
+
+	for (r = d->roads; r; r = r->next) {
+		if (r->kept || (!r->full && !r->filling.count))
+			continue;
+		if (r->filling.count) {
+			if (!(p = dsat_pack(&r->filling, &r->full_last)))
+				return 0;
+			r->waiting += p->frame.size;
+		}
+		while ((p = r->full) && (left = reload(d, r, p)) > 0) {
+			if (!(r->full = p->next))
+				r->full_last = &r->full;
+			r->waiting -= p->frame.size;
+			p->next = NULL;
+			dsat_free_parcels(p);
+		}
+		if (left < 0)
+			return 0;
+		any = 1;
+	}
+	if (any)
+		pthread_cond_broadcast(&d->changed); /* who emits along such a link waits behind them */
+	return 1;
+}
+
+int dsat_detoured(const struct dsat *d, unsigned port)
+{
+	const struct road *r;
+
+	for (r = d->roads; r; r = r->next)
+		if (!r->kept && r->port == port && (r->full || r->filling.count))
+			return 1;
+	return 0;
+}
+
+void dsat_begin_tallies(struct dsat *d)
+{
+	struct road *r;
+	struct line *l;
+
+	for (r = d->roads; r; r = r->next) {
+		r->sent = r->kept ? r->sent - r->told : 0; /* of a link that is not, nobody can be told */
+		r->bytes = r->told = 0;
+		for (l = r->lines; l; l = l->next) {
+			l->number = ++d->lines_made;
+			l->sent = 0;
+		}
+	}
+	d->received -= d->told - d->told_missed;
+	d->missed -= d->told_missed;
+	d->told = d->told_missed = 0;
 }
 
 int dsat_pave(struct dsat *d, void *context, json_strings direct)
@@ -151,7 +231,7 @@ int dsat_forward(struct dsat *d, struct road *r, const struct wire_header *h, co
 }
 
 /* Numbers the messages of a frame for one receiver, which finds by the numbers whether some are missing. */
-static void number(struct wire_frame *f, const struct road *r, const struct line *l, uint32_t epoch, uint64_t *bytes)
+static void number(struct wire_frame *f, const struct road *r, const struct line *l, const struct dsat *d, uint64_t *bytes)
 {
 	struct wire_header *h;
 	uint64_t last = l->sent;
@@ -162,7 +242,8 @@ static void number(struct wire_frame *f, const struct road *r, const struct line
 		h->n = ++last;
 		h->m = l->number;
 		h->port = r->origin;
-		h->epoch = epoch;
+		h->epoch = d->epoch;
+		h->id = d->id;
 		*bytes += h->length;
 	}
 }
@@ -174,7 +255,7 @@ static int send_one(struct dsat *d, struct road *r, struct parcel *p)
 	uint64_t bytes;
 
 	for (l = first; l; l = l->next) {
-		number(&p->frame, r, l, d->epoch, &bytes);
+		number(&p->frame, r, l, d, &bytes);
 		if (zmq_send(l->push, p->frame.bytes, p->frame.size, ZMQ_DONTWAIT) < 0)
 			continue;
 		l->sent += p->frame.count;
@@ -202,6 +283,8 @@ int dsat_travel(struct dsat *d)
 
 	pthread_mutex_lock(&d->lock);
 	for (r = d->roads; r; r = r->next) {
+		if (!r->kept)
+			continue;
 		if (r->filling.count && !r->full) { /* nothing waits before it: it goes at once, as short as it is */
 			if (!(p = dsat_pack(&r->filling, &r->full_last))) {
 				pthread_mutex_unlock(&d->lock);
@@ -275,6 +358,7 @@ int dsat_admit(struct dsat *d, zmq_msg_t *frame)
 	size_t size = zmq_msg_size(frame), at = 0, count = 0;
 	const struct wire_header *h, *last = NULL;
 	struct sender *s = NULL;
+	struct timespec now;
 	struct arrival *a;
 
 	if (wire_check(bytes, size)) { /* whoever it was, he is no satellite */
@@ -302,6 +386,8 @@ int dsat_admit(struct dsat *d, zmq_msg_t *frame)
 	a->direct = 1;
 	a->from = d->from;
 	a->session = d->session;
+	clock_gettime(CLOCK_REALTIME, &now);
+	a->came = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	d->direct_bytes += size;
 	d->direct_in_hand += count;
 	d->received += count;
@@ -314,7 +400,6 @@ int dsat_tally(struct dsat *d)
 {
 	struct wire_header h = {.kind = WIRE_TALLY};
 	struct road *r;
-	int gone = 0;
 
 	for (r = d->roads; r; r = r->next) {
 		if (r->told == r->sent)
@@ -325,15 +410,13 @@ int dsat_tally(struct dsat *d)
 		if (!dsat_close_range(d) || !dsat_say(d, &h, NULL, 0))
 			return 0;
 		r->told = r->sent;
-		gone |= !r->kept;
 	}
-	if (gone)
-		clear_away(d);
 	if (d->told == d->received + d->missed)
 		return 1;
 	h = (struct wire_header){.kind = WIRE_TALLY, .flags = WIRE_FLAG_RECEIVED, .n = d->received, .m = d->missed};
 	if (!dsat_close_range(d) || !dsat_say(d, &h, NULL, 0))
 		return 0;
 	d->told = d->received + d->missed;
+	d->told_missed = d->missed;
 	return 1;
 }

@@ -38,8 +38,7 @@ int dsat_fits(dsat *d, size_t size)
 	return 0;
 }
 
-/* Whether the window has room for a payload; one that is larger than the window goes alone. The lock is held. */
-static int open_for(const dsat *d, size_t size)
+int dsat_open_for(const dsat *d, size_t size)
 {
 	uint64_t waiting = d->emitted - d->accepted;
 
@@ -48,17 +47,35 @@ static int open_for(const dsat *d, size_t size)
 	return waiting == 0 || (waiting < d->window_messages && d->unaccepted_bytes + size <= d->window_bytes);
 }
 
+int dsat_append(dsat *d, const struct wire_header *head, const void *payload, size_t size)
+{
+	struct wire_header h = *head;
+	void *body;
+
+	h.n = d->emitted + 1;
+	h.epoch = d->epoch;
+	if ((!wire_fits(&d->emits, size) && !dsat_seal_emits(d)) || !(body = wire_add(&d->emits, &h, size)))
+		return 0;
+	if (size)
+		memcpy(body, payload, size);
+	d->emitted++;
+	d->unaccepted_bytes += size;
+	return 1;
+}
+
 static int unwanted(const dsat *d) { return d->stopping || d->draining || d->over; }
+
+/* Whether an EMIT along a link may be appended. What was to go there directly, and cannot any more, goes before it. The lock is held. */
+static int may_emit(const dsat *d, unsigned port, size_t size) { return dsat_open_for(d, size) && !dsat_detoured(d, port); }
 
 /* Emits along one link, or all, and waits while there is no room. The lock is held. */
 int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size)
 {
 	struct wire_header h = {.kind = WIRE_EMIT, .codec = (uint16_t)codec, .port = (uint16_t)port};
 	struct road *r = NULL;
-	void *body;
 
 	/* A worker that is to end still says what its last messages give rise to. */
-	while (!(d->role == DSAT_SOURCE ? unwanted(d) : d->over) && ((r = dsat_road(d, port)) ? dsat_jammed(r) : !open_for(d, size)))
+	while (!(d->role == DSAT_SOURCE ? unwanted(d) : d->over) && ((r = dsat_road(d, port)) ? dsat_jammed(r) : !may_emit(d, port, size)))
 		pthread_cond_wait(&d->changed, &d->lock);
 	if (d->role == DSAT_SOURCE ? unwanted(d) : d->over)
 		return -1;
@@ -68,14 +85,8 @@ int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *pay
 		dsat_wake(d);
 		return 0;
 	}
-	h.n = d->emitted + 1;
-	h.epoch = d->epoch;
-	if ((!wire_fits(&d->emits, size) && !dsat_seal_emits(d)) || !(body = wire_add(&d->emits, &h, size)))
+	if (!dsat_append(d, &h, payload, size))
 		return dsat_no_memory(d);
-	if (size)
-		memcpy(body, payload, size);
-	d->emitted++;
-	d->unaccepted_bytes += size;
 	dsat_wake(d);
 	return 0;
 }
@@ -92,7 +103,7 @@ int dsat_emit(dsat *d, const char *link, enum dsat_codec codec, const void *payl
 		pthread_cond_wait(&d->changed, &d->lock);
 	if (!unwanted(d) && (port = dsat_port(d, link)) >= 0 && !dsat_fits(d, size))
 		port = -1;
-	if (port == WIRE_ALL_LINKS && d->roads) {
+	if (port == WIRE_ALL_LINKS && dsat_paved(d)) {
 		for (i = 0; dsat_link(d, i) && result == 0; i++)
 			if (*dsat_link(d, i))
 				result = dsat_emit_one(d, (unsigned)i, codec, payload, size);
@@ -103,7 +114,15 @@ int dsat_emit(dsat *d, const char *link, enum dsat_codec codec, const void *payl
 	return port < 0 ? -1 : result;
 }
 
-uint64_t dsat_emitted(dsat *d) { return d->emitted; }
+uint64_t dsat_emitted(dsat *d)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&d->lock);
+	n = d->emitted;
+	pthread_mutex_unlock(&d->lock);
+	return n;
+}
 
 uint64_t dsat_accepted(dsat *d)
 {

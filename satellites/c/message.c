@@ -45,6 +45,7 @@ static void fill(const dsat *d, dsat_message *m, const struct wire_header *h)
 	m->attempt = h->flags + 1u;
 	if (d->current->direct) { /* it is numbered by its sender, and nothing is known of it */
 		m->task = m->id = 0;
+		m->time = d->current->came;
 		m->hops = 1;
 		m->attempt = 1;
 	}
@@ -123,7 +124,7 @@ int dsat_put(dsat *d, const char *link, enum dsat_codec codec, const void *paylo
 	port = dsat_port(d, link);
 	if (port >= 0 && !dsat_fits(d, size))
 		port = -1;
-	several = port == WIRE_ALL_LINKS && (d->roads || d->current->direct);
+	several = port == WIRE_ALL_LINKS && (dsat_paved(d) || d->current->direct);
 	if (several) /* each by its own way */
 		for (i = 0; dsat_link(d, i) && result == 0; i++)
 			if (*dsat_link(d, i))
@@ -238,7 +239,7 @@ static int answer(dsat *d, int failed, int retry, const char *reason)
 	if (!d->message)
 		return dsat_mishap(d, "there is no message in hand to answer");
 	pthread_mutex_lock(&d->lock);
-	if (!failed && d->outputs.count && (d->roads || d->current->direct))
+	if (!failed && d->outputs.count && (dsat_paved(d) || d->current->direct))
 		ok = forward_outputs(d);
 	if (d->current->direct) {
 		d->direct_in_hand--;

@@ -101,21 +101,9 @@ static void listen_directly(struct end *e)
 {
 	struct dsat *d = e->d;
 	const char *dir = getenv("DSAT_DIRECT");
-	int hwm = 16, linger = 0;
 
-	if (!d->take || !dir || d->role != DSAT_WORKER)
-		return;
-	if (!e->pull) {
-		snprintf(e->endpoint, sizeof e->endpoint, "ipc://%s/in", dir);
-		e->pull = zmq_socket(e->context, ZMQ_PULL);
-		if (!e->pull || zmq_setsockopt(e->pull, ZMQ_RCVHWM, &hwm, sizeof hwm) || zmq_setsockopt(e->pull, ZMQ_LINGER, &linger, sizeof linger) ||
-		    zmq_bind(e->pull, e->endpoint)) {
-			if (e->pull)
-				zmq_close(e->pull);
-			e->pull = NULL; /* all goes by the daemon then */
-			return;
-		}
-	}
+	if (!d->take || !dir || d->role != DSAT_WORKER || (!e->pull && !dsat_bind_directly(e, dir)))
+		return; /* all goes by the daemon then */
 	if (!dsat_close_range(d) || !dsat_say(d, &(struct wire_header){.kind = WIRE_LISTEN}, e->endpoint, strlen(e->endpoint)))
 		dsat_out_of_memory(d);
 }
@@ -165,16 +153,6 @@ static void resend(struct dsat *d)
 	d->unsent = d->kept;
 }
 
-/* TALLYs count from WELCOME on. The lock is held. */
-static void begin_tallies(struct dsat *d)
-{
-	struct road *r;
-
-	for (r = d->roads; r; r = r->next)
-		r->sent = r->bytes = r->told = 0;
-	d->received = d->missed = d->told = 0;
-}
-
 static void welcomed(struct end *e, const struct wire_header *h)
 {
 	struct dsat *d = e->d;
@@ -195,7 +173,7 @@ static void welcomed(struct end *e, const struct wire_header *h)
 	d->max_body = max_body > 0 && max_body < WIRE_MAX_BODY ? (size_t)max_body : WIRE_MAX_BODY;
 	accept_up_to(d, (uint64_t)json_number(text, h->length, "accepted", 0));
 	resend(d);
-	begin_tallies(d);
+	dsat_begin_tallies(d);
 	d->welcome = 1;
 	d->bye = 0;
 	e->alone = -1;

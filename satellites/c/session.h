@@ -21,6 +21,7 @@ struct arrival {
 	json_strings from;	/* of the session it came in */
 	uint64_t session;
 	uint64_t place;		/* of its first DATA in the order of delivery */
+	int64_t came;		/* a direct one: when, Unix nanoseconds */
 };
 
 /* A frame that is to be sent; one of EMITs is kept until all of it is accepted. */
@@ -28,7 +29,7 @@ struct parcel {
 	struct parcel *next;
 	struct wire_frame frame;
 	uint64_t last;		/* EMITs: number of the last one */
-	size_t taken;		/* EMITs: bytes of the frame whose messages are accepted, as of wire_next */
+	size_t taken;		/* EMITs: bytes of the frame whose messages are accepted, or emitted after all, as of wire_next */
 };
 
 /* One other satellite at the end of a direct link. Only the thread uses it. */
@@ -114,7 +115,8 @@ struct dsat {
 	int take;			/* other satellites may send to us */
 	size_t direct_bytes;		/* of frames from them that wait for the caller */
 	size_t direct_in_hand;		/* messages in them that are not answered */
-	uint64_t received, missed, told;	/* messages from them; gaps between these; what a TALLY said of the first */
+	uint64_t received, missed;	/* messages from them; gaps between these */
+	uint64_t told, told_missed;	/* of both together, and of the gaps, in a TALLY */
 	struct sender *senders;
 	size_t sender_count;
 
@@ -148,6 +150,7 @@ struct parcel *dsat_pack(struct wire_frame *f, struct parcel ***last);
 
 /* direct.c. All but the last three are for the thread, and need the lock where nothing else is said. */
 struct road *dsat_road(struct dsat *d, unsigned port);		/* NULL: the link is none, or goes by the daemon */
+int dsat_paved(const struct dsat *d);		/* whether there is any */
 int dsat_pave(struct dsat *d, void *context, json_strings direct);	/* goes over to the direct links of a WELCOME or ROUTES; 0: no memory */
 int dsat_travel(struct dsat *d);		/* sends what can be sent, without the lock; below 0: no memory, else whether something could not */
 void dsat_demolish(struct dsat *d);		/* closes all, after what was sent is gone or a second is over; without the lock */
@@ -156,6 +159,9 @@ int dsat_tally(struct dsat *d);			/* says how much was carried, when that is new
 int dsat_forward(struct dsat *d, struct road *r, const struct wire_header *h, const void *body, size_t n);	/* of the caller: 0: no memory */
 int dsat_jammed(const struct road *r);		/* whether the caller has to wait */
 int dsat_roads_empty(const struct dsat *d);	/* whether nothing waits to be sent */
+int dsat_detour(struct dsat *d);		/* emits what waits on links that are direct no more, as far as the window goes; 0: no memory */
+int dsat_detoured(const struct dsat *d, unsigned port);	/* whether something of that link waits to be */
+void dsat_begin_tallies(struct dsat *d);	/* a new session: TALLYs count from it on, and messages are numbered anew */
 
 void dsat_free_arrivals(struct arrival *a);
 void dsat_free_parcels(struct parcel *p);
@@ -178,6 +184,12 @@ const char *dsat_link(const dsat *d, int i);
 
 /* Whether a payload is not too large. The lock is held. */
 int dsat_fits(dsat *d, size_t size);
+
+/* Whether the window has room for a payload; one that is larger than the window goes alone. The lock is held. */
+int dsat_open_for(const dsat *d, size_t size);
+
+/* Appends an EMIT, for which there is room; 0: no memory. The lock is held. */
+int dsat_append(dsat *d, const struct wire_header *h, const void *payload, size_t size);
 
 /* Emits along one link, or all, and waits while there is no room. The lock is held. */
 int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size);

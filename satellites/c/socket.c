@@ -42,7 +42,7 @@ static void receive(struct end *e)
 
 enum {
 	direct_room = 4 << 20,	/* bytes from other satellites that may wait for the caller */
-	direct_quiet = 50,	/* ms without a word from them, until a worker that is drained believes that there is no more */
+	direct_quiet = 50,	/* ms without a word from them and without a connection, until a worker that is drained believes that there is no more */
 	tally_every = 100	/* ms */
 };
 
@@ -73,7 +73,7 @@ static int direct_done(const struct end *e)
 {
 	const struct dsat *d = e->d;
 
-	return dsat_roads_empty(d) && d->direct_in_hand == 0 && (!e->pull || dsat_now_ms() - e->heard >= direct_quiet);
+	return dsat_roads_empty(d) && d->direct_in_hand == 0 && (!e->pull || (e->connections == 0 && dsat_now_ms() - e->heard >= direct_quiet));
 }
 
 /* BYE, when there is nothing left to say before it. The lock is held. */
@@ -118,7 +118,7 @@ static int dispatch(struct end *e)
 			dsat_out_of_memory(d);
 	}
 	if (d->welcome) {
-		if (!dsat_close_range(d) || !dsat_seal_emits(d))
+		if (!dsat_close_range(d) || !dsat_detour(d) || !dsat_seal_emits(d))
 			dsat_out_of_memory(d);
 		for (; (p = d->unsent); any = 1) {
 			d->unsent = p->next; /* nobody but this thread frees it */
@@ -142,20 +142,29 @@ static int dispatch(struct end *e)
 	return any;
 }
 
-static void connection(struct end *e)
+uint16_t dsat_event(void *monitor)
 {
 	zmq_msg_t event;
 	uint16_t what;
 
 	zmq_msg_init(&event);
-	if (zmq_msg_recv(&event, e->monitor, ZMQ_DONTWAIT) < 0) {
+	if (zmq_msg_recv(&event, monitor, ZMQ_DONTWAIT) < 0) {
 		zmq_msg_close(&event);
-		return;
+		return 0;
 	}
 	memcpy(&what, zmq_msg_data(&event), sizeof what);
 	while (zmq_msg_more(&event))
-		zmq_msg_recv(&event, e->monitor, 0);
+		zmq_msg_recv(&event, monitor, 0);
 	zmq_msg_close(&event);
+	return what;
+}
+
+static void connection(struct end *e)
+{
+	uint16_t what = dsat_event(e->monitor);
+
+	if (!what)
+		return;
 	pthread_mutex_lock(&e->d->lock);
 	if (what == ZMQ_EVENT_DISCONNECTED)
 		dsat_lose(e);
@@ -165,7 +174,38 @@ static void connection(struct end *e)
 	pthread_mutex_unlock(&e->d->lock);
 }
 
+/* Others connect to us directly, and go. What they had sent has come before they go. */
+static void callers(struct end *e)
+{
+	uint16_t what;
+
+	while ((what = dsat_event(e->callers))) {
+		e->connections += what == ZMQ_EVENT_ACCEPTED ? 1 : -1;
+		e->heard = dsat_now_ms();
+	}
+}
+
 static int set(void *socket, int option, int value) { return zmq_setsockopt(socket, option, &value, sizeof value); }
+
+int dsat_bind_directly(struct end *e, const char *dir)
+{
+	char monitor[64];
+
+	snprintf(e->endpoint, sizeof e->endpoint, "ipc://%s/in", dir);
+	snprintf(monitor, sizeof monitor, "inproc://dsat-callers-%p", (void *)e);
+	e->pull = zmq_socket(e->context, ZMQ_PULL);
+	e->callers = zmq_socket(e->context, ZMQ_PAIR);
+	if (e->pull && e->callers && !set(e->pull, ZMQ_RCVHWM, 16) && !set(e->pull, ZMQ_LINGER, 0) &&
+	    !zmq_socket_monitor(e->pull, monitor, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) && !zmq_connect(e->callers, monitor) &&
+	    !zmq_bind(e->pull, e->endpoint))
+		return 1;
+	if (e->pull)
+		zmq_close(e->pull);
+	if (e->callers)
+		zmq_close(e->callers);
+	e->pull = e->callers = NULL;
+	return 0;
+}
 
 static int connect_to(struct end *e)
 {
@@ -186,8 +226,10 @@ static int connect_to(struct end *e)
 
 static void disconnect(struct end *e)
 {
-	if (e->pull)
+	if (e->pull) {
 		zmq_close(e->pull);
+		zmq_close(e->callers);
+	}
 	dsat_demolish(e->d);
 	if (e->monitor)
 		zmq_close(e->monitor);
@@ -263,12 +305,13 @@ void *dsat_thread(void *session)
 		pthread_mutex_unlock(&d->lock);
 	}
 	while (!over && e.monitor) {
-		zmq_pollitem_t items[4] = {{e.socket, 0, ZMQ_POLLIN, 0}, {e.monitor, 0, ZMQ_POLLIN, 0}, {NULL, d->wake, ZMQ_POLLIN, 0}, {e.pull, 0, ZMQ_POLLIN, 0}};
+		zmq_pollitem_t items[5] = {{e.socket, 0, ZMQ_POLLIN, 0}, {e.monitor, 0, ZMQ_POLLIN, 0}, {NULL, d->wake, ZMQ_POLLIN, 0},
+			{e.callers, 0, ZMQ_POLLIN, 0}, {e.pull, 0, ZMQ_POLLIN, 0}};
 		busy = dispatch(&e);
 		pthread_mutex_lock(&d->lock);
 		room = e.pull && d->direct_bytes < direct_room;
 		pthread_mutex_unlock(&d->lock);
-		count = room ? 4 : 3;
+		count = room ? 5 : e.pull ? 4 : 3;
 		if (zmq_poll(items, count, busy ? 0 : slumber(&e)) > 0) {
 			if (items[1].revents)
 				connection(&e);
@@ -276,7 +319,9 @@ void *dsat_thread(void *session)
 				continue;
 			if (items[0].revents)
 				receive(&e);
-			if (room && items[3].revents)
+			if (count > 3 && items[3].revents)
+				callers(&e);
+			if (room && items[4].revents)
 				receive_directly(&e);
 		}
 		pthread_mutex_lock(&d->lock);

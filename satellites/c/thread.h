@@ -9,6 +9,8 @@ struct end {
 	struct dsat *d;
 	void *context, *socket, *monitor;
 	void *pull;		/* where other satellites send to, or NULL */
+	void *callers;		/* its monitor */
+	int connections;	/* that others have to it */
 	char endpoint[128];	/* of it */
 	int64_t heard;		/* when something came there last, ms */
 	int64_t tallied;	/* when the last TALLY was said, ms */
@@ -32,6 +34,12 @@ void dsat_greet(struct end *e);
 
 /* Takes one frame: control is done at once, a frame with DATA waits for the caller. The frame is the function's. */
 void dsat_take(struct end *e, zmq_msg_t *frame);
+
+/* An event of a monitor; 0: there is none. The lock is not needed. */
+uint16_t dsat_event(void *monitor);
+
+/* Makes the socket that other satellites send to; 0: it cannot be. */
+int dsat_bind_directly(struct end *e, const char *dir);
 
 /* Sends a frame, or does nothing: without a connection its end is reported. The lock is not needed. */
 int dsat_transmit(struct end *e, struct wire_frame *f);

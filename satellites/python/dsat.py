@@ -14,6 +14,8 @@ tried again, unless it is dsat.Permanent. A message may come again after a crash
 `yield dsat.To("csv", value)` sends along one link only. A source is an iterable: dsat.source(generator()); what it yields may
 carry wishes: dsat.Emit(value, step="csv", id=77, delay=1.5, ttl=60, priority=5), where the step may be left out too.
 `dsat.call("price", {"item": 7}, deadline=2.0)` asks a step that `calls` of the topology names, and waits for its answer.
+Where a queue's delivery is direct, and the other side can, messages pass from process to process without dsatd, at most once; such a
+message has no id and no task (0), and one that carries wishes goes by dsatd all the same.
 
 In the topology: speaks = "bus", command = "python3 alarm.py", and env = { PYTHONPATH = "the directory of this file" }.
 Needs pyzmq (Debian: python3-zmq). If the interpreter that runs has none, Debian's own /usr/bin/python3 takes its place.
@@ -50,7 +52,13 @@ CODECS = ["raw", "text", "json", "cbor", "struct"]
 PATIENCE = 30.0                             # seconds that we outlive the daemon
 GRACE = 2.0                                 # seconds after a deadline that dsatd has to say so
 HELLO_AGAIN = 1
-MORE, LASTING = 1, 1                        # flags of REPLY, of CALL
+MORE, LASTING, RECEIVED = 1, 1, 1           # flags of REPLY, of CALL, of TALLY
+JAM = 1 << 20                               # bytes of one direct link that may wait for room
+ROOM = 4 << 20                              # bytes from other satellites that may wait for the handler
+PIPE_FRAMES = 16                            # that libzmq keeps for each other satellite, on either side
+QUIET = 0.05                                # seconds without a word or a connection, until a worker that is drained believes that there is no more
+TALLY_EVERY = 0.1                           # seconds
+SENDERS = 4096                              # that a receiver remembers
 ENDS = ["done", "failed", "expired", "lost", "refused"]     # by m of REPLY
 
 Record = collections.namedtuple("Record", "kind flags port epoch codec hops n m id time body", defaults=(0,) * 9 + (b"",))
@@ -192,16 +200,243 @@ def encode(value):
         return 1, value.encode()
     return 2, json.dumps(value, separators=(",", ":")).encode()
 
+class _Line:
+    """One other satellite at the end of a direct link."""
+
+    def __init__(self, context, endpoint, number):
+        self.endpoint, self.number, self.sent = endpoint, number, 0     # number of the connection; sequence of the last message
+        self.push = context.socket(zmq.PUSH)
+        for option, value in ((zmq.SNDHWM, PIPE_FRAMES), (zmq.LINGER, int(PATIENCE * 1000)), (zmq.IMMEDIATE, 1)):
+            self.push.setsockopt(option, value)
+        self.push.connect(endpoint)
+
+class _Road:
+    """A direct link: what is emitted along it goes to other satellites without passing dsatd, at most once."""
+
+    def __init__(self, port):
+        self.port, self.origin = port, 0        # our number of the link, the receivers' number of us
+        self.lines = []
+        self.waiting, self.bytes = collections.deque(), 0       # (codec, payload)
+        self.sent = self.carried = self.told = 0        # messages, bytes of their payloads; messages in a TALLY
+
+    def jammed(self):
+        return self.bytes > JAM
+
+    def add(self, codec, payload):
+        self.waiting.append((codec, payload))
+        self.bytes += len(payload)
+
+    def take(self):
+        """What fits a frame, oldest first."""
+        batch, size = [], FRAME.size
+        while self.waiting and len(batch) < MAX_RECORDS:
+            n = len(self.waiting[0][1])
+            size += RECORD.size + _padded(n)
+            if batch and size > MAX_FRAME:
+                break
+            batch.append(self.waiting.popleft())
+            self.bytes -= n
+        return batch
+
+    def give_back(self, batch):
+        self.waiting.extendleft(reversed(batch))
+        self.bytes += sum(len(p) for _, p in batch)
+
+class _Direct:
+    """Links that do not pass dsatd. All but forward is for the thread of the sockets; bus.changed is held where nothing else is said."""
+
+    def __init__(self, bus):
+        self.bus = bus
+        self.roads = {}                         # by port
+        self.all = {}                           # likewise, with those of before: they may come back, and TALLYs go on counting
+        self.detour = collections.deque()       # (port, codec, payload) of links that are direct no more: nobody was sent it
+        self.made = 0                           # connections
+        self.stuck = []                         # sockets without room
+        self.dir = os.environ.get("DSAT_DIRECT")
+        self.pull = None                        # where other satellites send to
+        self.callers, self.connections = None, 0        # its monitor, and what it says
+        self.heard = self.tallied = 0.0
+        self.waiting = self.in_hand = 0         # bytes for the handler, messages not answered
+        self.received = self.missed = 0
+        self.told = (0, 0)                      # of them
+        self.senders = {}                       # (epoch, session, connection) -> sequence of the last message
+
+    def begin(self):
+        """A new session: what is sent from now on is counted in it, and numbered anew."""
+        for port, road in self.all.items():     # of a link that is not, nobody can be told
+            road.sent, road.carried, road.told = road.sent - road.told if port in self.roads else 0, 0, 0
+            for line in road.lines:
+                self.made += 1
+                line.number, line.sent = self.made, 0
+        self.received, self.missed, self.told = self.received - self.told[0], self.missed - self.told[1], (0, 0)
+
+    def pave(self, context, links):
+        """Goes over to the links of a WELCOME or ROUTES, each "PORT ORIGIN ENDPOINT": first the new ones, then away with the old."""
+        named = {}
+        for link in links:
+            port, origin, endpoint = link.split(" ", 2)
+            named.setdefault(int(port), (int(origin), []))[1].append(endpoint)
+        for port, (origin, endpoints) in named.items():
+            road = self.roads[port] = self.all.setdefault(port, _Road(port))
+            road.origin = origin
+            for endpoint in endpoints:
+                if all(line.endpoint != endpoint for line in road.lines):
+                    self.made += 1
+                    road.lines.append(_Line(context, endpoint, self.made))
+        for port, road in list(self.roads.items()):
+            keep = named.get(port, (0, ()))[1]
+            for line in [x for x in road.lines if x.endpoint not in keep]:
+                road.lines.remove(line)
+                line.push.close()               # what it has goes out: its linger
+            if port not in named:
+                del self.roads[port]
+                self.detour.extend((port, codec, payload) for codec, payload in road.waiting)
+                road.waiting.clear()
+                road.bytes = 0
+
+    def listen(self, context, take):
+        """Lets other satellites send to us, and returns what says where."""
+        if not take or not self.dir or self.bus.is_source:
+            return []
+        endpoint = "ipc://%s/in" % self.dir
+        if self.pull is None:
+            self.pull = context.socket(zmq.PULL)
+            self.pull.setsockopt(zmq.RCVHWM, PIPE_FRAMES)
+            self.pull.setsockopt(zmq.LINGER, 0)
+            self.callers = self.pull.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+            try:
+                self.pull.bind(endpoint)
+            except zmq.ZMQError:                # all goes by dsatd then
+                self.close_pull()
+                return []
+        return [Record(LISTEN, body=endpoint.encode())]
+
+    def travel(self):
+        """Sends what can be sent. The lock is not held."""
+        self.stuck = []
+        for road in self.roads.values():        # only this thread changes it
+            while road.waiting:
+                line = next((x for x in road.lines if x.push.getsockopt(zmq.EVENTS) & zmq.POLLOUT), None)
+                if line is None:
+                    self.stuck += [x.push for x in road.lines]
+                    break
+                with self.bus.changed:
+                    batch = road.take()
+                try:
+                    line.push.send(self.frame(road, line, batch), zmq.NOBLOCK)
+                except zmq.Again:
+                    with self.bus.changed:
+                        road.give_back(batch)
+                    continue
+                road.lines.remove(line)         # the next frame goes to the next one
+                road.lines.append(line)
+                with self.bus.changed:
+                    line.sent += len(batch)
+                    road.sent += len(batch)
+                    road.carried += sum(len(p) for _, p in batch)
+                    self.bus.changed.notify_all()
+
+    def frame(self, road, line, batch):
+        """Numbered for one receiver, which finds by the numbers whether some are missing."""
+        parts, size, n = [b""], FRAME.size, line.sent
+        for codec, payload in batch:
+            n += 1
+            pad = _padded(len(payload)) - len(payload)
+            parts += RECORD.pack(len(payload), EMIT, 0, road.origin, self.bus.epoch, codec, 0, n, line.number, self.bus.own, 0), payload, bytes(pad)
+            size += RECORD.size + len(payload) + pad
+        parts[0] = FRAME.pack(MAGIC, VERSION, 0, 0, size, len(batch))
+        return b"".join(parts)
+
+    def watched(self):
+        """The sockets from which something may come that is wanted."""
+        return ([self.callers] if self.callers is not None else []) + ([self.pull] if self.room() else [])
+
+    def room(self):
+        return self.pull is not None and self.waiting < ROOM
+
+    def receive(self):
+        """Takes what others have sent, as far as there is room. The lock is not held."""
+        while self.callers is not None and self.callers.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self.connections += 1 if recv_monitor_message(self.callers)["event"] == zmq.EVENT_ACCEPTED else -1
+            self.heard = time.monotonic()       # who goes has said all
+        while self.room():
+            try:
+                frame = self.pull.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self.heard = time.monotonic()
+            try:
+                records = [r for r in parse(frame) if r.kind == EMIT]
+            except WireError:                   # whoever it was, he is no satellite
+                continue
+            with self.bus.changed:
+                self.admit(records)
+                self.bus.changed.notify_all()
+
+    def admit(self, records):
+        if not records:
+            return
+        sender, now = (records[0].epoch, records[0].id, records[0].m), time.time_ns()
+        if sender not in self.senders and len(self.senders) >= SENDERS:     # the oldest half is of lives that are over
+            for old in list(self.senders)[:SENDERS // 2]:
+                del self.senders[old]
+        last = self.senders.get(sender, 0)
+        for r in records:
+            self.missed += max(r.n - last - 1, 0)
+            last = r.n
+            self.waiting += len(r.body)
+            self.bus.inbox.append((None, now, r))
+        self.senders[sender] = last
+        self.in_hand += len(records)
+        self.received += len(records)
+
+    def tally(self, again):
+        """Records that say how much was carried, when that is news and the time has come, or again is set."""
+        if not again and time.monotonic() - self.tallied < TALLY_EVERY:
+            return []
+        self.tallied, news = time.monotonic(), []
+        for road in self.all.values():
+            if road.told != road.sent:
+                news.append(Record(TALLY, port=road.port, n=road.sent, m=road.carried))
+                road.told = road.sent
+        if self.told != (self.received, self.missed):
+            news.append(Record(TALLY, flags=RECEIVED, n=self.received, m=self.missed))
+            self.told = (self.received, self.missed)
+        return news
+
+    def untold(self):
+        return self.told != (self.received, self.missed) or any(r.told != r.sent for r in self.all.values())
+
+    def done(self):
+        """Whether all is where it shall be."""
+        return not (any(r.waiting for r in self.roads.values()) or self.detour or self.in_hand
+                    or self.pull is not None and (self.connections or time.monotonic() - self.heard < QUIET))
+
+    def close(self):
+        """What was sent goes out first."""
+        for road in self.roads.values():
+            for line in road.lines:
+                line.push.close()
+        if self.pull is not None:
+            self.close_pull()
+
+    def close_pull(self):
+        self.pull.disable_monitor()
+        self.callers.close(linger=0)
+        self.pull.close()
+        self.pull = self.callers = None
+
 class _Bus:
     """One thread owns the socket; the main thread runs the user's code. They share deques and one condition."""
 
     def __init__(self, is_source):
         env = os.environ
         self.hello = {"step": env["DSAT_NAME"], "wid": int(env["DSAT_WID"]), "incarnation": env["DSAT_INCARNATION"],
-                      "token": env["DSAT_TOKEN"], "pid": os.getpid(), "concurrency": 1, "source": is_source, "topics": True, "sdk": "python-1"}
+                      "token": env["DSAT_TOKEN"], "pid": os.getpid(), "concurrency": 1, "source": is_source, "topics": True, "direct": True, "sdk": "python-1"}
         self.is_source = is_source
         self.changed = threading.Condition()
-        self.inbox = collections.deque()        # (session, place, Record)
+        self.inbox = collections.deque()        # (session, place, Record); what came directly: (None, its time, Record)
+        self.direct, self.own = _Direct(self), 0        # own: number of the session in what goes along direct links
         self.answers = collections.deque()      # (session, place, Record or None, [Record of OUT])
         self.alive = collections.deque()        # (session, n) of messages that show progress
         self.fresh = collections.deque()        # EMITs to send
@@ -217,7 +452,7 @@ class _Bus:
         self.topics = {}                        # sessions of messages, by dispatch number
         self.gone = set()                       # hops cancelled before they began
         self.draining = self.stopping = self.finished = self.bye = self.over = self.welcome = self.woken = False
-        self.interruptible = self.nudged = False
+        self.interruptible = self.nudged = self.paused = False
         self.alone = time.monotonic()           # since when there is no session; None: there is one
         self.wake_out, self.wake_in = os.pipe()
         os.set_blocking(self.wake_out, False)
@@ -252,19 +487,23 @@ class _Bus:
             os._exit(1)
 
     def loop(self):
-        context = zmq.Context()
+        self.context = context = zmq.Context()
         self.socket = context.socket(zmq.DEALER)
         for option, value in ((zmq.LINGER, 0), (zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.IMMEDIATE, 1),
                               (zmq.RECONNECT_IVL, 20), (zmq.RECONNECT_IVL_MAX, 500)):
             self.socket.setsockopt(option, value)
         monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self.socket.connect(os.environ["DSAT_BUS"])
-        poller = zmq.Poller()
-        for s in (self.socket, monitor, self.wake_out):
-            poller.register(s, zmq.POLLIN)
+        own, others = [(s, zmq.POLLIN) for s in (self.socket, monitor, self.wake_out)], None
         while not self.over:
+            watched = [(s, zmq.POLLOUT) for s in self.direct.stuck] + [(s, zmq.POLLIN) for s in self.direct.watched()]
+            if watched != others:
+                poller, others = zmq.Poller(), watched
+                for s, what in own + others:
+                    poller.register(s, what)
             left = None if self.alone is None else self.alone + PATIENCE - time.monotonic()
-            ready = {} if left is not None and left <= 0 else dict(poller.poll(None if left is None else left * 1000 + 1))
+            timeout = min((t for t in (left, self.soon()) if t is not None), default=None)
+            ready = {} if left is not None and left <= 0 else dict(poller.poll(None if timeout is None else timeout * 1000 + 1))
             if left is not None and left <= 0:
                 if self.bye:
                     break
@@ -276,14 +515,27 @@ class _Bus:
                 os.read(self.wake_out, 64)
                 self.woken = False
             self.receive()
+            self.direct.receive()
+            self.direct.travel()
             self.send()
             if self.stopping and not self.welcome:
                 break
         with self.changed:
             self.over = True
             self.changed.notify_all()
+        self.direct.close()
         self.socket.disable_monitor()
-        context.destroy(linger=0)
+        monitor.close(linger=0)
+        self.socket.close(linger=0)
+        context.term()
+
+    def soon(self):
+        """Seconds until there is something to do unasked; None: never."""
+        if not self.welcome or self.bye:
+            return None
+        if self.direct.pull is not None and (self.draining or self.stopping):
+            return QUIET / 2
+        return TALLY_EVERY if self.direct.untold() else None
 
     def lose(self):
         """The session is over: what was not begun is given to others."""
@@ -297,7 +549,7 @@ class _Bus:
             self.calls, self.called, self.call_bytes = {}, 0, 0
             self.say.clear()
             self.changed.notify_all()
-            self.inbox.clear()
+            self.inbox = collections.deque(e for e in self.inbox if e[0] is None)       # what others have sent is nobody else's
             self.answers.clear()
             self.in_hand, self.place = 0, 0
             self.gone.clear()
@@ -349,6 +601,7 @@ class _Bus:
             links = json.loads(r.body)
             self.routes, self.sources = links.get("routes") or [], links.get("from") or []
             self.callees = links.get("calls") or []
+            self.join(links)
         elif r.kind == REPLY:
             self.replied(r)
         elif r.kind == TOPIC:
@@ -364,9 +617,16 @@ class _Bus:
             self.over = self.bye and (self.stopping or self.finished and not self.draining)
             self.welcome, self.alone = False, time.monotonic()      # drained: the signal is to follow
 
+    def join(self, links):
+        """Takes up the direct links that are, and says where we listen."""
+        self.direct.pave(self.context, links.get("direct") or [])
+        self.say.extend(self.direct.listen(self.context, links.get("take")))
+
     def welcomed(self, w):
         self.welcome, self.alone, self.bye = True, None, False
-        self.epoch, self.window = w["epoch"], (w["emit_messages"], w["emit_bytes"])
+        self.epoch, self.window, self.own = w["epoch"], (w["emit_messages"], w["emit_bytes"]), w.get("session", 0)
+        self.join(w)
+        self.direct.begin()
         self.routes, self.sources = w.get("routes") or [], w.get("from") or []
         self.max_body = w.get("max_body") or MAX_BODY
         self.callees, self.call_window = w.get("calls") or [], (w.get("call_messages", 0), w.get("call_bytes", 0))
@@ -427,19 +687,41 @@ class _Bus:
             self.gone.clear()
         while self.say:
             records.append(self.say.popleft()._replace(epoch=self.epoch))
+        with self.changed:
+            self.take_detour()
         while self.fresh:
             self.unaccepted.append(self.fresh.popleft())
             records.append(self.unaccepted[-1]._replace(epoch=self.epoch))
+        with self.changed:
+            settled = self.accepted == self.emitted and self.direct.done()
         if self.is_source:
-            leave = self.finished and self.accepted == self.emitted
+            leave = self.finished and settled
         else:
-            leave = (self.draining or self.stopping) and not self.in_hand
-            if self.stopping and not leave:
+            leave = (self.draining or self.stopping) and not self.in_hand and settled
+            if self.stopping and not leave and not self.paused:
+                self.paused = True
                 records.append(Record(CREDIT, epoch=self.epoch))
+        with self.changed:
+            records += [r._replace(epoch=self.epoch) for r in self.direct.tally(leave)]
         if leave:
             self.bye = True
             records.append(Record(BYE, epoch=self.epoch))
         self.put(records)
+
+    def take_detour(self):
+        """Emits, as far as the window goes, what waited on direct links that are no more. The lock is held."""
+        while self.direct.detour and self.open_for(len(self.direct.detour[0][2])):
+            self.append(*self.direct.detour.popleft())
+
+    def open_for(self, size):
+        """Whether the window has room for a payload; one that is larger than the window goes alone. The lock is held."""
+        waiting = self.emitted - self.accepted
+        return self.welcome and min(self.window) > 0 and (not waiting or waiting < self.window[0] and self.bytes + size <= self.window[1])
+
+    def append(self, port, codec, payload, flags=0, m=0, number=0):
+        self.emitted += 1
+        self.bytes += len(payload)
+        self.fresh.append(Record(EMIT, flags=flags, port=port, codec=codec, n=self.emitted, m=m, id=number, body=payload))
 
     # What follows runs in the main thread.
 
@@ -463,20 +745,38 @@ class _Bus:
                 while not self.inbox and not self.over:
                     self.changed.wait()
                 if self.over:
-                    return
+                    break
                 session, place, r = self.inbox.popleft()
+            if session is None:
+                self.take_direct(handler, place, r)
+                continue
             answer, staged = Record(DONE, n=r.n), []
             self.handling = r.n
             if r.n not in self.gone:
                 answer, staged = self.handle(handler, r, lambda: r.n in self.gone or session != self.session, lambda: self.live(session, r.n))
             self.answers.append((session, place, answer, staged))
             self.wake()
+        self.thread.join()                      # what goes to others is gone then
+
+    def take_direct(self, handler, when, r):
+        """Handles what came directly: nothing answers it, and what it gives rise to is emitted."""
+        with self.changed:
+            crossed = self.direct.waiting >= ROOM > self.direct.waiting - len(r.body)
+            self.direct.waiting -= len(r.body)
+        if crossed:
+            self.wake()
+        self.handling = 0
+        self.handle(handler, r._replace(n=0, m=0, id=0, hops=1, time=when), lambda: False, lambda: None, True)
+        with self.changed:
+            self.direct.in_hand -= 1
+        if self.draining or self.stopping:
+            self.wake()
 
     def live(self, session, n):
         self.alive.append((session, n))
         self.wake()
 
-    def handle(self, handler, r, unwanted, alive):
+    def handle(self, handler, r, unwanted, alive, direct=False):
         source = self.sources[r.port] if r.port < len(self.sources) else ""
         codec = CODECS[r.codec] if r.codec < len(CODECS) else "raw"
         message = Message(r.body, codec, r.id, r.m, source, r.flags + 1, r.hops, r.time / 1e9, self.topics.pop(r.n, ""))
@@ -487,14 +787,53 @@ class _Bus:
                 return Record(DONE, n=r.n), []
             several = hasattr(result, "__next__")
             outputs = [self.port(v) for v in result if v is not None] if several else [self.port(result)]
+            outputs = self.forward(outputs, direct)
         except Exception as e:
             traceback.print_exc()
             reason = "".join(traceback.format_exception_only(type(e), e)).strip()
             return Record(FAIL, flags=0 if isinstance(e, Permanent) else 1, n=r.n, body=reason[:500].encode(errors="replace")), []
+        if not outputs:
+            return Record(DONE, n=r.n), []
         body = pack_outputs(outputs)
         if FRAME.size + RECORD.size + len(body) > MAX_FRAME:
             return Record(DONE, n=r.n), [Record(OUT, port=p, codec=c, n=r.n, body=b) for p, c, b in outputs]
         return Record(DONE, n=r.n, body=body), []
+
+    def forward(self, outputs, direct):
+        """Sends what goes along direct links, and returns the rest. Of a message that came directly nothing is left: there is no DONE it
+        could go with, so that it is emitted."""
+        with self.changed:
+            if not direct and not self.direct.roads:
+                return outputs
+            rest = []
+            for port, codec, payload in outputs:
+                for p in self.each(port):
+                    while not direct and not self.over and p in self.direct.roads and self.direct.roads[p].jammed():
+                        self.changed.wait()
+                    if direct or p in self.direct.roads:
+                        self.emit_one(p, codec, payload)
+                    else:
+                        rest.append((p, codec, payload))
+        self.wake()
+        return rest
+
+    def each(self, port):
+        """The links that a port stands for: each goes by its own way. The lock is held."""
+        return [port] if port != ALL_LINKS else [i for i, name in enumerate(self.routes) if name]
+
+    def emit_one(self, port, codec, payload, wish=()):
+        """Emits along one link, or all, and waits while there is no room. False: nothing more is wanted. The lock is held."""
+        while not (self.over or self.is_source and (self.stopping or self.draining)):
+            road = None if wish else self.direct.roads.get(port)
+            if road is not None and not road.jammed():
+                road.add(codec, payload)
+                return True
+            if road is None and not self.direct.detour and self.open_for(len(payload)):
+                self.append(port, codec, payload, *wish)
+                return True
+            self.wake()
+            self.changed.wait()
+        return False
 
     def call(self, step, value, deadline, lasting, conversation):
         """Sends a CALL and waits for its end. Waits before that while the window is used up."""
@@ -541,22 +880,18 @@ class _Bus:
     def emit(self, value):
         """Waits while the window is used up. False: nothing more is wanted."""
         with self.changed:
-            while not (self.stopping or self.draining or self.over):
-                if self.welcome:
-                    port, codec, payload = self.port(value)
-                    waiting = self.emitted - self.accepted
-                    if min(self.window) > 0 and (not waiting or waiting < self.window[0]
-                                                 and self.bytes + len(payload) <= self.window[1]):
-                        break
+            while not self.welcome:
+                if self.stopping or self.draining or self.over:
+                    return False
                 self.changed.wait()
+            port, codec, payload = self.port(value)
+            wish = wishes(value)
+            if any(wish) or not self.direct.roads:
+                on = self.emit_one(port, codec, payload, wish if any(wish) else ())
             else:
-                return False
-            self.emitted += 1
-            self.bytes += len(payload)
-            flags, m, number = wishes(value)
-            self.fresh.append(Record(EMIT, flags=flags, port=port, codec=codec, n=self.emitted, m=m, id=number, body=payload))
+                on = all([self.emit_one(p, codec, payload) for p in self.each(port)])
         self.wake()
-        return True
+        return on
 
     def pump(self, values):
         """Emits until there is no more or it is to stop; has BYE said when all is accepted, and waits for the end."""
@@ -576,6 +911,7 @@ class _Bus:
             with self.changed:
                 while not self.over:
                     self.changed.wait()
+            self.thread.join()
 
 _bus = None
 

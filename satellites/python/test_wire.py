@@ -53,7 +53,7 @@ class Golden(unittest.TestCase):
 class Daemon:
     """A ROUTER and one child."""
 
-    def __init__(self, test, program):
+    def __init__(self, test, program, **more):
         self.test, self.dir = test, tempfile.TemporaryDirectory()
         self.address = "ipc://%s/bus.sock" % self.dir.name
         self.context = zmq.Context()
@@ -61,8 +61,8 @@ class Daemon:
         path = pathlib.Path(self.dir.name, "satellite.py")
         path.write_text(textwrap.dedent(program))
         env = dict(os.environ, PYTHONPATH=str(HERE), DSAT_BUS=self.address, DSAT_TOKEN="t", DSAT_NAME="cpu", DSAT_WID="1",
-                   DSAT_INCARNATION="4294967297")
-        self.child = subprocess.Popen([sys.executable, str(path)], env=env, stderr=subprocess.DEVNULL)
+                   DSAT_INCARNATION="4294967297", **more)
+        self.child = subprocess.Popen([sys.executable, str(path)], env=env, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
         test.addCleanup(self.close)
         self.records, self.peer = [], None
 
@@ -74,6 +74,7 @@ class Daemon:
     def close(self):
         self.child.kill()
         self.child.wait()
+        self.child.stdin.close()
         self.socket.close(linger=0)
         self.context.term()
         self.dir.cleanup()
@@ -284,6 +285,161 @@ class Session(unittest.TestCase):
         d.read()
         d.send(dsat.Record(dsat.ERROR, n=2, body=b"wrong token"))
         self.assertEqual(d.ends(bye=False), 1)
+
+
+FEED = """
+    import dsat, sys
+
+    def lines():
+        for line in sys.stdin:
+            yield dsat.Emit("wished", id=7) if line == "wish\\n" else line.strip()
+
+    dsat.source(lines())
+    """
+
+
+class Direct(unittest.TestCase):
+    """Links past dsatd, against sockets of our own at the other end."""
+
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+        self.context = zmq.Context()
+        self.addCleanup(lambda: self.context.destroy(linger=0))
+
+    def socket(self, kind):
+        s = self.context.socket(kind)
+        s.setsockopt(zmq.RCVTIMEO, 20000)
+        self.addCleanup(s.close, 0)
+        return s
+
+    def bound(self, name):
+        s = self.socket(zmq.PULL)
+        s.bind("ipc://%s/%s" % (self.dir.name, name))
+        return s, "0 3 ipc://%s/%s" % (self.dir.name, name)
+
+    def receiver(self, **more):
+        d = Daemon(self, WORKER, DSAT_DIRECT=self.dir.name)
+        hello = d.welcome(take=True, session=77, **more)
+        self.assertTrue(hello["direct"])
+        r = d.read()
+        self.assertEqual((r.kind, r.body), (dsat.LISTEN, b"ipc://%s/in" % self.dir.name.encode()))
+        self.push = self.socket(zmq.PUSH)
+        self.push.connect(r.body.decode())
+        return d, lambda *records: self.push.send(dsat.pack(records))
+
+    def test_a_worker_takes_emits_and_counts_what_came_directly(self):
+        d, push = self.receiver()
+        emit = lambda n, text, m=1, **more: dsat.Record(dsat.EMIT, epoch=1, n=n, m=m, id=5, codec=1, body=text.encode(), **more)
+        push(emit(1, "x"), emit(2, "two"))
+        push(emit(5, "x"), emit(6, "fail"))     # 3 and 4 are missing
+        push(emit(1, "old", m=2))               # another connection of the same sender
+        push(dsat.Record(dsat.BYE))             # of somebody strange
+        seen, told = [], {}
+        while len(seen) < 4 or told.get("received") != 5:
+            r = d.read()
+            if r.kind == dsat.TALLY:
+                self.assertEqual(r.flags, dsat.RECEIVED)
+                told = {"received": r.n, "missed": r.m}
+                continue
+            self.assertEqual(r.kind, dsat.EMIT)
+            seen.append((r.n, r.port, r.body))
+            d.send(dsat.Record(dsat.ACCEPTED, n=r.n))
+        self.assertEqual(told, {"received": 5, "missed": 2})
+        # "two" went along both links, its second output along one; "old" along one.
+        self.assertEqual(seen, [(1, 0, b"a"), (2, 1, b"a"), (3, 1, b'{"x":"clock"}'), (4, 0, b"clock")])
+
+    def test_a_drained_receiver_finishes_and_then_says_bye(self):
+        d, push = self.receiver()
+        emits = [dsat.Record(dsat.EMIT, epoch=1, n=n, m=1, id=5, body=b"x") for n in range(1, 301)]
+        push(*emits[:150])
+        d.send(dsat.Record(dsat.DRAIN))
+        self.assertEqual(d.read().kind, dsat.TALLY)
+        push(*emits[150:])
+        r = d.read()
+        while r.n < 300:                        # as long as the sender stays, so does the receiver
+            self.assertEqual(r.kind, dsat.TALLY)
+            r = d.read()
+        self.push.close()
+        while r.kind == dsat.TALLY:
+            last, r = r, d.read()
+        self.assertEqual((r.kind, last.n, last.m), (dsat.BYE, 300, 0))
+        d.send(dsat.Record(dsat.BYE))
+        d.child.send_signal(signal.SIGTERM)
+        self.assertEqual(d.child.wait(20), 0)
+
+    def read_directly(self, pull, count):
+        records = []
+        while len(records) < count:
+            records += dsat.parse(pull.recv())
+        return records
+
+    def test_a_source_sends_past_dsatd_and_is_rerouted(self):
+        one, first = self.bound("one")
+        two, second = self.bound("two")
+        d = Daemon(self, FEED)
+        d.welcome(session=9, routes=["csv"], direct=[first])
+        d.child.stdin.write(b"a\nb\n")
+        d.child.stdin.flush()
+        records = self.read_directly(one, 2)
+        self.assertEqual([(r.kind, r.n, r.port, r.id, r.epoch, r.body) for r in records],
+                         [(dsat.EMIT, 1, 3, 9, 1, b"a"), (dsat.EMIT, 2, 3, 9, 1, b"b")])
+        r = d.read()
+        while r.n < 2:
+            r = d.read()
+        self.assertEqual((r.kind, r.flags, r.port, r.n, r.m), (dsat.TALLY, 0, 0, 2, 2))
+        d.child.stdin.write(b"wish\n")          # a queue has to see to that
+        d.child.stdin.flush()
+        r = d.read()
+        self.assertEqual((r.kind, r.n, r.port, r.id, r.body), (dsat.EMIT, 1, dsat.ALL_LINKS, 7, b"wished"))
+        d.send(dsat.Record(dsat.ACCEPTED, n=1))
+        d.send(dsat.Record(dsat.ROUTES, n=1, body=json.dumps({"routes": ["csv"], "direct": [second]}).encode()),
+               dsat.Record(dsat.PING, n=1))
+        self.assertEqual(d.read().kind, dsat.PONG)
+        d.child.stdin.write(b"c\n")
+        d.child.stdin.flush()
+        r = self.read_directly(two, 1)[0]
+        self.assertEqual((r.n, r.m > records[0].m, r.body), (1, True, b"c"))
+        d.send(dsat.Record(dsat.ROUTES, n=2, body=b'{"routes":["csv"]}'), dsat.Record(dsat.PING, n=2))
+        r = d.read()
+        while r.kind == dsat.TALLY:
+            r = d.read()
+        self.assertEqual(r.kind, dsat.PONG)
+        d.child.stdin.write(b"d\n")
+        d.child.stdin.close()
+        r = d.read()
+        while r.kind == dsat.TALLY:
+            r = d.read()
+        self.assertEqual((r.kind, r.n, r.body), (dsat.EMIT, 2, b"d"))
+
+    def test_what_waits_for_nobody_goes_by_dsatd(self):
+        d = Daemon(self, FEED)
+        d.welcome(routes=["csv"], direct=["0 3 ipc://%s/nobody" % self.dir.name])
+        d.child.stdin.write(b"a\nb\n")
+        d.child.stdin.close()
+        d.send(dsat.Record(dsat.PING, n=1))
+        self.assertEqual(d.read().kind, dsat.PONG)
+        d.send(dsat.Record(dsat.ROUTES, n=1, body=b'{"routes":["csv"]}'))
+        self.assertEqual([(r.kind, r.n, r.body) for r in (d.read(), d.read())], [(dsat.EMIT, 1, b"a"), (dsat.EMIT, 2, b"b")])
+        d.send(dsat.Record(dsat.ACCEPTED, n=2))
+        self.assertEqual(d.ends(), 0)
+
+    def test_numbers_begin_anew_in_a_new_session(self):
+        one, first = self.bound("one")
+        d = Daemon(self, FEED)
+        d.welcome(session=9, routes=["csv"], direct=[first])
+        d.child.stdin.write(b"a\n")
+        d.child.stdin.flush()
+        before = self.read_directly(one, 1)[0]
+        d.socket.close(linger=0)
+        d.bind()
+        d.records.clear()
+        d.welcome(session=1, epoch=2, routes=["csv"], direct=[first])
+        d.child.stdin.write(b"b\n")
+        d.child.stdin.flush()
+        after = self.read_directly(one, 1)[0]
+        self.assertEqual((after.n, after.id, after.epoch, after.body), (1, 1, 2, b"b"))
+        self.assertNotEqual(after.m, before.m)
 
 
 class Interpreter(unittest.TestCase):
