@@ -8,7 +8,8 @@
 // Why a queue gives nothing is told by the list in reasons.go: what holds messages back adds a line there.
 //
 // Goroutines: the loop; the notifier, which calls Config's functions; two for ZeroMQ (the socket's owner and the watcher of
-// its descriptor); three for each plugin and each filter (reader, writer, and one that waits for its end). Serve starts what
+// its descriptor); three for each plugin and each filter (reader, writer, and one that waits for its end); one for each session
+// that accepts a codec, while payloads have to be converted for it. Serve starts what
 // is not bound to a process and waits for every one of them before it returns.
 package bus
 

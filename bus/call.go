@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +76,7 @@ func (c *outsider) tell() {
 	}
 }
 
-func (c *outsider) result(_ *orchester, out *wire.Output) {
+func (c *outsider) result(o *orchester, out *wire.Output) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.bytes+len(out.Payload) > resultBytes {
@@ -85,7 +84,7 @@ func (c *outsider) result(_ *orchester, out *wire.Output) {
 		return
 	}
 	c.bytes += len(out.Payload)
-	c.results = append(c.results, Result{Codec: out.Codec.String(), Payload: slices.Clone(out.Payload)})
+	c.results = append(c.results, o.resultOf(out))
 	c.tell()
 }
 

@@ -75,7 +75,7 @@ func (o *orchester) call(s *session, r *wire.Record) error {
 		o.answer(call.sending, Sent{}, &Error{KindConflict, why})
 		return nil
 	}
-	o.take(call.sending, r.Codec, r.Body)
+	o.take(call.sending, s.coded(r.Codec), r.Body)
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (c *callOf) result(o *orchester, out *wire.Output) {
 		c.omitted++
 		return
 	}
-	o.post(c.s.peer, &wire.Header{Kind: wire.Reply, Flags: wire.FlagMore, N: c.n, Codec: out.Codec}, out.Payload)
+	o.post(c.s.peer, &wire.Header{Kind: wire.Reply, Flags: wire.FlagMore, N: c.n, Codec: c.s.peer.passes(uint16(out.Codec))}, out.Payload)
 }
 
 // answer is the end.

@@ -109,7 +109,7 @@ func (o *orchester) joint(s *session) (take bool, direct []string) {
 		origin := slices.Index(to.origins, s.step)
 		for _, w := range to.workers {
 			x := w.sess
-			if x.direct.endpoint != "" && w.open && w.messages > 0 && !x.draining && !x.bye && x.inst.owner == s.inst.owner && origin >= 0 {
+			if x.direct.endpoint != "" && w.open && w.messages > 0 && !x.draining && !x.bye && x.inst.owner == s.inst.owner && origin >= 0 && !s.inst.sat.Converts(x.inst.sat) {
 				direct = append(direct, fmt.Sprintf("%d %d %s", port, origin, x.direct.endpoint))
 			}
 		}

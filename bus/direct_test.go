@@ -121,8 +121,8 @@ func TestNotEveryLinkIsDirect(t *testing.T) {
 // forgetful is a stream that keeps nothing.
 type forgetful struct{}
 
-func (forgetful) Append(string, uint64, uint16, uint16, []byte) {}
-func (forgetful) Flush()                                        {}
+func (forgetful) Append(string, uint64, uint16, uint16, string, []byte) {}
+func (forgetful) Flush()                                                {}
 
 // A receiver that was told to end by somebody else wants nothing more, and is taken off the lists before it leaves.
 func TestWhoWantsNothingMoreIsTakenOff(t *testing.T) {

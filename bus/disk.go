@@ -54,6 +54,7 @@ func (b *Bus) openDisk(tasks map[uint64]int32) error {
 	}
 	o := b.loop
 	r := newRecall()
+	r.formats = b.loop.t.formats
 	if err := log.Replay(r.record); err != nil {
 		return errors.Join(fmt.Errorf("cannot read the journal in %s: %w", path, err), log.Close())
 	}
@@ -128,6 +129,7 @@ func (b *Bus) segment() int64 {
 
 func (t *tracker) writeTo(log journalLog) {
 	t.scroll = newScroll(t.epoch, log)
+	t.scroll.formats = t.formats
 	t.aside.scroll = t.scroll
 }
 
@@ -286,6 +288,7 @@ func (o *orchester) adoptOutputs(s *session, r *wire.Record, e entry) bool {
 		}
 	}
 	for it := r.Outputs(); it.Next(&o.out); {
+		o.out.Codec = s.coded(o.out.Codec)
 		o.t.outputOf(o.now, s.step, e.slot, &o.out)
 	}
 	return true

@@ -77,6 +77,7 @@ func (st *stage) killed(l *fakeLog, seq uint64, sats ...*topology.Satellite) (*s
 	next.o.bus.cfg.TaskHook = st.o.bus.cfg.TaskHook
 	log := next.disk()
 	r := newRecall()
+	r.formats = next.o.t.formats
 	for _, rec := range l.records {
 		if rec.Seq > seq {
 			break

@@ -42,6 +42,11 @@ func (o *orchester) edit(m *setAside, in wire.Codec, payload []byte) error {
 	if m.onDisk { // its place there is counted by the size it had
 		return &Error{KindConflict, fmt.Sprintf("cannot edit message %s: the journal has it; export it, send the corrected one to %s, and drop it", formatID(m.id), m.step)}
 	}
+	if in == wire.Struct && m.codec >= firstFormat {
+		in = wire.Codec(m.codec)
+	} else if s := o.byName[m.step]; s != nil && in == wire.Struct {
+		in = o.meant(s, in)
+	}
 	from, to := o.readerOf(m.step, uint16(in)), o.readerOf(m.step, m.codec)
 	if m.codec == uint16(wire.Raw) {
 		to = from
@@ -49,7 +54,7 @@ func (o *orchester) edit(m *setAside, in wire.Codec, payload []byte) error {
 	switch {
 	case from == nil || to == nil:
 		if uint16(in) != m.codec && m.codec != uint16(wire.Raw) {
-			return &Error{KindInvalid, fmt.Sprintf("cannot bring %v into %s: nobody here knows the format", in, codecName(m.codec))}
+			return &Error{KindInvalid, fmt.Sprintf("cannot bring %s into %s: nobody here knows the format", codecName(uint16(in)), codecName(m.codec))}
 		}
 	default:
 		converted, err := codec.Convert(from, to, payload)

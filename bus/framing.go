@@ -21,20 +21,15 @@ const lineMax = 1 << 20
 type framing struct {
 	speaks topology.Speaks
 	tty    bool
+	emits  wire.Codec
 }
 
-func newFraming(sat *topology.Satellite) framing { return framing{sat.Speaks, sat.TTY} }
-
-func (f framing) codec() wire.Codec {
-	switch f.speaks {
-	case topology.SpeaksJSON:
-		return wire.JSON
-	case topology.SpeaksLines:
-		return wire.Text
-	default:
-		return wire.Raw
-	}
+func newFraming(sat *topology.Satellite) framing {
+	emits, _ := wire.ParseCodec(sat.Writes().Name) // the topology has checked it
+	return framing{sat.Speaks, sat.TTY, emits}
 }
+
+func (f framing) codec() wire.Codec { return f.emits }
 
 // question appends one payload in this form.
 func (f framing) question(to, payload []byte) ([]byte, error) {

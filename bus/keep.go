@@ -25,6 +25,7 @@ type kept struct {
 	Replies []keptAnswer
 	Hooks   []TaskEnd // that have ended, and their commands are not begun
 	Routes  []keptRoute
+	Formats []string // of structs; their codec is firstFormat and the index here
 }
 
 type keptStep struct {

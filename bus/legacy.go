@@ -218,7 +218,7 @@ func (l *legacy) vector(e *elder, h *hop) (v1.Vector, error) {
 	}
 	form, ok := forms[wire.Codec(h.codec)]
 	if !ok {
-		return v1.Vector{}, &v1.Malformed{Reason: v1.ReasonSerialization, Text: "a DSAT 0.6 satellite cannot read a payload written as " + codecName(h.codec) + ": convert it to json on the link"}
+		return v1.Vector{}, &v1.Malformed{Reason: v1.ReasonSerialization, Text: "a DSAT 0.6 satellite cannot read a payload written as " + codecName(h.codec) + ": put a filter that speaks json before it"}
 	}
 	emitter := "dsat"
 	if h.from != outside {

@@ -78,7 +78,8 @@ type actor struct {
 	b    wire.Builder
 	seq  uint64
 	tok  string
-	data []uint64 // dispatch numbers in hand
+	data []uint64      // dispatch numbers in hand
+	came []wire.Record // DATA that came with the WELCOME, once its edge was done
 }
 
 // join admits an instance and says HELLO for it.
@@ -86,7 +87,8 @@ func (st *stage) join(name string, wid int, spawn uint32, h wire.HelloBody) *act
 	st.t.Helper()
 	a := st.admit(name, wid, spawn)
 	a.hello(h)
-	a.look()
+	st.o.bus.group.Wait()
+	a.came = a.only(wire.Data)
 	return a
 }
 

@@ -284,8 +284,8 @@ func (o *orchester) deliver(w *worker, h *hop, n uint64) {
 	head := wire.Header{Kind: wire.Data, Flags: uint8(min(h.attempts-1, 255)), Port: w.step.port(h.from), Epoch: o.t.epoch,
 		Codec: wire.Codec(h.codec), Hops: h.hops, N: n, M: h.task, ID: h.id, Time: o.bus.start.UnixNano() + h.admitted}
 	data := h.body.data
-	if h.codec == codecVector {
-		head.Codec, data = unwrapped(h)
+	if h.codec > uint16(wire.Struct) || p.edge != nil {
+		head.Codec, data = p.form(h)
 	}
 	p.add(&head, data)
 	if len(o.taps) > 0 {

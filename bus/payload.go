@@ -13,13 +13,11 @@ func plainCodec(c wire.Codec) codec.Codec {
 	return made
 }
 
-// readerOf returns what reads the payload of a message at the step of this name; nil: nobody here knows.
-func (o *orchester) readerOf(_ string, c uint16) codec.Codec {
-	if int(c) < len(plain) {
-		return plain[c]
+// readerOf returns what reads the payload of a message at a step; nil: nobody here knows. A struct that does not say of which format it
+// is has that of the step.
+func (o *orchester) readerOf(step string, c uint16) codec.Codec {
+	if s := o.byName[step]; s != nil && c == uint16(wire.Struct) {
+		c = uint16(o.meant(s, wire.Struct))
 	}
-	if c == codecVector {
-		return vectorCodec{}
-	}
-	return nil
+	return o.t.formats.reader(c)
 }

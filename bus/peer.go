@@ -33,6 +33,7 @@ type peer struct {
 
 	// Only the loop uses what follows.
 	sess    *session
+	edge    *edge // nil: nothing is converted for it
 	out     wire.Builder
 	begun   bool     // out has memory
 	sealed  [][]byte // frames that are full
@@ -72,15 +73,24 @@ func (p *peer) flush() (unread bool) {
 	if len(p.sealed) == 0 {
 		return false
 	}
-	waiting, bytes := p.box.put(p.sealed)
+	most := unreadBytes
+	var waiting, bytes int
+	converted := false
+	if p.edge != nil {
+		most *= inflation
+		waiting, bytes, converted = p.edge.put(p.sealed)
+	}
+	if !converted {
+		waiting, bytes = p.box.put(p.sealed)
+		p.carrier.flush(p)
+	}
 	p.sealed = p.sealed[:0]
-	p.carrier.flush(p)
-	return p.sess != nil && (waiting > unreadFrames+p.sess.step.cfg.inHand || bytes > unreadBytes)
+	return p.sess != nil && (waiting > unreadFrames+p.sess.step.cfg.inHand || bytes > most)
 }
 
 // unread is how many bytes wait to be sent to the peer.
 func (p *peer) unread() int {
-	n := p.out.Len()
+	n := p.out.Len() + p.edge.unread()
 	for _, f := range p.sealed {
 		n += len(f)
 	}

@@ -1,5 +1,11 @@
 package bus
 
+import (
+	"cmp"
+
+	"github.com/dsat/dsat/bus/codec"
+)
+
 // The promise of a detached call to a durable step is in the journal: written with the first hop, with every output that comes while more
 // is to come, and with the end of the task, in the same record as that. So it is true after whatever end of dsatd.
 
@@ -38,7 +44,7 @@ func (d *scroll) promised(t *tracker, k *keptReply) {
 	d.number(uint64(k.omitted))
 	d.number(uint64(len(k.results)))
 	for _, r := range k.results {
-		d.text(r.Codec)
+		d.text(cmp.Or(r.Format, r.Codec))
 		d.number(uint64(len(r.Payload)))
 		d.buf = append(d.buf, r.Payload...)
 	}
@@ -102,8 +108,12 @@ func (r *verses) promise(v *verse) {
 	w.at, w.due = int64(r.number()), int64(r.number())
 	w.Omitted = int(r.number())
 	for n := r.number(); n > 0 && r.err == nil; n-- {
-		codec := r.text()
-		w.Results = append(w.Results, Result{codec, append([]byte(nil), r.bytes()...)})
+		result := Result{Codec: r.text()}
+		if spec, ok := codec.ParseText(result.Codec); ok && spec.Name == "struct" && spec.Format != "" {
+			result.Codec, result.Format = spec.Name, result.Codec
+		}
+		result.Payload = append([]byte(nil), r.bytes()...)
+		w.Results = append(w.Results, result)
 	}
 	v.reply = w
 }
@@ -112,7 +122,7 @@ func (r *verses) promise(v *verse) {
 func (w *replyWall) length() int64 {
 	n := int64(len(w.Step)+len(w.State)+len(w.Reason)) + 24 + overhead
 	for _, r := range w.Results {
-		n += int64(len(r.Payload)+len(r.Codec)) + 4
+		n += int64(len(r.Payload)+len(cmp.Or(r.Format, r.Codec))) + 4
 	}
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dsat/dsat/bus/journal"
+	"github.com/dsat/dsat/bus/wire"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -24,6 +25,8 @@ type recall struct {
 	steps   []string // of the record in hand
 	last    uint64   // highest sequence
 	records int
+	formats *formats // those of the tracker that goes on
+	format  uint16   // of structs, of the record in hand
 }
 
 // recalled is a hop as the journal tells it.
@@ -51,7 +54,15 @@ type recalled struct {
 
 func newRecall() *recall {
 	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, replies: map[uint64]*replyWall{}, hooks: map[uint64]*hookLog{}, sources: map[topology.Ref]keptSource{},
-		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segmentBytes, grain: extentBytes}}
+		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segmentBytes, grain: extentBytes}, formats: &formats{}}
+}
+
+// codec is that of a message as it was written.
+func (r *recall) codec(c uint16) uint16 {
+	if c == uint16(wire.Struct) {
+		return r.format
+	}
+	return c
 }
 
 func (r *recall) name(s string) string {
@@ -72,7 +83,7 @@ func (r *recall) record(rec journal.Record) error {
 		return fmt.Errorf("cannot understand record %d: %w", rec.Seq, err)
 	}
 	ext := r.estate.extent(rec.Seq, rec.At, len(rec.Body))
-	r.steps, r.last = r.steps[:0], rec.Seq
+	r.steps, r.last, r.format = r.steps[:0], rec.Seq, uint16(wire.Struct)
 	r.records++
 	var v, body verse
 	for in.next(&v) {
@@ -84,6 +95,8 @@ func (r *recall) record(rec journal.Record) error {
 			r.steps = append(r.steps, r.name(v.name))
 		case verseFresh:
 			r.steps = r.steps[:0]
+		case verseFormat:
+			r.format = r.formats.parse(v.name)
 		case verseBody:
 			body = v
 			body.body = slices.Clone(v.body)
@@ -104,7 +117,7 @@ func (r *recall) record(rec journal.Record) error {
 
 // put takes a hop that was written whole.
 func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
-	h := &recalled{id: v.id, task: v.task, step: r.steps[v.step], codec: v.codec & (1<<levelBits - 1), level: uint8(v.codec >> levelBits), hops: v.hops, attempts: v.attempts, fails: v.fails,
+	h := &recalled{id: v.id, task: v.task, step: r.steps[v.step], codec: r.codec(v.codec & (1<<levelBits - 1)), level: uint8(v.codec >> levelBits), hops: v.hops, attempts: v.attempts, fails: v.fails,
 		crashes: v.crashes, failed: v.flags&putFailed != 0, admitted: rec.Time - v.age, evidence: v.evidence, body: body.body,
 		place: place{at: rec.At, off: body.off, ext: ext, flags: onDisk | sealed}}
 	if v.from >= 0 {
@@ -147,7 +160,7 @@ func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) 
 	switch v.kind {
 	case verseSetDown:
 		r.lay(&setAside{id: v.id, task: v.task, step: v.name, at: time.Unix(0, int64(v.n)), reason: v.reason, attempts: int(v.attempts),
-			crashes: int(v.crashes), codec: v.codec, payload: slices.Clone(v.body), evidence: v.evidence, onDisk: true, sealed: true, ext: ext})
+			crashes: int(v.crashes), codec: r.codec(v.codec), payload: slices.Clone(v.body), evidence: v.evidence, onDisk: true, sealed: true, ext: ext})
 		return
 	case verseTaken:
 		if m := r.aside[v.id]; m != nil {

@@ -238,7 +238,7 @@ func (k *keptReply) result(o *orchester, out *wire.Output) {
 		k.omitted++
 		return
 	}
-	k.results = append(k.results, Result{Codec: out.Codec.String(), Payload: slices.Clone(out.Payload)})
+	k.results = append(k.results, o.resultOf(out))
 	k.bytes += len(out.Payload)
 	r.bytes += len(out.Payload)
 	for r.bytes > replyBytes && len(r.ended) > 0 {

@@ -1,5 +1,7 @@
 package bus
 
+import "github.com/dsat/dsat/bus/wire"
+
 // restorer puts what was kept into a new tracker.
 type restorer struct {
 	t      *tracker
@@ -10,6 +12,19 @@ type restorer struct {
 	tasks  []int32
 	keys   map[int32]uint64 // of the step in hand, by slot
 	way    map[int32]bool   // those of them that do not stand in line
+
+	formats []uint16 // numbers of the formats here
+}
+
+// codec is that of a message here.
+func (r *restorer) codec(c uint16) uint16 {
+	switch {
+	case c < firstFormat:
+		return c
+	case int(c-firstFormat) < len(r.formats):
+		return r.formats[c-firstFormat]
+	}
+	return uint16(wire.Struct)
 }
 
 // restore takes over what another tracker has kept. Nothing of it is lost: hops of steps that are not there any more are set
@@ -22,9 +37,12 @@ func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 	}
 	t.past.add(k.Past)
 	t.aside.evicted += k.Evicted
+	for _, text := range k.Formats {
+		r.formats = append(r.formats, t.formats.parse(text))
+	}
 	for _, m := range k.Aside {
 		t.aside.add(&setAside{id: m.ID, task: m.Task, step: m.Step, at: m.At, reason: m.Reason, attempts: m.Attempts, crashes: m.Crashes,
-			codec: m.Codec, payload: m.Payload, evidence: m.Evidence})
+			codec: r.codec(m.Codec), payload: m.Payload, evidence: m.Evidence})
 	}
 	r.memory()
 	for _, b := range k.Bodies {
@@ -121,7 +139,7 @@ func (r *restorer) counters(s *step, ks *keptStep) {
 
 func (r *restorer) hop(s *step, kh *keptHop, st state) int32 {
 	i, h := r.t.hops.take(s.index)
-	h.id, h.admitted, h.codec, h.hops, h.level = kh.ID, r.now-kh.Age, kh.Codec, kh.Hops, kh.Level
+	h.id, h.admitted, h.codec, h.hops, h.level = kh.ID, r.now-kh.Age, r.codec(kh.Codec), kh.Hops, kh.Level
 	h.attempts, h.fails, h.crashes = kh.Attempts, kh.Fails, kh.Crashes
 	h.body = r.bodies[kh.Body]
 	h.body.refs++
@@ -158,7 +176,7 @@ func (r *restorer) stranded(ks *keptStep) {
 	for _, list := range [][]keptHop{ks.Waiting, ks.Suspect, ks.Held} {
 		for i := range list {
 			h := &list[i]
-			r.t.strand(r.now, s, r.tasks[h.Task], message{codec: h.Codec, hops: h.Hops, from: outside, body: r.bodies[h.Body]})
+			r.t.strand(r.now, s, r.tasks[h.Task], message{codec: r.codec(h.Codec), hops: h.Hops, from: outside, body: r.bodies[h.Body]})
 		}
 	}
 }

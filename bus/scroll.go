@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dsat/dsat/bus/journal"
+	"github.com/dsat/dsat/bus/wire"
 	"github.com/dsat/dsat/topology"
 )
 
@@ -24,6 +25,7 @@ type scroll struct {
 	serial uint32 // of it
 	steps  uint32 // named in it
 	id     uint64 // the last one written in it
+	format uint16 // of structs, the last one written in it; 0: none was
 	body   *body  // the last one written in it, while it cannot be another's yet
 	bodyAt uint32
 	cur    *turn
@@ -34,6 +36,7 @@ type scroll struct {
 	promises map[uint64]*keptReply // replies that are on disk, by task
 	hooks    map[uint64]*hookLog   // what is owed at the end of tasks, by task
 	dead     estate
+	formats  *formats
 	removal  removal
 }
 
@@ -163,6 +166,19 @@ func (d *scroll) forgetBody() {
 	}
 }
 
+// codec is that of a message as it is written, after its format where it is a struct.
+func (d *scroll) codec(c uint16) uint64 {
+	if c != uint16(wire.Struct) && c < firstFormat {
+		return uint64(c)
+	}
+	if d.format != c && (d.format != 0 || c >= firstFormat) {
+		d.verse(verseFormat)
+		d.text(d.formats.text(c))
+		d.format = c
+	}
+	return uint64(wire.Struct)
+}
+
 // admit writes a new hop.
 func (d *scroll) admit(t *tracker, s *step, i int32, h *hop) {
 	d.head(t, verseAdmit, s, i, h)
@@ -178,13 +194,14 @@ func (d *scroll) head(t *tracker, kind uint8, s *step, i int32, h *hop) {
 		origin = d.name(t.steps[o]) + 1
 	}
 	off := d.payload(h.body)
+	written := d.codec(h.codec)
 	d.verse(kind)
 	d.nextID(h.id)
 	d.number(h.task)
 	d.number(as)
 	d.number(from)
 	d.number(origin)
-	d.number(uint64(h.codec) | uint64(h.level)<<levelBits)
+	d.number(written | uint64(h.level)<<levelBits)
 	d.number(uint64(h.hops))
 	p := t.hops.placeOf(i)
 	if p.flags&sealed != 0 {
@@ -312,6 +329,7 @@ func (d *scroll) setDown(m *setAside) {
 	if m.sealed {
 		d.cur.ended = append(d.cur.ended, parcel{m.ext, m.size()})
 	}
+	written := d.codec(m.codec)
 	d.verse(verseSetDown)
 	d.nextID(m.id)
 	d.number(m.task)
@@ -320,7 +338,7 @@ func (d *scroll) setDown(m *setAside) {
 	d.text(m.reason)
 	d.number(uint64(m.attempts))
 	d.number(uint64(m.crashes))
-	d.number(uint64(m.codec))
+	d.number(written)
 	d.number(uint64(len(m.payload)))
 	d.buf = append(d.buf, m.payload...)
 	d.lines(m.evidence)
@@ -419,6 +437,7 @@ func (d *scroll) seal(t *tracker) {
 		d.buf = nil
 	}
 	d.buf, d.id, d.steps, d.body = d.buf[:0], 0, 0, nil
+	d.format = 0
 	d.serial++
 }
 

@@ -20,13 +20,14 @@ type seen struct {
 	value   any
 	err     error
 	start   time.Time
+	formats *formats
 }
 
 // maxLook is the largest payload that is decoded for rules: it is done in the loop, and takes about 1 ms then.
 const maxLook = 64 << 10
 
-func newSeen(start time.Time) *seen {
-	s := &seen{start: start}
+func newSeen(start time.Time, f *formats) *seen {
+	s := &seen{start: start, formats: f}
 	s.m.Payload = s.payload
 	s.m.Task = func() string { return formatID(s.taskID) }
 	return s
@@ -68,14 +69,14 @@ func (s *seen) tell(rule *rules.Rule, f *flow) (uint64, bool) {
 func (s *seen) payload() (any, error) {
 	if !s.decoded {
 		s.decoded = true
-		s.value, s.err = decodePayload(s.codec, s.body.data)
+		s.value, s.err = decodePayload(s.formats, s.codec, s.body.data)
 	}
 	return s.value, s.err
 }
 
 // decodePayload is what a rule sees of a payload. Lines of filters, and what says nothing of its form, are JSON if they are an
 // object or a list of JSON, and else a string.
-func decodePayload(codec uint16, p []byte) (any, error) {
+func decodePayload(f *formats, codec uint16, p []byte) (any, error) {
 	if len(p) > maxLook {
 		return nil, fmt.Errorf("the payload has %d bytes, and rules look at up to %d", len(p), maxLook)
 	}
@@ -98,6 +99,14 @@ func decodePayload(codec uint16, p []byte) (any, error) {
 		}
 		return v, nil
 	default:
-		return nil, fmt.Errorf("rules cannot look into %v", c)
+		r := f.reader(codec)
+		if r == nil {
+			return nil, fmt.Errorf("rules cannot look into %v: nobody has said its format (emits)", c)
+		}
+		v, err := r.Decode(p)
+		if err != nil {
+			return nil, fmt.Errorf("the payload is no %v: %w", r.Spec(), err)
+		}
+		return v, nil
 	}
 }

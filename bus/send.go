@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/dsat/dsat/bus/codec"
 	"github.com/dsat/dsat/bus/wire"
 )
 
@@ -24,6 +26,25 @@ type Sent struct {
 type Result struct {
 	Codec   string
 	Payload []byte
+	Format  string // of a struct: codec.Spec.Text; "": nobody knows
+}
+
+// resultOf is an output as it is kept for who waits, with a copy of its payload.
+func (o *orchester) resultOf(out *wire.Output) Result {
+	return Result{Codec: codecName(uint16(out.Codec)), Payload: slices.Clone(out.Payload), Format: o.t.formats.text(uint16(out.Codec))}
+}
+
+// JSON is the payload as one line of JSON, for people.
+func (r *Result) JSON() []byte {
+	spec := codec.Spec{Name: r.Codec}
+	if r.Format != "" {
+		spec, _ = codec.ParseText(r.Format) // ours
+	}
+	c, err := codec.New(spec)
+	if err != nil {
+		c = nil
+	}
+	return codec.Render(c, r.Payload)
 }
 
 // sending is one message from outside on its way, or a call of a satellite.
@@ -66,8 +87,8 @@ func (o *orchester) answer(s *sending, sent Sent, err error) {
 // Send admits a message to a step's queue as a new task. While the queue is full and blocks, it waits. With wait it returns
 // when the task has ended, with the outputs of its last steps. Errors are *Error; ctx's end is KindTimeout, and what was
 // admitted goes on: then Sent.Task is its id, and "" when nothing was admitted.
-func (b *Bus) Send(ctx context.Context, to, codec string, payload []byte, wait bool) (Sent, error) {
-	return b.SendWith(ctx, to, codec, payload, SendOptions{Wait: wait})
+func (b *Bus) Send(ctx context.Context, to, written string, payload []byte, wait bool) (Sent, error) {
+	return b.SendWith(ctx, to, written, payload, SendOptions{Wait: wait})
 }
 
 // SendWith is Send with what else may be asked of a message.
@@ -91,16 +112,38 @@ func (b *Bus) SendWith(ctx context.Context, to, codec string, payload []byte, op
 }
 
 // hand gives a sending to the loop.
-func (b *Bus) hand(s *sending, to, codec string, payload []byte) error {
-	c, err := wire.ParseCodec(codec)
+func (b *Bus) hand(s *sending, to, written string, payload []byte) error {
+	c, spec, err := writtenAs(written)
 	if err != nil {
 		return &Error{KindInvalid, err.Error()}
 	}
 	if len(payload) > wire.MaxBody {
 		return &Error{KindInvalid, fmt.Sprintf("cannot send %d bytes: a message has at most %d", len(payload), wire.MaxBody)}
 	}
-	b.mail.post(func(o *orchester) { o.send(s, to, c, payload) })
+	b.mail.post(func(o *orchester) {
+		if spec.Format != "" {
+			c = wire.Codec(o.t.formats.of(spec))
+		}
+		o.send(s, to, c, payload)
+	})
 	return nil
+}
+
+// writtenAs reads the codec of a message from outside: a name, or a struct with its format, as codec.Spec.Text writes it.
+func writtenAs(text string) (wire.Codec, codec.Spec, error) {
+	if !strings.HasPrefix(text, "{") {
+		c, err := wire.ParseCodec(text)
+		return c, codec.Spec{}, err
+	}
+	spec, ok := codec.ParseText(text)
+	if !ok {
+		return 0, spec, fmt.Errorf("cannot use codec %.200q: want a name, or one like %s", text, codec.Spec{Name: "struct", Format: "<Id", Fields: []string{"n", "load"}}.Text())
+	}
+	if _, err := codec.New(spec); err != nil {
+		return 0, spec, err
+	}
+	c, err := wire.ParseCodec(spec.Name)
+	return c, spec, err
 }
 
 var errGaveUp = &Error{KindTimeout, "gave up"}
@@ -127,7 +170,7 @@ func (o *orchester) send(s *sending, to string, codec wire.Codec, payload []byte
 				return
 			}
 		}
-		o.take(s, codec, payload)
+		o.take(s, o.meant(s.to, codec), payload)
 	}
 }
 

@@ -25,6 +25,7 @@ type session struct {
 	peer     *peer
 	inst     *instance
 	filter   bool
+	writes   writing
 	elder    *elder // of all processes of a step that speaks v1 together
 	draining bool
 	bye      bool
@@ -184,6 +185,10 @@ func (o *orchester) hello(p *peer, r *wire.Record) error {
 	if i.sess != nil {
 		return violated("HELLO twice: %v has a session on another connection", ref)
 	}
+	if why := misread(i, h.Codecs); why != "" {
+		o.refuse(p, wire.ErrProtocol, why)
+		return nil
+	}
 	o.welcome(i, p, &h, false)
 	o.tellHello(i)
 	return nil
@@ -202,6 +207,7 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 		s.wants, s.messages = 1, 1
 	}
 	p.sess, i.sess, i.peer = s, s, p
+	s.writes, p.edge = o.writingOf(i.sat), o.edgeOf(s)
 	s.direct.able = h.Direct && directPossible(i.sat)
 	o.ration(s)
 	st.source = h.Source && len(st.from) == 0
@@ -213,7 +219,8 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 	o.sessions++
 	body := wire.AppendJSON(nil, &wire.WelcomeBody{Session: o.sessions, Take: take, Direct: direct, Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
 		EmitBytes: emitBytes, Accepted: s.accepted, Routes: linkNames(st.routes, st.to), From: linkNames(st.origins, st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody,
-		Calls: linkNames(st.callees, st.calls), CallMessages: callMessages, CallBytes: callBytes, CallMS: callDefault.Milliseconds()})
+		Calls: linkNames(st.callees, st.calls), CallMessages: callMessages, CallBytes: callBytes, CallMS: callDefault.Milliseconds(),
+		Emits: formatBody(i.sat.Emits), Accepts: formatBody(i.sat.Accepts)})
 	o.post(p, &wire.Header{Kind: wire.Welcome}, body)
 	if i.draining {
 		o.startDrain(s)
@@ -243,7 +250,7 @@ func (o *orchester) outputs(s *session, r *wire.Record) error {
 			continue
 		}
 		for _, out := range o.unstage(s, n) {
-			o.t.output(o.now, &s.worker, n, &wire.Output{Port: out.port, Codec: out.codec, Payload: out.payload})
+			o.t.output(o.now, &s.worker, n, &wire.Output{Port: out.port, Codec: s.coded(out.codec), Payload: out.payload})
 		}
 	}
 	if len(r.Body) == 0 || !s.hand.holds(r.N) {
@@ -255,6 +262,7 @@ func (o *orchester) outputs(s *session, r *wire.Record) error {
 		}
 	}
 	for it := r.Outputs(); it.Next(&o.out); {
+		o.out.Codec = s.coded(o.out.Codec)
 		o.t.output(o.now, &s.worker, r.N, &o.out)
 	}
 	return nil

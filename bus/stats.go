@@ -197,5 +197,5 @@ func codecName(c uint16) string {
 	if c == codecVector {
 		return "v1"
 	}
-	return wire.Codec(c).String()
+	return onWire(c).String()
 }

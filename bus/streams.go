@@ -36,7 +36,7 @@ type shelf struct {
 
 // recorder is a stream as the tracker uses it: it never waits.
 type recorder interface {
-	Append(step string, task uint64, codec, hops uint16, payload []byte)
+	Append(step string, task uint64, codec, hops uint16, format string, payload []byte)
 	Flush()
 }
 
@@ -154,7 +154,7 @@ func (o *orchester) joinStreams() {
 
 // retain puts a message that s put out into its stream.
 func (t *tracker) retain(s *step, task uint64, codec, hops uint16, payload []byte) {
-	s.recorder.Append(s.name, task, codec, hops, payload)
+	s.recorder.Append(s.name, task, uint16(onWire(codec)), hops, t.formats.text(codec), payload)
 	if !slices.Contains(t.recorded, s.recorder) {
 		t.recorded = append(t.recorded, s.recorder)
 	}
@@ -375,11 +375,12 @@ func (h *head) advance() error {
 // entries reads one stream from where a query begins.
 func (b *Bus) entries(ctx context.Context, name string, q StreamQuery) iter.Seq2[*StreamEntry, error] {
 	return func(yield func(*StreamEntry, error) bool) {
+		known := &formats{} // of this reading
 		err := b.withStream(name, func(s *streams.Stream) error {
 			return s.Read(ctx, q.Seq, q.From, func(e *streams.Entry) error {
 				out := &StreamEntry{Entry: *e}
-				if int(e.Codec) < len(plain) {
-					out.reader = plain[e.Codec]
+				if out.reader = known.reader(e.Codec); e.Format != "" {
+					out.reader = known.reader(known.parse(e.Format))
 				}
 				if !yield(out, nil) {
 					return errEnough

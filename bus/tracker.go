@@ -43,6 +43,7 @@ type tracker struct {
 	scroll    *scroll              // what durable hops leave on disk; nil: nothing
 	before    map[dispatchID]entry // what workers of an earlier daemon may have in hand still
 	seen      *seen                // the message that rules look at
+	formats   *formats
 }
 
 // sink is where the tracker's decisions go.
@@ -73,8 +74,9 @@ type trial struct {
 }
 
 func newTracker(epoch uint32, steps []*step, sink sink, start time.Time) *tracker {
-	t := &tracker{epoch: epoch, started: start, steps: steps, hops: newSlab(), sink: sink, tasks: newTasks(), seen: newSeen(start),
+	t := &tracker{epoch: epoch, started: start, steps: steps, hops: newSlab(), sink: sink, tasks: newTasks(), formats: &formats{},
 		evidence: map[int32]*trial{}, answer: answered{slot: none}, before: map[dispatchID]entry{}, rand: rand.New(rand.NewPCG(uint64(epoch), uint64(start.UnixNano())))}
+	t.seen = newSeen(start, t.formats)
 	t.ringed()
 	return t
 }

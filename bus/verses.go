@@ -38,6 +38,7 @@ const (
 	verseReply   = 17 // task id, step name, state, reason, wall ns of promise or end, wall ns of the deadline, outputs left out, count, then codec name and payload of each: the reply to a detached call, whole; takes the place of an older one
 	verseHook    = 19 // task id, step name, state, reason, hops, those that failed: what the topology wants at the end of a task is owed
 	verseHooked  = 20 // task id: it was done
+	verseFormat  = 24 // format (codec.Spec.Text; "": nobody knows it): of the messages that follow in the record whose codec is struct
 	verseKept    = 18 // task id: nobody wants the reply any more
 )
 
@@ -182,6 +183,8 @@ func (r *verses) next(v *verse) bool {
 			from := r.text()
 			v.names[from] = r.text()
 		}
+	case verseFormat:
+		v.name = r.text()
 	case verseFresh:
 	default:
 		r.err = fmt.Errorf("it has an entry of kind %d, which this dsatd does not know", v.kind)

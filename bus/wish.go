@@ -40,7 +40,7 @@ func idOfText(text string) msgID {
 
 // messageOf is the message of an EMIT. What it wishes is valid until the next one.
 func (o *orchester) messageOf(s *session, r *wire.Record) message {
-	m := message{codec: uint16(r.Codec), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)}
+	m := message{codec: uint16(s.coded(r.Codec)), hops: 1, from: int16(s.step.index), body: o.t.bodies.copy(r.Body)}
 	if r.ID|r.M|uint64(r.Flags) == 0 {
 		return m
 	}

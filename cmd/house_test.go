@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"bus/journal/frail": {"bus/journal"}, // a disk for tests
 	"bus/plug":          {"bus/wire"},
 	"bus/v1":            {},
-	"topology":          {"bus/v1"}, // the grammar of link names, which is pure, for `dsatd check`
+	"topology":          {"bus/v1", "bus/codec"}, // the grammar of link names and the formats of payloads, which are pure, for `dsatd check`
 	"satellites":        {"satellites", "bus/wire", "bus/plug"},
 }
 

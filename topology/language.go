@@ -80,6 +80,8 @@ func satelliteKeys() []*key {
 		{name: "to", kind: linksKind{}, own: true, whole: true, applies: whenEmits, doc: "Where goes what it emits: a name, a list of names, or a table with a name for each link and its options.",
 			aka: []string{"targets", "target", "outputs", "output", "next", "links", "link"}, field: sat(func(s *Satellite) any { return &s.To })},
 		routeKeys(),
+		emitsKey(),
+		acceptsKey(),
 		{name: "instances", kind: wholeKind{}, def: "1", min: 1, max: 10000, doc: "How many processes.",
 			aka: []string{"numprocesses", "numprocs", "replicas", "count", "workers", "processes"}, field: sat(func(s *Satellite) any { return &s.Instances })},
 		scheduleKeys(),

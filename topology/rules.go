@@ -123,6 +123,7 @@ func (r *rules) all() {
 	r.fallbacks()
 	r.taskHooks()
 	r.calls()
+	r.codecs()
 	r.direct()
 	r.retained()
 }

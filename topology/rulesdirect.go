@@ -54,6 +54,9 @@ func (s *Satellite) notDirectTo(to *Satellite) string {
 	case s.Process.User != to.Process.User:
 		return "they are different users'"
 	}
+	if s.Converts(to) {
+		return "what it sends has to be converted, which dsatd does"
+	}
 	for _, l := range s.To {
 		if !l.Plain() {
 			return "its links have conditions, which dsatd judges"

@@ -14,6 +14,8 @@ package topology
 import (
 	"syscall"
 	"time"
+
+	"github.com/dsat/dsat/bus/codec"
 )
 
 // Topology is everything that runs and how it is linked.
@@ -92,6 +94,8 @@ type Satellite struct {
 
 	To      []Link
 	Route   Route
+	Emits   codec.Spec // how it writes what it puts out; Name "": it did not say
+	Accepts codec.Spec // how it wants to read what it gets; Name "": as it comes
 	Queue   Queue
 	Work    Work
 	Retain  Retain // what is kept of what it puts out

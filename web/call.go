@@ -52,7 +52,7 @@ func callOf(w http.ResponseWriter, r *http.Request) (bus.Call, error) {
 func sentOf(sent bus.Sent) control.Sent {
 	out := control.Sent{Task: sent.Task, State: sent.State, Reason: sent.Reason, Repeat: sent.Repeat, Omitted: sent.Omitted}
 	for _, result := range sent.Results {
-		out.Results = append(out.Results, bodyOf(result.Codec, result.Payload))
+		out.Results = append(out.Results, resultOf(&result))
 	}
 	return out
 }
@@ -69,7 +69,7 @@ func (s *Server) streamCall(w http.ResponseWriter, r *http.Request, c bus.Call) 
 	}
 	sent, err := s.cfg.Bus.Call(r.Context(), c, func(result bus.Result) error {
 		begin()
-		body := bodyOf(result.Codec, result.Payload)
+		body := resultOf(&result)
 		if err := out.Encode(control.CallPart{Result: &body}); err != nil {
 			return err
 		}

@@ -48,6 +48,15 @@ func bodyOf(codec string, payload []byte) control.Body {
 	return control.Body{Codec: codec, Base64: payload}
 }
 
+// resultOf is an output; what is not for people to read is there as JSON too.
+func resultOf(r *bus.Result) control.Body {
+	b := bodyOf(r.Codec, r.Payload)
+	if r.Codec == "cbor" || r.Codec == "struct" {
+		b = control.Body{Codec: r.Codec, Base64: r.Payload, JSON: r.JSON()}
+	}
+	return b
+}
+
 func (s *Server) queues(w http.ResponseWriter, r *http.Request) error {
 	stats, err := s.stats(r.Context())
 	if err != nil {

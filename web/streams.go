@@ -47,7 +47,7 @@ func (s *Server) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	_, err = s.cfg.Bus.ReadStreams(r.Context(), q, func(e *bus.StreamEntry) error {
 		begun = true
 		return out.Encode(control.StreamMessage{
-			Stream: e.Stream, Seq: e.Seq, Time: e.Time, Step: e.Step, Task: e.TaskID(), Codec: e.CodecName(), Payload: e.JSON(), Raw: e.Payload,
+			Stream: e.Stream, Seq: e.Seq, Time: e.Time, Step: e.Step, Task: e.TaskID(), Codec: e.CodecName(), Format: e.Format, Payload: e.JSON(), Raw: e.Payload,
 		})
 	})
 	if err != nil && !begun {

@@ -19,6 +19,7 @@
 package codec
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,9 +37,9 @@ func Names() []string { return []string{"raw", "text", "json", "cbor", "struct"}
 
 // Spec says how payloads are written.
 type Spec struct {
-	Name   string   // one of Names
-	Format string   // struct only: a format of Python's module struct
-	Fields []string // struct only: names of its items or of its values; none: values are a list
+	Name   string   `json:"codec"`            // one of Names
+	Format string   `json:"format,omitempty"` // struct only: a format of Python's module struct
+	Fields []string `json:"fields,omitempty"` // struct only: names of its items or of its values; none: values are a list
 }
 
 // String is the spec in one line: struct("<Id": n, load).
@@ -50,6 +51,24 @@ func (s Spec) String() string {
 		return fmt.Sprintf("struct(%q)", s.Format)
 	}
 	return fmt.Sprintf("struct(%q: %s)", s.Format, strings.Join(s.Fields, ", "))
+}
+
+// Text is the spec as it is kept on disk, for ParseText: the name alone, or JSON.
+func (s Spec) Text() string {
+	if s.Name != "struct" {
+		return s.Name
+	}
+	b, _ := json.Marshal(s) // strings
+	return string(b)
+}
+
+// ParseText reads what Text has written; ok is false when it is no spec.
+func ParseText(text string) (s Spec, ok bool) {
+	if !strings.HasPrefix(text, "{") {
+		return Spec{Name: text}, slices.Contains(Names(), text)
+	}
+	err := json.Unmarshal([]byte(text), &s)
+	return s, err == nil && slices.Contains(Names(), s.Name)
 }
 
 // Equal reports whether both write alike.

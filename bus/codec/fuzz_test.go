@@ -94,3 +94,49 @@ func FuzzStruct(f *testing.F) {
 		stable(t, c, p)
 	})
 }
+
+// FuzzConvertStruct takes structs through JSON and CBOR and back, and into another layout of the same fields: no crash, and what comes back is what was there.
+func FuzzConvertStruct(f *testing.F) {
+	for _, s := range []string{"<Id", "@bI", ">3sH", "<?c", "<qQ", "=ef", "<2h3s", "@lL", "<0I"} {
+		f.Add(s, "<dq", []byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\xf0"))
+	}
+	j, b := made(f, Spec{Name: "json"}), made(f, Spec{Name: "cbor"})
+	f.Fuzz(func(t *testing.T, format, layout string, p []byte) {
+		c, err := New(Spec{Name: "struct", Format: format, Fields: []string{"n", "load"}})
+		if err != nil {
+			return
+		}
+		if size := c.(*structCodec).size; len(p) >= size {
+			p = p[:size]
+		}
+		for _, via := range []Codec{j, b} {
+			there, err := Convert(c, via, p)
+			if err != nil {
+				continue
+			}
+			back, err := Convert(via, c, there)
+			if err != nil {
+				if via == j { // a byte string that is no text has another form in JSON
+					continue
+				}
+				t.Fatalf("%q of %q is %q, which does not go back: %v", p, format, there, err)
+			}
+			again, err := Convert(c, via, back)
+			if err != nil || !bytes.Equal(there, again) {
+				t.Fatalf("%q of %q is %q, and after its way back %q, %v", p, format, there, again, err)
+			}
+		}
+		other, err := New(Spec{Name: "struct", Format: layout, Fields: []string{"n", "load"}})
+		if err != nil {
+			return
+		}
+		if moved, err := Convert(c, other, p); err == nil && !c.Spec().Equal(other.Spec()) && len(moved) != other.(*structCodec).size {
+			t.Fatalf("%q as %q has %d bytes", p, layout, len(moved))
+		}
+		if spec, ok := ParseText(c.Spec().Text()); !ok || !spec.Equal(c.Spec()) {
+			if strings.ToValidUTF8(format, "") == format {
+				t.Fatalf("the text of %v is %v", c.Spec(), spec)
+			}
+		}
+	})
+}

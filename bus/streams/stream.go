@@ -12,6 +12,8 @@
 //	 6 u16 length  of the step's name
 //	 8 u64 task
 //	16 the step's name, then the payload
+//
+// Version 2 has, between the two, a u32 length and the format of a payload that is a struct (package codec, Spec.Text).
 package streams
 
 import (
@@ -44,6 +46,7 @@ type Entry struct {
 	Task    uint64
 	Codec   uint16
 	Hops    uint16
+	Format  string // of a struct: codec.Spec.Text; "": nobody knows
 	Payload []byte // valid until the call it was given to returns
 }
 
@@ -58,6 +61,7 @@ type Stream struct {
 const (
 	kindMessage = 1
 	version     = 1
+	formatted   = 2
 	headSize    = 16
 
 	largestSegment  = 64 << 20
@@ -99,7 +103,7 @@ func Open(root, name string, retain Retain, epoch uint32, log *slog.Logger) (*St
 }
 
 // Append keeps a message, as a copy; it never waits. Nothing of it is on disk before Flush.
-func (s *Stream) Append(step string, task uint64, codec, hops uint16, payload []byte) {
+func (s *Stream) Append(step string, task uint64, codec, hops uint16, format string, payload []byte) {
 	if s.log.Full() {
 		s.lost.Add(1)
 		return
@@ -110,7 +114,12 @@ func (s *Stream) Append(step string, task uint64, codec, hops uint16, payload []
 	binary.LittleEndian.PutUint16(head[4:], hops)
 	binary.LittleEndian.PutUint16(head[6:], uint16(len(step)))
 	binary.LittleEndian.PutUint64(head[8:], task)
-	s.log.Append(kindMessage, head[:], []byte(step), payload)
+	if format == "" {
+		s.log.Append(kindMessage, head[:], []byte(step), payload)
+		return
+	}
+	head[0] = formatted
+	s.log.Append(kindMessage, head[:], []byte(step), binary.LittleEndian.AppendUint32(nil, uint32(len(format))), []byte(format), payload)
 }
 
 // Flush hands what was appended to the disk.
@@ -122,17 +131,25 @@ func (s *Stream) Keep(r Retain) { s.retain.Store(&r) }
 // decode reads a record.
 func decode(name string, r journal.Record) (Entry, bool) {
 	b := r.Body
-	if r.Kind != kindMessage || len(b) < headSize || b[0] != version {
+	if r.Kind != kindMessage || len(b) < headSize || b[0] != version && b[0] != formatted {
 		return Entry{}, false
 	}
 	n := int(binary.LittleEndian.Uint16(b[6:]))
 	if headSize+n > len(b) {
 		return Entry{}, false
 	}
-	return Entry{
+	e := Entry{
 		Stream: name, Seq: r.Seq, Time: time.Unix(0, r.Time), Step: string(b[headSize : headSize+n]), Task: binary.LittleEndian.Uint64(b[8:]),
 		Codec: binary.LittleEndian.Uint16(b[2:]), Hops: binary.LittleEndian.Uint16(b[4:]), Payload: b[headSize+n:],
-	}, true
+	}
+	if b[0] == formatted {
+		if len(e.Payload) < 4 || uint64(binary.LittleEndian.Uint32(e.Payload)) > uint64(len(e.Payload)-4) {
+			return Entry{}, false
+		}
+		n := int(binary.LittleEndian.Uint32(e.Payload))
+		e.Format, e.Payload = string(e.Payload[4:4+n]), e.Payload[4+n:]
+	}
+	return e, true
 }
 
 // Read calls f with the messages from a sequence and a time on, in order, up to the newest that is on disk. The wall clock may have been

@@ -22,7 +22,7 @@ func open(t *testing.T, root, name string, r Retain) *Stream {
 func fill(t *testing.T, s *Stream, from, to, size int) {
 	t.Helper()
 	for i := from; i <= to; i++ {
-		s.Append("cpu", uint64(i), 2, 1, fmt.Appendf(nil, "%0*d", size, i))
+		s.Append("cpu", uint64(i), 2, 1, "", fmt.Appendf(nil, "%0*d", size, i))
 		if i%100 == 0 {
 			s.Flush()
 		}

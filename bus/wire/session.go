@@ -10,38 +10,48 @@ import (
 
 // HelloBody is the body of HELLO.
 type HelloBody struct {
-	Step        string `json:"step"`                  // the satellite's name: DSAT_NAME
-	WID         int    `json:"wid"`                   // DSAT_WID
-	Incarnation uint64 `json:"incarnation,string"`    // DSAT_INCARNATION
-	Token       string `json:"token"`                 // DSAT_TOKEN
-	PID         int    `json:"pid,omitempty"`         //
-	Concurrency int    `json:"concurrency,omitempty"` // hops handled at the same time; 0 is 1
-	Source      bool   `json:"source,omitempty"`      // it will emit; without input links it is given nothing to handle
-	SDK         string `json:"sdk,omitempty"`         // name and version, for people
-	Topics      bool   `json:"topics,omitempty"`      // it understands TOPIC
-	Direct      bool   `json:"direct,omitempty"`      // it knows of direct links
-	Accepted    uint64 `json:"accepted,omitempty"`    // of a source that had a session before: its last EMIT that was accepted
+	Step        string   `json:"step"`                  // the satellite's name: DSAT_NAME
+	WID         int      `json:"wid"`                   // DSAT_WID
+	Incarnation uint64   `json:"incarnation,string"`    // DSAT_INCARNATION
+	Token       string   `json:"token"`                 // DSAT_TOKEN
+	PID         int      `json:"pid,omitempty"`         //
+	Concurrency int      `json:"concurrency,omitempty"` // hops handled at the same time; 0 is 1
+	Source      bool     `json:"source,omitempty"`      // it will emit; without input links it is given nothing to handle
+	SDK         string   `json:"sdk,omitempty"`         // name and version, for people
+	Topics      bool     `json:"topics,omitempty"`      // it understands TOPIC
+	Direct      bool     `json:"direct,omitempty"`      // it knows of direct links
+	Codecs      []string `json:"codecs,omitempty"`      // names of the codecs that its handlers can read; none: it does not say
+	Accepted    uint64   `json:"accepted,omitempty"`    // of a source that had a session before: its last EMIT that was accepted
 }
 
 // WelcomeBody is the body of WELCOME.
 type WelcomeBody struct {
-	Epoch        uint32   `json:"epoch"`
-	InHand       int      `json:"in_hand"`          // DATA the daemon will leave unanswered at most
-	Bytes        int      `json:"bytes"`            // the same in bytes of their bodies
-	EmitMessages int      `json:"emit_messages"`    // EMITs that may be unaccepted at most
-	EmitBytes    int      `json:"emit_bytes"`       // the same in bytes of their bodies
-	Accepted     uint64   `json:"accepted"`         // last EMIT of this incarnation accepted so far: HELLO's, for a daemon that was not there
-	Routes       []string `json:"routes"`           // output links; a port is an index into it
-	From         []string `json:"from"`             // input links; the port of DATA is an index into it
-	DeadlineMS   int64    `json:"deadline_ms"`      // of one running hop; 0: none
-	MaxBody      int      `json:"max_body"`         // bytes of one payload
-	Calls        []string `json:"calls"`            // steps it may call; the port of CALL is an index into it. Missing: the daemon knows no CALL
-	CallMessages int      `json:"call_messages"`    // CALLs that may wait for their end at most
-	CallBytes    int      `json:"call_bytes"`       // the same in bytes of their bodies
-	CallMS       int64    `json:"call_ms"`          // the deadline of a CALL that names none
-	Session      uint64   `json:"session"`          // the number of this session: the id of what it sends along direct links
-	Take         bool     `json:"take,omitempty"`   // as in ROUTES
-	Direct       []string `json:"direct,omitempty"` // as in ROUTES
+	Epoch        uint32      `json:"epoch"`
+	InHand       int         `json:"in_hand"`           // DATA the daemon will leave unanswered at most
+	Bytes        int         `json:"bytes"`             // the same in bytes of their bodies
+	EmitMessages int         `json:"emit_messages"`     // EMITs that may be unaccepted at most
+	EmitBytes    int         `json:"emit_bytes"`        // the same in bytes of their bodies
+	Accepted     uint64      `json:"accepted"`          // last EMIT of this incarnation accepted so far: HELLO's, for a daemon that was not there
+	Routes       []string    `json:"routes"`            // output links; a port is an index into it
+	From         []string    `json:"from"`              // input links; the port of DATA is an index into it
+	DeadlineMS   int64       `json:"deadline_ms"`       // of one running hop; 0: none
+	MaxBody      int         `json:"max_body"`          // bytes of one payload
+	Calls        []string    `json:"calls"`             // steps it may call; the port of CALL is an index into it. Missing: the daemon knows no CALL
+	CallMessages int         `json:"call_messages"`     // CALLs that may wait for their end at most
+	CallBytes    int         `json:"call_bytes"`        // the same in bytes of their bodies
+	CallMS       int64       `json:"call_ms"`           // the deadline of a CALL that names none
+	Session      uint64      `json:"session"`           // the number of this session: the id of what it sends along direct links
+	Take         bool        `json:"take,omitempty"`    // as in ROUTES
+	Direct       []string    `json:"direct,omitempty"`  // as in ROUTES
+	Emits        *FormatBody `json:"emits,omitempty"`   // what the daemon takes its payloads for that are raw, or a struct; nil: nothing
+	Accepts      *FormatBody `json:"accepts,omitempty"` // how the payloads of DATA and REPLY are written; nil: as their record says
+}
+
+// FormatBody is how payloads are written.
+type FormatBody struct {
+	Codec  string   `json:"codec"`            // its name
+	Format string   `json:"format,omitempty"` // of struct: a format of Python's module struct
+	Fields []string `json:"fields,omitempty"` // of struct: names of its items, or of its values
 }
 
 // RoutesBody is the body of ROUTES. In all lists a link keeps its place for the whole session; "" is a link that is gone.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -117,7 +118,7 @@ func (t *tool) replayInto(ctx context.Context, client *control.Client, r *replay
 		if err != nil {
 			return err
 		}
-		if _, err := client.Send(ctx, r.into, m.Codec, m.Raw, 0); err != nil {
+		if _, err := client.Send(ctx, r.into, cmp.Or(m.Format, m.Codec), m.Raw, 0); err != nil {
 			return err
 		}
 		handed++

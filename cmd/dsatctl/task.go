@@ -74,6 +74,9 @@ func taskText(task *control.Task, paint bool) string {
 
 // shown is a payload for people: a text, or how long a binary one is.
 func shown(body *control.Body) string {
+	if body.JSON != nil {
+		return string(body.JSON) + "\n"
+	}
 	if body.Base64 != nil {
 		return fmt.Sprintf("(%s bytes, not text; see --json)\n", grouped(len(body.Base64)))
 	}

@@ -37,8 +37,9 @@ type StreamMessage struct {
 	Step    string          `json:"step"` // by whom
 	Task    string          `json:"task"`
 	Codec   string          `json:"codec"`
-	Payload json.RawMessage `json:"payload"` // what its codec makes of it
-	Raw     []byte          `json:"raw"`     // the payload itself, in base64
+	Format  string          `json:"format,omitempty"` // of a struct whose format is known: the codec that Send takes, with it
+	Payload json.RawMessage `json:"payload"`          // what its codec makes of it
+	Raw     []byte          `json:"raw"`              // the payload itself, in base64
 }
 
 // StreamQuery says which messages are wanted, of all streams whose names match, in the order of their times.

@@ -227,7 +227,7 @@ type Body struct {
 	Codec  string          `json:"codec,omitempty"`
 	Text   string          `json:"text,omitempty"`
 	Base64 []byte          `json:"base64,omitempty"`
-	JSON   json.RawMessage `json:"json,omitempty"` // of a message in quarantine: what its codec makes of it
+	JSON   json.RawMessage `json:"json,omitempty"` // of a message in quarantine, and of an output in cbor or struct: what its codec makes of it
 }
 
 // Sent is the answer to POST /v1/send/STEP.
