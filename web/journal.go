@@ -13,12 +13,25 @@ import (
 
 // journal answers GET /v1/journal.
 func (s *Server) journal(w http.ResponseWriter, _ *http.Request) error {
-	j := s.cfg.Bus.Journal()
-	if j == nil {
-		return fail(control.KindNotFound, "cannot find a journal: no queue is durable (queue.delivery = \"durable\")")
+	list, err := s.cfg.Bus.Journals()
+	if err != nil {
+		return err
 	}
+	out := control.Journal{}
+	for i := range list {
+		if j := journalWords(&list[i]); j.Stream == "" {
+			out = j
+		} else {
+			out.Streams = append(out.Streams, j)
+		}
+	}
+	return answer(w, out)
+}
+
+func journalWords(j *bus.JournalStats) control.Journal {
 	out := control.Journal{
-		Dir: j.Dir, Segments: j.Segments, Bytes: j.Bytes, Pending: j.Pending, Oldest: j.Oldest, Last: j.Last, Committed: j.Committed,
+		Stream: j.Stream,
+		Dir:    j.Dir, Segments: j.Segments, Bytes: j.Bytes, Pending: j.Pending, Oldest: j.Oldest, Last: j.Last, Committed: j.Committed,
 		Records: j.Records, Written: j.Written, Groups: j.Groups, Syncs: j.Syncs, Largest: j.Largest, Released: j.Released,
 		Failures: j.Failures, Full: j.Full, Fault: j.Fault, SyncP50: syncQuantile(j, 0.5), SyncP99: syncQuantile(j, 0.99),
 		Found: &control.JournalFound{
@@ -31,7 +44,7 @@ func (s *Server) journal(w http.ResponseWriter, _ *http.Request) error {
 	for _, d := range j.Found.Damage {
 		out.Found.Damage = append(out.Found.Damage, control.JournalDamage(d))
 	}
-	return answer(w, out)
+	return out
 }
 
 // syncQuantile is the bound of the bucket that a share of all syncs does not exceed, in seconds.
@@ -47,11 +60,33 @@ func syncQuantile(j *bus.JournalStats, share float64) float64 {
 
 // journalVerify answers POST /v1/journal/verify. It reads the disk on this caller's time, however long that takes.
 func (s *Server) journalVerify(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.cfg.Bus.JournalVerify(r.Context())
+	list, err := s.cfg.Bus.JournalVerify(r.Context())
 	if err != nil {
 		return err
 	}
-	return answer(w, v)
+	out := control.JournalVerdict{}
+	for _, v := range list {
+		if v.Stream == "" {
+			out = verdictWords(v)
+		} else {
+			out.Streams = append(out.Streams, verdictWords(v))
+		}
+	}
+	return answer(w, out)
+}
+
+func verdictWords(v bus.JournalVerdict) control.JournalVerdict {
+	out := control.JournalVerdict{
+		Stream: v.Stream, Dir: v.Dir, Segments: v.Segments, Records: v.Records, Bytes: v.Bytes, First: v.First, Last: v.Last, Lost: v.Lost,
+		Tail: v.Tail, Torn: v.Torn, Strange: v.Strange, Aside: v.Aside,
+	}
+	for _, d := range v.Damage {
+		out.Damage = append(out.Damage, control.JournalDamage(d))
+	}
+	for _, d := range v.Padding {
+		out.Padding = append(out.Padding, control.JournalDamage(d))
+	}
+	return out
 }
 
 // journalBackup answers POST /v1/journal/backup?to=/PATH.
@@ -60,11 +95,20 @@ func (s *Server) journalBackup(w http.ResponseWriter, r *http.Request) error {
 	if !filepath.IsAbs(to) {
 		return invalid("cannot back up the journal to %q: ?to= names a new directory by its whole path", to)
 	}
-	c, err := s.cfg.Bus.JournalBackup(r.Context(), filepath.Clean(to))
+	list, err := s.cfg.Bus.JournalBackup(r.Context(), filepath.Clean(to))
 	if err != nil {
 		return err
 	}
-	return answer(w, c)
+	out := control.JournalCopy{}
+	for _, c := range list {
+		x := control.JournalCopy{Stream: c.Stream, Dir: c.Dir, Segments: c.Segments, Linked: c.Linked, Bytes: c.Bytes, Last: c.Last}
+		if c.Stream == "" {
+			out = x
+		} else {
+			out.Streams = append(out.Streams, x)
+		}
+	}
+	return answer(w, out)
 }
 
 // journalDescs are the metrics of the journal; absent when nothing is kept on disk.

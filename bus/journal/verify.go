@@ -18,6 +18,7 @@ type Verdict struct {
 	First    uint64   `json:"first"`   // sequence of the first readable record, 0 without any
 	Last     uint64   `json:"last"`    // of the last one
 	Lost     uint64   `json:"lost"`    // records that were committed and cannot be read
+	Tail     uint64   `json:"tail"`    // whole records behind the last sync that is proven: the next Open takes them; they are not in Records
 	Torn     int64    `json:"torn"`    // bytes behind the last batch: written when the log's process or machine ended
 	Damage   []Damage `json:"damage"`  // where
 	Padding  []Damage `json:"padding"` // where only padding was changed: no record is lost
@@ -84,7 +85,7 @@ func (l *Log) Verify(ctx context.Context) (Verdict, error) {
 	l.mu.Lock()
 	v.Torn, v.Strange = l.report.Torn, slices.Clone(l.report.Strange)
 	if l.readOnly {
-		v.Damage = slices.Clone(l.report.Damage) // heads
+		v.Damage, v.Tail = slices.Clone(l.report.Damage), l.report.Tail // damaged heads
 	}
 	l.mu.Unlock()
 	var last uint64

@@ -140,6 +140,14 @@ var outputs = []struct {
 		SyncMean: 0.00042, SyncP50: 0.000256, SyncP99: 0.004096, Largest: 900, Released: 2, Failures: 1, Full: true, Fault: "no room\x1b[2J",
 		Found: &control.JournalFound{Segments: 2, Records: 41976, Tail: 12, Torn: 300, Lost: 2, Damage: []control.JournalDamage{
 			{Segment: "00000002-0000000000001000.seg", Offset: 4711, Bytes: 96, Records: 2, After: 1007, Reason: "the checksum is wrong", Aside: "/state/journal/aside/x.seg"}}, Strange: []string{"note.txt"}}}}), 0},
+	{"journal-streams", "journal stats", answers(map[string]any{"GET /v1/journal": control.Journal{Streams: []control.Journal{
+		{Stream: "probe/cpu", Dir: "/state/streams/probe%2Fcpu", Segments: 1, Bytes: 4096, Oldest: 1, Last: 20, Committed: 18, Pending: 100, Fault: "no room", Found: &control.JournalFound{}},
+		{Stream: "probe/net", Dir: "/state/streams/probe%2Fnet", Segments: 2, Bytes: 8192, Oldest: 7, Last: 9, Committed: 9, Found: &control.JournalFound{Segments: 2, Records: 3}}}}}), 0},
+	{"journal-verify-streams", "journal verify", answers(map[string]any{"POST /v1/journal/verify": control.JournalVerdict{Dir: "/state/journal", Segments: 3, Records: 5000, Tail: 2, Bytes: 1 << 20, First: 1, Last: 5000,
+		Streams: []control.JournalVerdict{{Stream: "probe/cpu", Dir: "/state/streams/probe%2Fcpu", Segments: 1, Records: 9, Bytes: 900, First: 1, Last: 10, Lost: 1,
+			Damage: []control.JournalDamage{{Segment: "00000002-0000000000001000.seg", Offset: 47, Bytes: 96, Records: 1, After: 7, Reason: "the checksum is wrong"}}}}}}), 1},
+	{"journal-backup-streams", "journal backup /b", answers(map[string]any{"POST /v1/journal/backup?to=%2Fb": control.JournalCopy{
+		Streams: []control.JournalCopy{{Stream: "probe/cpu", Dir: "/b/streams/probe%2Fcpu", Segments: 1, Bytes: 900, Last: 10}}}}), 0},
 	{"journal-none", "journal stats", always(&control.Error{Kind: control.KindNotFound, Message: "cannot find a journal: no queue is durable"}), 4},
 	{"journal-verify", "journal verify", answers(map[string]any{"POST /v1/journal/verify": control.JournalVerdict{Dir: "/state/journal", Segments: 3, Records: 5000, Bytes: 1 << 20, First: 1, Last: 5000}}), 0},
 	{"journal-damaged", "journal verify", answers(map[string]any{"POST /v1/journal/verify": control.JournalVerdict{Dir: "/state/journal", Segments: 3, Records: 4998, Bytes: 1 << 20, First: 1, Last: 5000, Lost: 2, Torn: 99,
