@@ -16,7 +16,7 @@ import (
 // freeze freezes a stage and returns what Freeze would wait for.
 func (st *stage) freeze() *freezing {
 	f := &freezing{make(chan struct{})}
-	st.o.t.frozen, st.o.freezing = true, f
+	st.o.freeze(f)
 	st.turn()
 	return f
 }
@@ -178,6 +178,44 @@ func TestAgesTTLsAndRetriesGoOn(t *testing.T) {
 	if l := next.ledger(); l.Expired != 2 {
 		t.Errorf("%+v", l)
 	}
+}
+
+// A worker may be waiting to emit what came of a message that it was sent directly, before it answers what it has in hand: a freeze takes
+// that although the queue is full, for nothing makes room in it any more; and nothing of those who have nothing in hand.
+func TestAFreezeTakesWhatBusyWorkersHaveToSayFirst(t *testing.T) {
+	end := sat("end")
+	end.Queue.MaxMessages = 2
+	st := newStage(t, sat("gen", "w"), sat("w", "end"), end)
+	gen, w := st.join("gen", 0, 1, source), st.join("w", 0, 2, wire.HelloBody{})
+	idle := st.join("w", 1, 3, wire.HelloBody{})
+	gen.emit("1")
+	w.emit("a", "b", "c", "d")
+	idle.emit("z")
+	n := w.only(wire.Data)[0].N
+	if got := st.o.t.steps[2].queued(); got != 2 {
+		t.Fatalf("%d wait in a queue for 2", got)
+	}
+	f := st.freeze()
+	w.emit("e")
+	if got := w.only(wire.Accepted); len(got) == 0 || got[len(got)-1].N != 5 {
+		t.Fatalf("of five %v are accepted", got)
+	}
+	w.done(n, "1'")
+	w.emit("f")
+	if !f.told() || len(idle.only(wire.Accepted)) > 0 {
+		t.Fatalf("frozen: %v (%v), and accepted of the idle: %v", f.told(), st.o.t.busy(), idle.look())
+	}
+	next := st.successor(st.export(), sat("gen", "w"), sat("w", "end"), end)
+	e := next.admit("end", 0, 4)
+	e.hello(wire.HelloBody{})
+	var got []string
+	for _, r := range e.only(wire.Data) {
+		got = append(got, string(r.Body))
+	}
+	if !slices.Equal(got, []string{"a", "b", "c", "d", "e", "1'"}) {
+		t.Errorf("%q", got)
+	}
+	next.ledger()
 }
 
 func TestFreezeGivesUpWithItsContextAndThaws(t *testing.T) {

@@ -19,7 +19,7 @@ func (b *Bus) Freeze(ctx context.Context) error {
 		if o.t.frozen {
 			return struct{}{}, &Error{KindConflict, "cannot freeze the bus: it is frozen already"}
 		}
-		o.t.frozen, o.freezing = true, f
+		o.freeze(f)
 		return struct{}{}, nil
 	})
 	if err == nil {
@@ -44,6 +44,12 @@ func (b *Bus) Freeze(ctx context.Context) error {
 	defer cancel()
 	who, _ := ask(busy, b, func(o *orchester) ([]string, error) { return o.busy(), nil })
 	return &Error{KindTimeout, fmt.Sprintf("cannot freeze the bus: not all that is in hand was answered (%s): %v", strings.Join(who, ", "), why)}
+}
+
+// freeze dispatches nothing more, and lets in what those have still to say who have something in hand.
+func (o *orchester) freeze(f *freezing) {
+	o.t.frozen, o.freezing = true, f
+	o.t.unblocked = o.t.unblocked || len(o.gated) > 0
 }
 
 // Thaw lets a frozen bus go on. It does nothing to one that is not.

@@ -340,7 +340,7 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 		return violated("EMIT to link %d of %d", r.Port, len(s.step.routes))
 	}
 	s.seq = r.N
-	if len(s.pending) == 0 && o.admits(s) && s.step.room(r.Port) {
+	if len(s.pending) == 0 && o.lets(s, r.Port) {
 		o.t.emit(o.now, s.step, r.Port, o.messageOf(s, r))
 		s.accepted = r.N
 		s.spend()
@@ -351,9 +351,15 @@ func (o *orchester) emit(s *session, r *wire.Record) error {
 	return o.hold(s, r)
 }
 
-// admits reports whether EMITs of a session are let in. While the bus is being frozen those of a worker still are that has something in
-// hand: it may be waiting to say what a message gave rise to that came to it directly, and would answer nothing before.
-func (o *orchester) admits(s *session) bool { return !o.t.frozen || s.hand.live > 0 }
+// lets reports whether an EMIT of a session along a link is let in. While the bus is being frozen those of a worker still are that has
+// something in hand: it may be waiting to say what a message gave rise to that came to it directly, and would answer nothing before. Then
+// no room has to be waited for, as for the outputs of a DONE: nobody makes any.
+func (o *orchester) lets(s *session, port uint16) bool {
+	if !o.t.frozen {
+		return s.step.room(port)
+	}
+	return s.hand.live > 0 && s.step.lastRoom(port)
+}
 
 // hold keeps an EMIT until its queues have room. Its source has a window, and stays in it.
 func (o *orchester) hold(s *session, r *wire.Record) error {
@@ -375,7 +381,7 @@ func (o *orchester) hold(s *session, r *wire.Record) error {
 // admitPending admits what there is room for and reports whether nothing is left.
 func (o *orchester) admitPending(s *session) bool {
 	k := 0
-	for k < len(s.pending) && o.admits(s) && s.step.room(s.pending[k].port) {
+	for k < len(s.pending) && o.lets(s, s.pending[k].port) {
 		e := s.pending[k]
 		s.held -= len(e.m.body.data)
 		o.t.emit(o.now, s.step, e.port, e.m)

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dsat/dsat/bus/wire"
@@ -202,8 +203,11 @@ func (s *step) blocked() bool {
 // lastCall reports whether a full queue takes what those above have on their way all the same: the daemon ends, nothing is dispatched
 // here any more, and who waits for room would wait for nothing. What stays on disk may be twice what is allowed and the windows of many
 // sources, and no more: one that does not stop emitting has to be stopped.
-func (s *step) lastCall() bool {
-	return s.resting && s.queued()+s.entering < 2*s.cfg.messages+lastWindows*emitMessages && s.bytes() < 2*s.cfg.bytes+lastWindows*emitBytes
+func (s *step) lastCall() bool { return s.resting && s.bearable() }
+
+// bearable reports whether a full queue may be given what cannot wait: no more than twice what is allowed and the windows of many sources.
+func (s *step) bearable() bool {
+	return s.queued()+s.entering < 2*s.cfg.messages+lastWindows*emitMessages && s.bytes() < 2*s.cfg.bytes+lastWindows*emitBytes
 }
 
 // lastWindows is how many sources may have used up their windows at the end.
@@ -230,6 +234,15 @@ func (s *step) room(port uint16) bool {
 		}
 	}
 	return true
+}
+
+// lastRoom reports likewise for one that cannot wait until there is room, because nobody makes any.
+func (s *step) lastRoom(port uint16) bool {
+	bears := func(to *step) bool { return to.cfg.full != topology.FullBlock || !to.stuck && to.bearable() }
+	if port != wire.AllLinks {
+		return bears(s.routes[port])
+	}
+	return !slices.ContainsFunc(s.to, func(to *step) bool { return !bears(to) })
 }
 
 // port is what DATA says about where a hop came from.
