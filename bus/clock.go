@@ -42,7 +42,9 @@ func (c *clock) tell(raw int64) (now, gap int64) {
 // turn begins a turn of the loop.
 func (o *orchester) turn() {
 	now, gap := o.clock.tell(o.bus.now())
+	before := o.now
 	o.now = now
+	o.measure(before)
 	if gap > 0 {
 		o.t.started = o.t.started.Add(time.Duration(gap))
 		o.tellEvent("", topology.Ref{}, 0, fmt.Sprintf("dsatd did not run for %v: deadlines and delays are later by that", time.Duration(gap).Round(time.Millisecond)))

@@ -15,6 +15,7 @@ type orchester struct {
 	byName    map[string]*step
 	instances map[topology.Ref]*instance
 	now       int64
+	measured  int64 // when the counters were marked last
 	clock     clock
 	rec       wire.Record // the record in hand
 	out       wire.Output

@@ -337,7 +337,7 @@ func (b *Bus) Ledger() Ledger {
 // ctx ended.
 func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 	stats, err := ask(ctx, b, func(o *orchester) (Stats, error) {
-		return Stats{Queues: o.t.queues(o.now), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Routes: o.t.routes(), Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts(), Legacy: o.legacy.status()}, nil
+		return Stats{Queues: o.jams(o.t.queues(o.now)), Ledger: o.t.ledger(), Tasks: o.t.tasks.live, Strays: o.strays, Routes: o.t.routes(), Evicted: o.t.aside.evicted, Hooks: o.hooks.HookCounts, Calls: o.callCounts(), Legacy: o.legacy.status()}, nil
 	})
 	stats.Journal, stats.Streams = b.Journal(), b.StreamGauges()
 	return stats, err

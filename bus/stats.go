@@ -37,34 +37,40 @@ func (l *Ledger) add(o Ledger) {
 
 // QueueStatus is one step: what waits for it, what its workers hold, and what became of the rest.
 type QueueStatus struct {
-	Step       string
-	Delivery   string
-	Waiting    int
-	Bytes      int64 // of what waits and is held
-	InFlight   int   // dispatched and not yet answered
-	Held       int   // waiting for the time of their retry
-	OldestAge  time.Duration
-	Workers    int // sessions that may be given work
-	Quarantine int // set aside, still there
-	Blocked    bool
-	Stuck      bool          // the journal takes nothing, so that those who fill it wait
-	Paused     bool          // nothing is given to its workers, on request
-	Draining   bool          // nothing is let in, on request
-	Breaker    string        // closed, open, half-open; "" where there is none
-	OpenFor    time.Duration // an open breaker: until it is half open
-	OpenedBy   string        // why it opened last
-	Opened     uint64        // how often it has
-	Starved    int           // of those held: their time has come, and the budget for retries has no room
-	Repeated   uint64        // messages whose id was taken already
-	Delayed    int           // of those held: their first time has not come
-	Budgeted   uint64        // retries that had to wait for the budget
-	Refused    uint64        // answers that came late, twice or for nothing
-	Failed     uint64        // FAILs
-	Crashed    uint64        // running hops whose process ended
-	BytesIn    uint64        // payload bytes admitted
-	Ledger     Ledger
-	Latency    Histogram     // DATA sent to answer received
-	Direct     *DirectStatus // nil: nothing came directly, and nothing will
+	Step        string
+	Delivery    string
+	Waiting     int
+	Bytes       int64 // of what waits and is held
+	InFlight    int   // dispatched and not yet answered
+	Held        int   // waiting for the time of their retry
+	OldestAge   time.Duration
+	Workers     int // sessions that may be given work
+	Quarantine  int // set aside, still there
+	Blocked     bool
+	Stuck       bool          // the journal takes nothing, so that those who fill it wait
+	Paused      bool          // nothing is given to its workers, on request
+	Draining    bool          // nothing is let in, on request
+	Breaker     string        // closed, open, half-open; "" where there is none
+	OpenFor     time.Duration // an open breaker: until it is half open
+	OpenedBy    string        // why it opened last
+	Opened      uint64        // how often it has
+	Starved     int           // of those held: their time has come, and the budget for retries has no room
+	Repeated    uint64        // messages whose id was taken already
+	Delayed     int           // of those held: their first time has not come
+	Budgeted    uint64        // retries that had to wait for the budget
+	Refused     uint64        // answers that came late, twice or for nothing
+	Failed      uint64        // FAILs
+	Crashed     uint64        // running hops whose process ended
+	BytesIn     uint64        // payload bytes admitted
+	MaxMessages int           // that may wait
+	MaxBytes    int64         // likewise
+	Full        string        // what happens to a message that finds it full
+	Short, Long Rates         // over 10 s and over a minute
+	BlockedBy   []string      // steps whose full queues are why it is given nothing, or what its satellites emit is not let in
+	Blocks      []string      // steps that wait because it is full
+	Ledger      Ledger
+	Latency     Histogram     // DATA sent to answer received
+	Direct      *DirectStatus // nil: nothing came directly, and nothing will
 }
 
 // The upper bounds of Histogram's buckets.
@@ -143,7 +149,8 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	for i, s := range t.steps {
 		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued() + s.entering, Bytes: s.bytes(),
 			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(), Stuck: s.stuck,
-			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency, Direct: s.directStatus()}
+			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency, Direct: s.directStatus(),
+			MaxMessages: s.sat.Queue.MaxMessages, MaxBytes: s.sat.Queue.MaxBytes, Full: string(s.cfg.full), Short: s.rates(now, paceShort), Long: s.rates(now, paceLong)}
 		for _, w := range s.workers {
 			if w.open {
 				out[i].Workers += w.processes()

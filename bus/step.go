@@ -50,10 +50,12 @@ type step struct {
 	source  bool // its satellites only emit: nothing can be sent to it
 	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
 	dirty   bool
-	paused  bool       // nothing is given to its workers, on request
-	shut    bool       // nothing is let in, on request: it is drained
-	guard   *guard     // nil: nothing is bounded but by credit
-	budget  budget     // of retries
+	paused  bool   // nothing is given to its workers, on request
+	shut    bool   // nothing is let in, on request: it is drained
+	guard   *guard // nil: nothing is bounded but by credit
+	budget  budget // of retries
+	pace    pace
+	kepts   uint64     // messages that went to its stream
 	seen    *recentIDs // ids of messages that came lately; nil: they do not matter
 	later   heap       // hops whose first time has not come
 	all     []*fifo    // those of lines

@@ -32,6 +32,7 @@ type shelf struct {
 
 	mu   sync.Mutex
 	open map[string]*streams.Stream
+	read map[string]int // how many are reading
 }
 
 // recorder is a stream as the tracker uses it: it never waits.
@@ -41,7 +42,7 @@ type recorder interface {
 }
 
 func newShelf(b *Bus) *shelf {
-	return &shelf{bus: b, wake: make(chan struct{}, 1), open: map[string]*streams.Stream{}}
+	return &shelf{bus: b, wake: make(chan struct{}, 1), open: map[string]*streams.Stream{}, read: map[string]int{}}
 }
 
 func (m *shelf) root() string { return filepath.Join(m.bus.cfg.StateDir, StreamsName) }
@@ -85,6 +86,17 @@ func (m *shelf) get(name string) *streams.Stream {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.open[name]
+}
+
+// readers changes the number of those who read a stream, and returns it.
+func (m *shelf) readers(name string, by int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.read[name] += by; m.read[name] == 0 {
+		delete(m.read, name)
+		return 0
+	}
+	return m.read[name]
 }
 
 // all is what is open, by name.
@@ -154,6 +166,7 @@ func (o *orchester) joinStreams() {
 
 // retain puts a message that s put out into its stream.
 func (t *tracker) retain(s *step, task uint64, codec, hops uint16, payload []byte) {
+	s.kepts++
 	s.recorder.Append(s.name, task, uint16(onWire(codec)), hops, t.formats.text(codec), payload)
 	if !slices.Contains(t.recorded, s.recorder) {
 		t.recorded = append(t.recorded, s.recorder)
@@ -172,7 +185,9 @@ func (t *tracker) flushStreams() {
 // StreamStatus is one retained stream.
 type StreamStatus struct {
 	streams.Status
-	Satellite string // who writes it now; "": nobody, it is of an earlier topology
+	Satellite   string  // who writes it now; "": nobody, it is of an earlier topology
+	Short, Long float64 // messages a second that are put into it, over 10 s and over a minute
+	Readers     int     // of it at the moment
 }
 
 // Streams lists the streams whose names match a pattern (path.Match; "" is all), by name, those of earlier topologies too.
@@ -185,10 +200,21 @@ func (b *Bus) Streams(ctx context.Context, pattern string) ([]StreamStatus, erro
 	for _, sat := range b.topology.Load().Satellites {
 		writers[sat.Retain.Stream] = sat.Name
 	}
+	rates, err := ask(ctx, b, func(o *orchester) (map[string][2]float64, error) {
+		all := map[string][2]float64{}
+		for _, s := range o.t.steps {
+			all[s.name] = [2]float64{s.rates(o.now, paceShort).Kept, s.rates(o.now, paceLong).Kept}
+		}
+		return all, nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	list := []StreamStatus{}
 	for _, name := range names {
 		err := b.withStream(name, func(s *streams.Stream) error {
-			list = append(list, StreamStatus{Status: s.Status(ctx), Satellite: writers[name]})
+			writer := writers[name]
+			list = append(list, StreamStatus{Status: s.Status(ctx), Satellite: writer, Short: rates[writer][0], Long: rates[writer][1], Readers: b.shelf.readers(name, 0)})
 			return nil
 		})
 		if err != nil {
@@ -376,6 +402,8 @@ func (h *head) advance() error {
 func (b *Bus) entries(ctx context.Context, name string, q StreamQuery) iter.Seq2[*StreamEntry, error] {
 	return func(yield func(*StreamEntry, error) bool) {
 		known := &formats{} // of this reading
+		b.shelf.readers(name, 1)
+		defer b.shelf.readers(name, -1)
 		err := b.withStream(name, func(s *streams.Stream) error {
 			return s.Read(ctx, q.Seq, q.From, func(e *streams.Entry) error {
 				out := &StreamEntry{Entry: *e}

@@ -27,6 +27,15 @@ func queueOf(q bus.QueueStatus) control.Queue {
 	}
 }
 
+// wholeQueue is a queue with what the status of all satellites leaves out.
+func wholeQueue(q bus.QueueStatus) control.Queue {
+	out := queueOf(q)
+	out.Limit = &control.QueueLimit{Messages: q.MaxMessages, Bytes: q.MaxBytes, Full: q.Full}
+	out.Rate = &control.QueueRate{In10s: q.Short.In, Out10s: q.Short.Out, In1m: q.Long.In, Out1m: q.Long.Out}
+	out.BlockedBy, out.Blocks = q.BlockedBy, q.Blocks
+	return out
+}
+
 func directOf(d *bus.DirectStatus) *control.Direct {
 	if d == nil {
 		return nil
@@ -64,7 +73,7 @@ func (s *Server) queues(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := []control.Queue{}
 	for _, q := range stats.Queues {
-		out = append(out, queueOf(q))
+		out = append(out, wholeQueue(q))
 	}
 	return answer(w, out)
 }

@@ -70,7 +70,7 @@ func (s *Server) changedQueue(r *http.Request, change func(context.Context, stri
 	}
 	for _, q := range stats.Queues {
 		if q.Step == step {
-			return queueOf(q), nil
+			return wholeQueue(q), nil
 		}
 	}
 	return control.Queue{}, &bus.Error{Kind: bus.KindNotFound, Text: "cannot find the queue of " + step + ": it was removed meanwhile"}

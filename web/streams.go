@@ -23,7 +23,7 @@ func (s *Server) streams(w http.ResponseWriter, r *http.Request) error {
 	for _, st := range list {
 		x := control.Stream{
 			Name: st.Name, Satellite: st.Satellite, First: st.First, Last: st.Last, Bytes: st.Bytes, Lost: st.Lost, Full: st.Full, Fault: st.Fault,
-			Age: st.Retain.Age.Seconds(), Size: st.Retain.Size, Count: st.Retain.Count,
+			Rate10s: st.Short, Rate1m: st.Long, Readers: st.Readers, Age: st.Retain.Age.Seconds(), Size: st.Retain.Size, Count: st.Retain.Count,
 		}
 		if st.Last >= st.First && !st.Oldest.IsZero() {
 			x.Messages, x.Oldest, x.Newest = st.Last-st.First+1, &st.Oldest, &st.Newest

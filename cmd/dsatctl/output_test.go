@@ -76,8 +76,14 @@ var outputs = []struct {
 		Results: []control.Body{{Text: "x\x1by"}, {Base64: []byte{0, 1, 2}}}}}), 0},
 	{"task-trace", "task 1.7 --trace", answers(map[string]any{"GET /v1/tasks/1.7": traced}), 0},
 	{"queues", "queues", answers(map[string]any{"GET /v1/queues": []control.Queue{
-		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, InFlight: 3, OldestAge: 3725, Workers: 2, Blocked: true, Ledger: control.Ledger{Done: 9}},
+		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, InFlight: 3, OldestAge: 3725, Workers: 2, Blocked: true, Ledger: control.Ledger{Done: 9}, Blocks: []string{"clock"},
+			Limit: &control.QueueLimit{Messages: 12345, Bytes: 1 << 20, Full: "block"}, Rate: &control.QueueRate{In10s: 1234.5, Out10s: 0.25, In1m: 99, Out1m: 1}},
+		{Step: "clock", Delivery: "tracked", Waiting: 1, BlockedBy: []string{"cpu"}},
 		{Step: "csv", Delivery: "tracked", Bytes: 64 << 20, Quarantine: 2}}}), 0},
+	{"queues-verbose", "queues -v", answers(map[string]any{"GET /v1/queues": []control.Queue{
+		{Step: "cpu", Delivery: "tracked", Waiting: 12345, Bytes: 1536, Blocked: true, Blocks: []string{"clock", "net"}, Breaker: "closed",
+			Limit: &control.QueueLimit{Messages: 20000, Bytes: 1 << 20, Full: "block"}, Rate: &control.QueueRate{In1m: 99, Out1m: 1}},
+		{Step: "clock", Delivery: "tracked", Waiting: 1, Bytes: 512, BlockedBy: []string{"cpu"}, Limit: &control.QueueLimit{Messages: 100000, Bytes: 1024, Full: "drop-oldest"}, Rate: &control.QueueRate{}}}}), 0},
 	{"route", "route show", answers(map[string]any{"GET /v1/routes": routed}), 0},
 	{"route-some", "route show n*", answers(map[string]any{"GET /v1/routes": routed}), 0},
 	{"route-none", "route show cup", answers(map[string]any{"GET /v1/routes": routed}), 4},

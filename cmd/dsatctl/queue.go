@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,6 +100,9 @@ func changedText(c *control.QueueChange) string {
 
 // restraints are the reasons why work of a step waits though there are workers.
 func restraints(q *control.Queue) (said []string) {
+	if len(q.BlockedBy) > 0 {
+		said = append(said, "it waits for the full queue of "+strings.Join(q.BlockedBy, " and "))
+	}
 	if q.Stuck {
 		said = append(said, "the journal takes nothing new, those who fill it wait; dsatctl status says why")
 	}

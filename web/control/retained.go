@@ -24,7 +24,10 @@ type Stream struct {
 	Age       float64    `json:"age,omitempty"` // what is kept at least: seconds, bytes, messages; 0: no bound
 	Size      int64      `json:"size,omitempty"`
 	Count     uint64     `json:"count,omitempty"`
-	Lost      uint64     `json:"lost,omitempty"` // not kept since the daemon started: the disk was full or too slow
+	Rate10s   float64    `json:"rate_10s,omitempty"` // messages a second that are put into it
+	Rate1m    float64    `json:"rate_1m,omitempty"`
+	Readers   int        `json:"readers,omitempty"` // of it at the moment
+	Lost      uint64     `json:"lost,omitempty"`    // not kept since the daemon started: the disk was full or too slow
 	Full      bool       `json:"full,omitempty"`
 	Fault     string     `json:"fault,omitempty"`
 }

@@ -113,6 +113,27 @@ type Queue struct {
 	Starved    int     `json:"starved,omitempty"`   // of those held: their time has come, and the budget for retries has no room
 	Direct     *Direct `json:"direct,omitempty"`    // what came past the queue, along direct links
 	Ledger     Ledger  `json:"ledger,omitzero"`     // left out in the status, which is to be quick
+
+	// Only of the queues themselves, not in the status.
+	Limit     *QueueLimit `json:"limit,omitempty"`
+	Rate      *QueueRate  `json:"rate,omitempty"`
+	BlockedBy []string    `json:"blocked_by,omitempty"` // steps whose full queues are why it is given nothing, or why what it emits is not let in
+	Blocks    []string    `json:"blocks,omitempty"`     // steps that wait because it is full
+}
+
+// QueueLimit is what a queue may hold.
+type QueueLimit struct {
+	Messages int    `json:"messages"`
+	Bytes    int64  `json:"bytes"`
+	Full     string `json:"full"` // what happens to a message that finds it full
+}
+
+// QueueRate is messages a second: that came into a queue, and that were done.
+type QueueRate struct {
+	In10s  float64 `json:"in_10s"`
+	Out10s float64 `json:"out_10s"`
+	In1m   float64 `json:"in_1m"`
+	Out1m  float64 `json:"out_1m"`
 }
 
 // Direct counts the messages that went to a step along direct links, as senders and receivers tell it ten times a second.
