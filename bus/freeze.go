@@ -36,13 +36,16 @@ func (b *Bus) Freeze(ctx context.Context) error {
 			o.thaw()
 		}
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	why := context.Cause(ctx)
 	busy, cancel := context.WithTimeout(context.WithoutCancel(ctx), loopPatience)
 	defer cancel()
 	who, _ := ask(busy, b, func(o *orchester) ([]string, error) { return o.busy(), nil })
+	if err != nil && len(who) == 0 { // it may have been frozen when ctx ended, before that could be told
+		return err
+	}
 	return &Error{KindTimeout, fmt.Sprintf("cannot freeze the bus: not all that is in hand was answered (%s): %v", strings.Join(who, ", "), why)}
 }
 

@@ -29,6 +29,7 @@ func (s *Server) routes() []route {
 		{"GET /events", accessRead, s.events},
 		{"GET /v1/status", accessRead, s.status},
 		{"GET /v1/version", accessRead, s.version},
+		{"GET /v1/openapi.json", accessRead, s.openAPI},
 		{"GET " + control.PathDoctor, accessRead, s.doctor},
 		{"GET /v1/logs/{names}", accessRead, s.logs},
 		{"GET /v1/satellites/{names}/why", accessRead, s.why},

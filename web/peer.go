@@ -22,6 +22,8 @@ const (
 	accessOperate
 )
 
+func (a access) String() string { return [...]string{"none", "read", "send", "operate"}[a] }
+
 // doorKey is the context key under which a connection's access level travels.
 type doorKey struct{}
 
