@@ -11,6 +11,7 @@ func (t *tracker) reclass(now int64) {
 	if !durable && !forget {
 		return
 	}
+	t.reclassIDs(now)
 	for p, pg := range t.hops.pages {
 		for k, st := range pg.states {
 			if st == free {

@@ -14,6 +14,8 @@ type recentIDs struct {
 	head uint64           // position of the oldest; positions count up for ever
 	end  uint64
 	lost uint64 // given up for room before their time
+
+	estate *estate // of the journal, where some of them are; nil: none is
 }
 
 // recentID is one message that was let in.
@@ -21,6 +23,8 @@ type recentID struct {
 	id   msgID
 	at   int64
 	task uint64
+	ext  uint32 // of the journal
+	disk uint8
 }
 
 func newWindow(d topology.Dedup) *recentIDs {
@@ -49,7 +53,7 @@ func (w *recentIDs) add(now int64, id msgID, task uint64) {
 	if w.count() == len(w.ring) {
 		w.grow()
 	}
-	w.ring[w.end&uint64(len(w.ring)-1)] = recentID{id, now, task}
+	w.ring[w.end&uint64(len(w.ring)-1)] = recentID{id: id, at: now, task: task}
 	w.at[id] = w.end
 	w.end++
 }
@@ -60,6 +64,7 @@ func (w *recentIDs) oldest() *recentID { return &w.ring[w.head&uint64(len(w.ring
 
 func (w *recentIDs) pop() {
 	delete(w.at, w.oldest().id)
+	w.gone(w.oldest())
 	w.head++
 }
 
@@ -129,7 +134,17 @@ func (s *step) rewindow() {
 		}
 		is = was
 	}
+	if was := s.seen; was != nil && is == nil {
+		was.clear()
+	}
 	s.seen = is
+}
+
+// clear forgets all of them.
+func (w *recentIDs) clear() {
+	for w != nil && w.head < w.end {
+		w.pop()
+	}
 }
 
 // repeats reports whether a message with a wish was let into the queue of s before, and counts it.

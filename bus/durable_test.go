@@ -73,7 +73,7 @@ func (st *stage) sync(l *fakeLog) {
 func (st *stage) killed(l *fakeLog, seq uint64, sats ...*topology.Satellite) (*stage, *fakeLog) {
 	st.t.Helper()
 	next := newStage(st.t, sats...)
-	next.o.t.epoch++
+	next.o.t.epoch = st.o.t.epoch + 1
 	next.o.bus.cfg.TaskHook = st.o.bus.cfg.TaskHook
 	log := next.disk()
 	r := newRecall()

@@ -171,9 +171,12 @@ func (t *tracker) keep(now int64) *kept {
 }
 
 func (p *keeper) step(s *step) keptStep {
-	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak, Paused: s.paused, Shut: s.shut, Breaker: s.keepBreaker(p.now), Seen: s.seen.keep(p.now), Direct: s.carried.all()}
+	ks := keptStep{Name: s.name, Latency: s.latency, Streak: s.streak, Paused: s.paused, Shut: s.shut, Breaker: s.keepBreaker(p.now), Direct: s.carried.all()}
 	for _, c := range s.count.all() {
 		ks.Counts = append(ks.Counts, *c)
+	}
+	if !s.cfg.durable || p.t.scroll == nil {
+		ks.Seen = s.seen.keep(p.now)
 	}
 	p.leave(s, &ks)
 	if s.cfg.durable && p.t.scroll != nil {

@@ -304,6 +304,7 @@ func (t *tracker) recall(now int64, w *worker, n uint64, counts bool, cause, who
 		t.tried(now, d.slot, d.sent, who, "the process ended: "+cause)
 		if s.disk && t.known(d.slot) {
 			t.scroll.crashes(h, death(h.attempts, who, cause, last))
+			t.scroll.tried(now, h, t.evidence[d.slot])
 		}
 	}
 	t.hops.setState(d.slot, waiting)

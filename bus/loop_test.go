@@ -185,5 +185,8 @@ func (st *stage) ledger() Ledger {
 	if !l.Balanced() {
 		st.t.Fatalf("the ledger does not balance: %+v", l)
 	}
+	if wrong := st.o.t.audit(); len(wrong) > 0 {
+		st.t.Fatal("what is counted of the journal is wrong: ", wrong)
+	}
 	return l
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -127,6 +128,7 @@ func (m *model) syncTo(seq uint64) {
 
 // reclass writes what became durable and forgets what is not any more.
 func (m *model) reclass() {
+	m.reclassIDs()
 	for _, id := range slices.Sorted(maps.Keys(m.hops)) {
 		x := m.hops[id]
 		d := m.disk[id]
@@ -180,19 +182,17 @@ func (m *model) crash() {
 	m.t.closeTasks(tasks)
 	m.survives(seq)
 	m.turn()
+	m.tick() // the time of some tasks was over meanwhile
 }
 
 // survives is what the model makes of a kill: tracked messages are gone, durable ones are where the log says.
 func (m *model) survives(seq uint64) {
 	n := len(m.t.steps)
 	m.queues, m.suspect, m.lined, m.counts = make([][]uint64, n), make([][]uint64, n), make([][]uint64, n), make([]Ledger, n)
-	m.past, m.entering, m.guards = Ledger{}, nil, nil
+	m.past, m.entering = Ledger{}, nil
 	m.tasks = map[uint64]*mtask{}
 	clear(m.lapsed)
-	clear(m.ends)
-	for _, s := range m.t.steps {
-		m.guards = append(m.guards, newGuardModel(s.sat))
-	}
+	m.survivesIDs(seq)
 	m.hops, m.workers, m.order = map[uint64]*mhop{}, map[*worker]*mworker{}, nil
 	by := map[string]int{}
 	for i, s := range m.t.steps {
@@ -238,6 +238,7 @@ func (m *model) survives(seq uint64) {
 		m.comeAnew(i)
 	}
 	m.disk = disk
+	maps.DeleteFunc(m.ends, func(task uint64, _ int64) bool { return m.tasks[task] == nil })
 	m.survivesAside(seq, by)
 }
 
@@ -300,5 +301,61 @@ func (m *model) recovered(id uint64, x *mhop, slot int32, d *scribed) {
 	if int(h.attempts) != x.attempts || int(h.fails) != x.fails || int(h.crashes) != x.crashes || h.task != x.task || h.admitted != x.admitted ||
 		int(h.hops) != x.hops || int(h.from) != x.from || h.level != x.level || m.t.hops.step(slot) != x.step || string(h.body.data) != d.body {
 		m.failf("hop %d is %+v with %q, want %+v", id, h, h.body.data, x)
+	}
+}
+
+// survivesIDs is what becomes of the windows of ids: those of durable queues are what the journal has, which may have some more that were
+// given up for room; all others are forgotten.
+func (m *model) survivesIDs(seq uint64) {
+	guards := make([]*mguard, len(m.t.steps))
+	for i, s := range m.t.steps {
+		guards[i] = newGuardModel(s.sat)
+		old := m.guards[i]
+		if !s.cfg.durable || s.seen == nil {
+			continue
+		}
+		old.repeats(m.now, msgID{})
+		for _, x := range old.seen {
+			if _, known := s.seen.at[x.id]; !known && x.rec <= seq && s.seen.count() < s.seen.most {
+				m.failf("%s has forgotten the id %d of record %d after a kill at %d", s.name, x.id.lo, x.rec, seq)
+			}
+		}
+		for pos := s.seen.head; pos < s.seen.end; pos++ {
+			x := s.seen.entry(pos)
+			k := slices.IndexFunc(old.ever, func(e mseen) bool { return e.id == x.id && e.at == x.at && e.rec <= seq })
+			if k < 0 {
+				m.failf("%s knows the id %d of %d after a kill at %d, and was not told of it", s.name, x.id.lo, x.at, seq)
+				continue
+			}
+			guards[i].seen = append(guards[i].seen, old.ever[k])
+		}
+		guards[i].ever = slices.Clone(guards[i].seen)
+		for k := range guards[i].seen { // they are on disk, wherever
+			guards[i].seen[k].rec, guards[i].ever[k].rec = 0, 0
+		}
+	}
+	m.guards = guards
+}
+
+// reclassIDs writes the ids of queues that became durable, and forgets those of queues that are not any more.
+func (m *model) reclassIDs() {
+	for i, s := range m.t.steps {
+		g := m.guards[i]
+		for k := range g.seen {
+			if g.seen[k].rec > m.record() || !s.cfg.durable {
+				g.seen[k].rec = math.MaxUint64
+			}
+			if s.cfg.durable && g.seen[k].rec == math.MaxUint64 {
+				g.seen[k].rec = m.record()
+			}
+		}
+		if !s.cfg.durable {
+			g.ever = nil
+		}
+		for _, x := range g.seen {
+			if x.rec < math.MaxUint64 && !slices.Contains(g.ever, x) {
+				g.ever = append(g.ever, x)
+			}
+		}
 	}
 }

@@ -18,6 +18,7 @@ type mguard struct {
 	beside, rate mbucket
 
 	seen     []mseen
+	ever     []mseen // all that the journal was told of
 	repeated uint64
 
 	answers      []manswer // since the breaker was closed last
@@ -315,7 +316,7 @@ func (m *model) dueRetries(s int) (due []uint64) {
 func (m *model) upgradeGuards() {
 	for i, g := range m.guards {
 		fresh := newGuardModel(g.sat)
-		fresh.paused, fresh.shut, fresh.passed, fresh.row, fresh.tripped, fresh.seen = g.paused, g.shut, g.passed, g.row, g.tripped, g.seen
+		fresh.paused, fresh.shut, fresh.passed, fresh.row, fresh.tripped, fresh.seen, fresh.ever = g.paused, g.shut, g.passed, g.row, g.tripped, g.seen, g.ever
 		fresh.beside.at, fresh.rate.at = m.now, m.now
 		if fresh.state, fresh.until = g.state, g.until; g.state == halfOpen {
 			fresh.first = 0

@@ -262,6 +262,7 @@ func (m *model) agree() {
 	}
 	m.tasksAgree()
 	m.nothingIsOver()
+	m.fails = append(m.fails, m.t.audit()...)
 }
 
 func (m *model) same(what string, lines []*fifo, want []uint64) {

@@ -3,14 +3,16 @@ package bus
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
 
 // mseen is a message with an id that was let in.
 type mseen struct {
-	id msgID
-	at int64
+	id  msgID
+	at  int64
+	rec uint64 // the record that tells of it; of none: the highest number
 }
 
 // wish makes up what a message asks for, as a new task.
@@ -48,7 +50,12 @@ func (g *mguard) repeats(now int64, id msgID) bool {
 func (m *model) place(s int, id uint64, w *wish) {
 	x, g := m.hops[id], m.guards[s]
 	if w != nil && w.id != (msgID{}) && g.sat.Queue.Dedup.Window > 0 {
-		g.seen = append(g.seen, mseen{w.id, m.now})
+		x := mseen{w.id, m.now, math.MaxUint64}
+		if m.t.steps[s].cfg.durable {
+			x.rec = m.record()
+			g.ever = append(g.ever, x)
+		}
+		g.seen = append(g.seen, x)
 		g.seen = g.seen[max(0, len(g.seen)-g.sat.Queue.Dedup.Max):]
 	}
 	if w != nil && w.delay > 0 {

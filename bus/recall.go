@@ -21,6 +21,8 @@ type recall struct {
 	sources map[topology.Ref]keptSource
 	names   map[string]string // one copy of each
 	failed  map[uint64]bool   // tasks of which a hop has failed
+	ids     map[string]map[msgID]recalledID
+	limit   recalledLimit // of the task of the hops that follow in the record in hand
 	estate  estate
 	steps   []string // of the record in hand
 	last    uint64   // highest sequence
@@ -46,6 +48,8 @@ type recalled struct {
 	due      int64 // wall, ns, of its retry; 0: it is not held
 	delay    int64 // from the moment it was written
 	evidence []string
+	tries    []try // their times are of the wall
+	limit    recalledLimit
 	body     []byte
 	place    place
 	epoch    uint32 // of its last dispatch
@@ -54,7 +58,7 @@ type recalled struct {
 
 func newRecall() *recall {
 	return &recall{hops: map[uint64]*recalled{}, aside: map[uint64]*setAside{}, replies: map[uint64]*replyWall{}, hooks: map[uint64]*hookLog{}, sources: map[topology.Ref]keptSource{},
-		names: map[string]string{}, failed: map[uint64]bool{}, estate: estate{segment: segmentBytes, grain: extentBytes}, formats: &formats{}}
+		names: map[string]string{}, failed: map[uint64]bool{}, ids: map[string]map[msgID]recalledID{}, estate: estate{segment: segmentBytes, grain: extentBytes}, formats: &formats{}}
 }
 
 // codec is that of a message as it was written.
@@ -83,7 +87,7 @@ func (r *recall) record(rec journal.Record) error {
 		return fmt.Errorf("cannot understand record %d: %w", rec.Seq, err)
 	}
 	ext := r.estate.extent(rec.Seq, rec.At, len(rec.Body))
-	r.steps, r.last, r.format = r.steps[:0], rec.Seq, uint16(wire.Struct)
+	r.steps, r.last, r.limit, r.format = r.steps[:0], rec.Seq, recalledLimit{}, uint16(wire.Struct)
 	r.records++
 	var v, body verse
 	for in.next(&v) {
@@ -97,6 +101,17 @@ func (r *recall) record(rec journal.Record) error {
 			r.steps = r.steps[:0]
 		case verseFormat:
 			r.format = r.formats.parse(v.name)
+		case verseID, verseBlind:
+			if v.step >= len(r.steps) {
+				return fmt.Errorf("cannot understand record %d: it has no step %d", rec.Seq, v.step)
+			}
+			if v.kind == verseBlind {
+				r.blinded(r.steps[v.step])
+			} else {
+				r.let(&v, rec, ext)
+			}
+		case verseLimit:
+			r.limitOf(&v, rec)
 		case verseBody:
 			body = v
 			body.body = slices.Clone(v.body)
@@ -128,6 +143,9 @@ func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
 	}
 	if v.delay > 0 {
 		h.due, h.delay = rec.Time+v.delay, v.delay
+	}
+	if r.limit.task == v.task {
+		h.limit = r.limit
 	}
 	if old := r.hops[v.id]; old != nil {
 		h.epoch, h.n = old.epoch, old.n
@@ -207,6 +225,8 @@ func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) 
 	case verseCrash:
 		h.crashes++
 		h.testify(v.evidence)
+	case verseTry:
+		r.try(h, v, rec)
 	case verseAside:
 		r.failed[h.task] = true
 		r.lay(&setAside{id: h.id, task: h.task, step: h.step, at: time.Unix(0, rec.Time), reason: v.reason, attempts: int(h.attempts),
@@ -248,6 +268,11 @@ func (r *recall) move(names map[string]string) {
 	for _, w := range r.replies {
 		w.Step = now(w.Step)
 	}
+	ids := make(map[string]map[msgID]recalledID, len(r.ids))
+	for name, x := range r.ids {
+		ids[now(name)] = x
+	}
+	r.ids = ids
 	for _, l := range r.hooks {
 		l.end.Step = now(l.end.Step)
 	}
@@ -266,6 +291,7 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		by[s.name] = s
 	}
 	t.recollectAside(r, by)
+	t.recollectIDs(now, r, by)
 	list := make([]*recalled, 0, len(r.hops))
 	for _, h := range r.hops {
 		h.arrive(t.wall(now))
@@ -275,8 +301,9 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 	came := map[*step]bool{}
 	for _, h := range list {
 		if _, known := tasks[h.task]; !known {
-			tasks[h.task] = t.tasks.take(h.task, now-(t.wall(now)-h.admitted), none) // held open until all its hops are there
+			tasks[h.task] = t.tasks.take(h.task, now-max(t.wall(now)-h.admitted, 0), none) // held open until all its hops are there
 		}
+		t.relimit(now, tasks[h.task], h.limit)
 		if s := by[h.origin]; s != nil && s.hooked {
 			t.tasks.at(tasks[h.task]).origin = int16(s.index)
 		}
@@ -338,6 +365,7 @@ func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step
 	*t.hops.placeOf(i) = r.place
 	if len(r.evidence) > 0 {
 		t.testify(i, r.evidence...)
+		t.retried(now, i, r.tries)
 	}
 	if r.n > 0 && r.epoch != t.epoch {
 		t.before[dispatchID{r.epoch, r.n}] = entry{i, h.id}

@@ -16,6 +16,7 @@ const pagesPerTurn = 4
 // in a turn, and reports whether there is more to do at once.
 func (t *tracker) collect(now int64) bool {
 	d := t.scroll
+	t.expireIDs(now)
 	d.letGo()
 	m := &d.removal
 	if m.bound == 0 {
@@ -37,7 +38,7 @@ func (t *tracker) relocate(now int64, m *removal) {
 	d.forgetBody()
 	for range pagesPerTurn {
 		if m.page == len(t.hops.pages) {
-			t.relocateAside(m)
+			t.relocateAside(now, m)
 			return
 		}
 		if !t.relocatePage(now, m) {
@@ -67,7 +68,7 @@ func (t *tracker) relocatePage(now int64, m *removal) bool {
 	return true
 }
 
-func (t *tracker) relocateAside(m *removal) {
+func (t *tracker) relocateAside(now int64, m *removal) {
 	d := t.scroll
 	for ; m.aside < len(t.aside.list); m.aside++ {
 		if d.large() {
@@ -77,7 +78,7 @@ func (t *tracker) relocateAside(m *removal) {
 			d.setDown(x)
 		}
 	}
-	if !t.relocatePromises(m.bound) || !t.relocateHooks(m.bound) {
+	if !t.relocatePromises(m.bound) || !t.relocateHooks(m.bound) || !t.relocateIDs(now, m.bound) {
 		return
 	}
 	m.ended = true

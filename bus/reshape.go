@@ -89,6 +89,9 @@ func (t *tracker) abandon(now int64, s *step) {
 		w.open, w.alone, w.cost, w.due = false, false, 0, 0
 	}
 	t.past.add(s.ledger(&[diverted + 1]uint64{}))
+	if t.scroll != nil {
+		t.scroll.blind(s)
+	}
 }
 
 // detach makes a step one that is not in the topology any more. Its sessions may have last words, which take its old links.

@@ -19,18 +19,19 @@ type journalLog interface {
 // scroll is the tracker's side of the journal: it writes what happens to durable hops, a record for each turn of the loop, and
 // knows what must not happen before such a record is on disk. verses.go has the form.
 type scroll struct {
-	log    journalLog
-	epoch  uint32
-	buf    []byte // the record in the making
-	serial uint32 // of it
-	steps  uint32 // named in it
-	id     uint64 // the last one written in it
-	format uint16 // of structs, the last one written in it; 0: none was
-	body   *body  // the last one written in it, while it cannot be another's yet
-	bodyAt uint32
-	cur    *turn
-	turns  []*turn // not committed, in order
-	free   []*turn
+	log     journalLog
+	epoch   uint32
+	buf     []byte // the record in the making
+	serial  uint32 // of it
+	steps   uint32 // named in it
+	id      uint64 // the last one written in it
+	format  uint16 // of structs, the last one written in it; 0: none was
+	limited uint64 // the last task whose limit was
+	body    *body  // the last one written in it, while it cannot be another's yet
+	bodyAt  uint32
+	cur     *turn
+	turns   []*turn // not committed, in order
+	free    []*turn
 
 	sources  map[topology.Ref]sourceMark
 	promises map[uint64]*keptReply // replies that are on disk, by task
@@ -54,6 +55,7 @@ type turn struct {
 	down     []*setAside  // messages in quarantine, likewise
 	promises []*keptReply // replies to detached calls, likewise
 	hooks    []*hookLog   // likewise what is owed
+	ids      []idAt       // likewise ids
 	ended    []parcel     // what is dead on disk from then on
 	told     []told
 	calls    []func()
@@ -181,10 +183,10 @@ func (d *scroll) codec(c uint16) uint64 {
 
 // admit writes a new hop.
 func (d *scroll) admit(t *tracker, s *step, i int32, h *hop) {
-	d.head(t, verseAdmit, s, i, h)
+	d.head(t, h.admitted, verseAdmit, s, i, h)
 }
 
-func (d *scroll) head(t *tracker, kind uint8, s *step, i int32, h *hop) {
+func (d *scroll) head(t *tracker, now int64, kind uint8, s *step, i int32, h *hop) {
 	as, from := d.name(s), uint64(0)
 	if h.from != outside {
 		from = d.name(t.steps[h.from]) + 1
@@ -193,6 +195,7 @@ func (d *scroll) head(t *tracker, kind uint8, s *step, i int32, h *hop) {
 	if o := t.tasks.at(h.tslot).origin; o != outside {
 		origin = d.name(t.steps[o]) + 1
 	}
+	d.limits(now, t.tasks.at(h.tslot))
 	off := d.payload(h.body)
 	written := d.codec(h.codec)
 	d.verse(kind)
@@ -213,7 +216,7 @@ func (d *scroll) head(t *tracker, kind uint8, s *step, i int32, h *hop) {
 
 // put writes a hop as it is: one that was not on disk, or lies where others are dead.
 func (d *scroll) put(t *tracker, now int64, s *step, i int32, h *hop, st state) {
-	d.head(t, versePut, s, i, h)
+	d.head(t, now, versePut, s, i, h)
 	flags, delay := uint64(0), int64(0)
 	if t.tasks.at(h.tslot).failed > 0 {
 		flags |= putFailed
@@ -232,11 +235,14 @@ func (d *scroll) put(t *tracker, now int64, s *step, i int32, h *hop, st state) 
 	d.number(uint64(h.crashes))
 	d.span(now - came)
 	d.span(delay)
-	var lines []string
-	if e := t.evidence[i]; e != nil {
-		lines = e.lines
+	e := t.evidence[i]
+	if e == nil {
+		e = &trial{}
 	}
-	d.lines(lines)
+	d.lines(e.lines)
+	for k := range e.tries {
+		d.tries(now, h, &e.tries[k])
+	}
 }
 
 // ends writes the end of a hop that is on disk.
@@ -428,6 +434,7 @@ func (d *scroll) seal(t *tracker) {
 	}
 	d.sealPromises(c, ext)
 	d.sealHooks(c, ext)
+	d.sealIDs(c, ext)
 	d.turns = append(d.turns, c)
 	d.cur = &turn{}
 	if n := len(d.free); n > 0 {
@@ -436,7 +443,7 @@ func (d *scroll) seal(t *tracker) {
 	if cap(d.buf) > 8*largeRecord {
 		d.buf = nil
 	}
-	d.buf, d.id, d.steps, d.body = d.buf[:0], 0, 0, nil
+	d.buf, d.id, d.limited, d.steps, d.body = d.buf[:0], 0, 0, 0, nil
 	d.format = 0
 	d.serial++
 }
@@ -478,7 +485,7 @@ func (d *scroll) recycle(c *turn) {
 	clear(c.down)
 	clear(c.told)
 	clear(c.calls)
-	*c = turn{written: c.written[:0], down: c.down[:0], ended: c.ended[:0], told: c.told[:0], calls: c.calls[:0], sources: c.sources[:0]}
+	*c = turn{written: c.written[:0], ids: c.ids[:0], down: c.down[:0], ended: c.ended[:0], told: c.told[:0], calls: c.calls[:0], sources: c.sources[:0]}
 	if len(d.free) < 16 {
 		d.free = append(d.free, c)
 	}

@@ -191,7 +191,9 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 // grant does what a new hop wishes, and reports whether it waits elsewhere than in its queue.
 func (t *tracker) grant(now int64, to *step, i int32, h *hop, w *wish) bool {
 	if to.seen != nil && w.id != (msgID{}) {
-		to.seen.add(now, w.id, h.task)
+		if to.seen.add(now, w.id, h.task); to.cfg.durable && t.scroll != nil {
+			t.scroll.sees(now, to, to.seen.end-1)
+		}
 	}
 	if w.delay <= 0 {
 		return false
@@ -318,6 +320,7 @@ func (t *tracker) fail(now int64, w *worker, n uint64, again bool, reason string
 		h.due = now + delay/2 + t.rand.Int64N(delay/2+1)
 		if s.disk && t.known(i) {
 			t.scroll.fails(h, h.due-now, t.lastLine(i))
+			t.scroll.tried(now, h, t.evidence[i])
 		}
 		t.hops.setState(i, held)
 		s.held.push(h.due, i)
@@ -354,6 +357,7 @@ func (t *tracker) bury(now int64, w *worker, counts bool, cause string, last []s
 				t.evidence[i].party = (ran + 1) / 2
 				if s.disk && t.known(i) {
 					t.scroll.crashes(t.hops.at(i), death(t.hops.at(i).attempts, w.name, cause, last))
+					t.scroll.tried(now, t.hops.at(i), t.evidence[i])
 				}
 			}
 			back = append(back, i)

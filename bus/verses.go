@@ -4,18 +4,20 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // A record of the journal is what one turn of the loop has done to hops on disk, or a part of a turn that begins and ends between
 // two messages: a DONE and its outputs are in one record, so that both are on disk or neither.
 //
-// Its body: u8 version (1), uvarint epoch of the daemon, then verses until the end. A verse is one byte, which says what it is,
+// Its body: u8 version (2; 1 is the same without the verses from 21 on), uvarint epoch of the daemon, then verses until the end. A verse is one byte, which says what it is,
 // and fields: numbers are uvarints unless said otherwise; text and payloads are a length and so many bytes; an id is the
 // difference to the id before it in the record, zigzag (the first one to 0); a step is its number in the record, by verseStep.
 // Every record stands for itself but for the hops it speaks of, so that the oldest ones can be removed when these have ended.
 const (
 	recordKind    = 1 // of the journal's records; others are not ours
-	recordVersion = 1
+	recordVersion = 2
+	oldestVersion = 1 // that is read
 )
 
 const (
@@ -40,6 +42,10 @@ const (
 	verseHooked  = 20 // task id: it was done
 	verseFormat  = 24 // format (codec.Spec.Text; "": nobody knows it): of the messages that follow in the record whose codec is struct
 	verseKept    = 18 // task id: nobody wants the reply any more
+	verseID      = 21 // step, id high, id low, task id, age ns: a message with this id of its sender's was let into the queue
+	verseBlind   = 22 // step: the ids of its queue that were told of are not known any more
+	verseLimit   = 23 // task id, ns: the task of hops that follow in the record must have ended by then
+	verseTry     = 25 // id, ns since it was sent, ns since it ended, worker, reason: an attempt that failed
 )
 
 // Flags of versePut.
@@ -82,8 +88,11 @@ var errVerse = errors.New("it ends in the midst of an entry")
 
 func readVerses(body []byte) (*verses, error) {
 	r := &verses{b: body}
-	if len(body) == 0 || body[0] != recordVersion {
-		return nil, fmt.Errorf("it is not of version %d", recordVersion)
+	if len(body) == 0 {
+		return nil, errVerse
+	}
+	if v := body[0]; v < oldestVersion || v > recordVersion {
+		return nil, fmt.Errorf("it is of version %d, and this dsatd reads %d to %d: let the dsatd that wrote it work off its durable queues, or go on with that one", v, oldestVersion, recordVersion)
 	}
 	r.at = 1
 	r.epoch = uint32(r.number())
@@ -122,6 +131,9 @@ func (r *verses) bytes() []byte {
 	r.at += int(n)
 	return r.b[r.at-int(n) : r.at : r.at]
 }
+
+// since is a time that is not negative.
+func (r *verses) since() int64 { return int64(min(r.number(), math.MaxInt64/4)) }
 
 func (r *verses) text() string { return string(r.bytes()) }
 
@@ -186,6 +198,15 @@ func (r *verses) next(v *verse) bool {
 	case verseFormat:
 		v.name = r.text()
 	case verseFresh:
+	case verseID:
+		v.step, v.n, v.m, v.task, v.age = int(r.small()), r.number(), r.number(), r.number(), r.since()
+	case verseBlind:
+		v.step = int(r.small())
+	case verseLimit:
+		v.task, v.delay = r.number(), r.since()
+	case verseTry:
+		v.id, v.delay, v.age = r.nextID(), r.since(), r.since()
+		v.name, v.reason = r.text(), r.text()
 	default:
 		r.err = fmt.Errorf("it has an entry of kind %d, which this dsatd does not know", v.kind)
 	}

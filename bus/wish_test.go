@@ -39,7 +39,7 @@ func TestRecentIDsAreThoseOfTheWindow(t *testing.T) {
 			}
 			if !again {
 				w.add(now, id, n)
-				plain = append(plain, recentID{id, now, n})
+				plain = append(plain, recentID{id: id, at: now, task: n})
 				plain = plain[max(0, len(plain)-most):]
 			}
 		}

@@ -29,7 +29,7 @@ func breakerKeys() *key {
 // admissionKeys say what is let into a queue, and in which order it is worked off.
 func admissionKeys() []*key {
 	return []*key{
-		{name: "dedup", kind: tableKind{}, short: "window", aka: []string{"deduplication", "idempotency", "duplicates"}, doc: "A message with an id of its own (dsatctl send --id, the header Dsat-Id, the SDKs' id) is let in once within a window; a repeat is answered as the first one was, and counted. Ids of sources are numbers, each step has its own. The window is in memory: it outlives an upgrade, and not a dsatd that was killed.", keys: []*key{
+		{name: "dedup", kind: tableKind{}, short: "window", aka: []string{"deduplication", "idempotency", "duplicates"}, doc: "A message with an id of its own (dsatctl send --id, the header Dsat-Id, the SDKs' id) is let in once within a window; a repeat is answered as the first one was, and counted. Ids of sources are numbers, each step has its own. The window outlives an upgrade; that of a durable queue is in the journal with its messages, and outlives a kill of dsatd too.", keys: []*key{
 			{name: "window", kind: durationKind{}, def: `"0s"`, doc: "How long an id is remembered; 0s: ids do not matter.", field: sat(func(s *Satellite) any { return &s.Queue.Dedup.Window })},
 			{name: "max", kind: wholeKind{}, def: "1000000", min: 1, max: 100_000_000, doc: "Ids remembered at most, about 100 bytes each; beyond it the oldest are forgotten early.", field: sat(func(s *Satellite) any { return &s.Queue.Dedup.Max })},
 		}},
@@ -41,7 +41,7 @@ func admissionKeys() []*key {
 // taskKey bounds whole tasks.
 func taskKey() *key {
 	return &key{name: "task", kind: durationKind{}, def: `"0s"`, applies: whenSpeaks, aka: []string{"task_timeout", "task_deadline"},
-		doc:   "How long a task that begins here may take as a whole: with a message it emits as a source, or one sent to it from outside. Then what of it waits or is in hand expires, and its workers are told to let go. 0s: no limit. A message may be sent with a shorter one (dsatctl send --ttl). It outlives an upgrade; what a killed dsatd leaves in durable queues has none any more.",
+		doc:   "How long a task that begins here may take as a whole: with a message it emits as a source, or one sent to it from outside. Then what of it waits or is in hand expires, and its workers are told to let go. 0s: no limit. A message may be sent with a shorter one (dsatctl send --ttl). It outlives an upgrade and, for what is in durable queues, a kill of dsatd: then it is told by the time of day, and a clock that was set back gives a task no more than it had left.",
 		field: sat(func(s *Satellite) any { return &s.Task })}
 }
 

@@ -1,0 +1,72 @@
+package bus
+
+import (
+	"fmt"
+	"slices"
+)
+
+// audit compares what is counted of the journal, extent by extent, with what is there: hops, quarantine, replies, hooks, ids, and what is
+// dead from records on that are not on disk yet. It returns what differs.
+func (t *tracker) audit() (wrong []string) {
+	d := t.scroll
+	if d == nil {
+		return nil
+	}
+	want := make([]extent, len(d.dead.list))
+	add := func(what string, ext uint32, size int64) {
+		if ext-d.dead.first >= uint32(len(want)) {
+			wrong = append(wrong, fmt.Sprintf("%s lies in extent %d, and there are those from %d to %d", what, ext, d.dead.first, int(d.dead.first)+len(want)-1))
+			return
+		}
+		want[ext-d.dead.first].live++
+		want[ext-d.dead.first].bytes += size
+	}
+	for p, pg := range t.hops.pages {
+		for k := range pg.hops {
+			if x := t.hops.place(int32(p)<<pageBits + int32(k)); x != nil && x.flags&sealed != 0 {
+				if pg.states[k] == free {
+					wrong = append(wrong, fmt.Sprintf("slot %d is free and has a place on disk", k))
+					continue
+				}
+				add("a hop", x.ext, pg.hops[k].size())
+			}
+		}
+	}
+	for _, m := range t.aside.list {
+		if m.sealed {
+			add("a message in quarantine", m.ext, m.size())
+		}
+	}
+	for _, k := range d.promises {
+		if k.promise.sealed {
+			add("a reply", k.promise.ext, k.promise.size)
+		}
+	}
+	for _, l := range d.hooks {
+		if l.sealed {
+			add("a hook", l.ext, l.size)
+		}
+	}
+	for _, s := range t.steps {
+		for pos := uint64(0); s.seen != nil && s.seen.head+pos < s.seen.end; pos++ {
+			if x := s.seen.entry(s.seen.head + pos); x.disk == idSealed {
+				add("an id", x.ext, idBytes)
+			}
+		}
+	}
+	for _, c := range append(slices.Clone(d.turns), d.cur) {
+		for _, p := range c.ended {
+			add("what is dead soon", p.ext, p.size)
+		}
+	}
+	total := int64(0)
+	for i, x := range d.dead.list {
+		if total += x.bytes; x.live != want[i].live || x.bytes != want[i].bytes {
+			wrong = append(wrong, fmt.Sprintf("extent %d counts %d, %d bytes; there are %d, %d bytes", int(d.dead.first)+i, x.live, x.bytes, want[i].live, want[i].bytes))
+		}
+	}
+	if total != d.dead.bytes {
+		wrong = append(wrong, fmt.Sprintf("%d bytes are alive, and %d are counted", total, d.dead.bytes))
+	}
+	return wrong
+}
