@@ -228,6 +228,7 @@ func (t *tracker) plan(now, next *topology.Topology, opt ApplyOptions) (*plan, e
 	}
 	p := &plan{}
 	stays := map[*step]bool{}
+	var rekeyed []string
 	for _, sat := range next.Satellites {
 		if !speaks(sat) {
 			continue
@@ -240,11 +241,17 @@ func (t *tracker) plan(now, next *topology.Topology, opt ApplyOptions) (*plan, e
 		if s == nil {
 			s = newStep(sat)
 		}
+		if s.spill != nil && s.spill.messages > 0 && keyed(next, sat) && (s.keys == nil || s.sat.Work.Key != sat.Work.Key) {
+			rekeyed = append(rekeyed, fmt.Sprintf("%s has %d messages on disk", s.name, s.spill.messages))
+		}
 		stays[s] = true
 		p.steps, p.sats = append(p.steps, s), append(p.sats, sat)
 	}
 	if len(p.steps) > math.MaxInt16 {
 		return nil, &Error{KindInvalid, fmt.Sprintf("cannot change the bus: %d steps, and it takes %d", len(p.steps), math.MaxInt16)}
+	}
+	if len(rekeyed) > 0 {
+		return nil, &Error{KindConflict, "cannot give keys to messages that are on disk: " + strings.Join(rekeyed, "; ") + "; let them be worked off, or start dsatd anew"}
 	}
 	var kept []string
 	for _, s := range t.steps {

@@ -100,6 +100,7 @@ type Bus struct {
 	loop      *orchester
 	shelf     *shelf
 	restraint restraintFile
+	fetcher   fetcher
 
 	committed atomic.Uint64 // what the journal's writer has brought to disk
 	journal   atomic.Pointer[journal.Log]
@@ -123,7 +124,7 @@ func New(cfg Config) (*Bus, error) {
 	b := &Bus{cfg: cfg, url: "ipc://" + path, start: time.Now(), in: make(chan inbound, inboundFrames),
 		pool: make(framePool, keptFrames), done: make(chan struct{}), access: access{path: path}}
 	b.mail.wake = make(chan struct{}, 1)
-	b.notes.wake = make(chan struct{}, 1)
+	b.notes.wake, b.fetcher.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	if err := misruled(cfg.Topology); err != nil {
 		return nil, err
 	}
@@ -183,6 +184,7 @@ func (b *Bus) Serve(ctx context.Context) error {
 	own.Go(func() { b.notes.run(b.done) })
 	own.Go(b.zmq.run)
 	own.Go(b.shelf.tend)
+	own.Go(b.runFetcher)
 	if b.v1 != nil {
 		own.Go(b.v1.run)
 	}
@@ -197,7 +199,7 @@ func (b *Bus) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Close ends Serve. Messages still held are lost with it, but for those of durable queues, which the next bus finds in the journal.
+// Close ends Serve. Messages still held are lost with it, but for those of durable queues and of those that spill, which the next bus finds in the journal.
 func (b *Bus) Close() {
 	b.shutdown()
 	if !b.owned.Swap(true) {

@@ -23,7 +23,7 @@ func (t *tracker) reclass(now int64) {
 			case s.cfg.durable && !t.known(i) && s.pins[i] == nil: // a pinned one ends with its worker
 				t.scroll.forgetBody()
 				t.scroll.put(t, now, s, i, h, st)
-			case !s.cfg.durable && t.known(i):
+			case !s.cfg.durable && t.known(i) && !t.stays(s, i):
 				t.lower(s, i, h)
 			}
 			if t.scroll.large() {

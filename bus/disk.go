@@ -29,7 +29,7 @@ func (b *Bus) journalPath() string {
 // needsDisk names a satellite whose queue wants the journal, or is "".
 func needsDisk(t *topology.Topology) string {
 	for _, s := range t.Satellites {
-		if speaks(s) && s.Queue.Delivery == topology.DeliveryDurable {
+		if speaks(s) && (s.Queue.Delivery == topology.DeliveryDurable || s.Queue.Full == topology.FullSpill) {
 			return s.Name
 		}
 	}
@@ -55,6 +55,7 @@ func (b *Bus) openDisk(tasks map[uint64]int32) error {
 	o := b.loop
 	r := newRecall()
 	r.formats = b.loop.t.formats
+	r.leave, r.read = o.t.spillsBy(), reader(b.readPatiently)
 	if err := log.Replay(r.record); err != nil {
 		return errors.Join(fmt.Errorf("cannot read the journal in %s: %w", path, err), log.Close())
 	}
@@ -201,6 +202,9 @@ func (o *orchester) written(s *session) {
 			s.wrote = true
 		}
 	}
+	if o.t.scroll.spilt {
+		s.wrote, o.t.scroll.spilt = true, false
+	}
 	if o.t.scroll.large() {
 		o.seal()
 	}
@@ -232,16 +236,17 @@ func (o *orchester) write() {
 	full := o.log.Full()
 	if full {
 		o.look = o.now + int64(lookAgain)
+		o.sayJammed()
 	}
 	if full == o.full {
 		return
 	}
 	o.full = full
 	for _, s := range o.t.steps {
-		s.stuck = full && s.cfg.durable
-		s.dirty = true
+		s.stick(full)
 	}
 	if !full {
+		o.sayJammed()
 		o.look = 0
 		o.again()
 	}
@@ -294,7 +299,7 @@ func (o *orchester) adoptOutputs(s *session, r *wire.Record, e entry) bool {
 	return true
 }
 
-// Kept is what durable queues hold: it stays on disk when the bus is closed.
+// Kept is what durable queues hold, and what others have spilled: it stays on disk when the bus is closed.
 type Kept struct {
 	Step     string
 	Messages int // that wait, for a worker or for their retry, and those in hand
@@ -309,6 +314,8 @@ func (b *Bus) Kept(ctx context.Context) ([]Kept, error) {
 			k := Kept{Step: s.name}
 			if s.cfg.durable {
 				k.Messages = s.queued() + s.entering + s.holds() + s.inHand()
+			} else if s.disk {
+				k.Messages = o.t.scribed(s)
 			}
 			for _, m := range o.t.aside.list {
 				if m.step == s.name && m.onDisk {
@@ -327,7 +334,7 @@ func (b *Bus) Kept(ctx context.Context) ([]Kept, error) {
 func (t *tracker) resting() int {
 	n := 0
 	for _, s := range t.steps {
-		if s.cfg.durable && t.scroll != nil {
+		if (s.cfg.durable || s.resting) && t.scroll != nil {
 			n += s.queued() + s.holds()
 		}
 	}

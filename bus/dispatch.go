@@ -48,6 +48,9 @@ func (t *tracker) deal(now int64, s *step, most int) int {
 	}
 	full := s.full()
 	given := 0
+	if s.spill != nil {
+		t.fetchAhead(s, false)
+	}
 	if s.bound.count > 0 {
 		given = t.dealBound(now, s, most)
 	}
@@ -74,6 +77,10 @@ func (t *tracker) deal(now int64, s *step, most int) int {
 		if t.lapsed.some() && t.let(now, q, h) {
 			continue
 		}
+		if s.spill != nil && h.body.away > 0 {
+			t.fetchAhead(s, true)
+			break
+		}
 		w := s.pick(h)
 		if w == nil {
 			break
@@ -83,6 +90,9 @@ func (t *tracker) deal(now int64, s *step, most int) int {
 		given++
 	}
 	t.unblocked = t.unblocked || (full && !s.full())
+	if s.spill != nil {
+		s.spill.ahead -= given
+	}
 	return given
 }
 
@@ -199,6 +209,9 @@ func (t *tracker) give(now int64, w *worker, i int32, h *hop) {
 		h.attempts++
 	}
 	t.hops.setState(i, dispatched)
+	if w.step.spill != nil {
+		w.step.spill.back(t.hops.place(i), h)
+	}
 	if w.step.disk && t.known(i) {
 		t.scroll.gives(h, t.n)
 	}

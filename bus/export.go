@@ -120,7 +120,7 @@ func (o *orchester) resumed(i *instance) uint64 {
 // all is every counter, in the order in which an export has them: new ones come last.
 func (c *counts) all() []*uint64 {
 	return []*uint64{&c.admitted, &c.done, &c.quarantined, &c.expired, &c.cancelled, &c.dropped, &c.redelivered, &c.failed, &c.crashed,
-		&c.refused, &c.bytesIn, &c.diverted, &c.starved, &c.repeated}
+		&c.refused, &c.bytesIn, &c.diverted, &c.starved, &c.repeated, &c.spilled, &c.spilledBytes}
 }
 
 // keeper finds the numbers of what several hops share.
@@ -190,9 +190,16 @@ func (p *keeper) step(s *step) keptStep {
 	}
 	ks.Waiting, ks.Suspect = p.lined(s, ks.Waiting), p.queue(&s.suspect)
 	for _, r := range s.allHeld() {
+		if p.t.known(r.slot) {
+			continue
+		}
 		h := p.hop(r.slot)
 		h.Due = r.due - p.now
 		ks.Held = append(ks.Held, h)
+	}
+	if s.disk && p.t.scroll != nil { // what is on disk is found there
+		ks.Order = p.order(s)
+		p.tasksOf(s)
 	}
 	return ks
 }
@@ -207,6 +214,8 @@ func (p *keeper) leave(s *step, ks *keptStep) {
 	c.quarantined -= n
 	if s.cfg.durable && p.t.scroll != nil {
 		n += uint64(s.queued() + s.holds())
+	} else if s.disk {
+		n += uint64(p.t.scribed(s))
 	}
 	c.admitted -= n
 	for i, v := range c.all() {
@@ -236,7 +245,9 @@ func (p *keeper) queue(q *fifo) []keptHop {
 	}
 	list := make([]keptHop, 0, q.count)
 	for i := q.head; i != none; i = p.t.hops.at(i).next {
-		list = append(list, p.hop(i))
+		if !p.t.known(i) {
+			list = append(list, p.hop(i))
+		}
 	}
 	return list
 }
@@ -245,6 +256,9 @@ func (p *keeper) queue(q *fifo) []keptHop {
 func (p *keeper) lined(s *step, list []keptHop) []keptHop {
 	if s.keys != nil {
 		for _, i := range s.keys.standing(&p.t.hops) {
+			if p.t.known(i) {
+				continue
+			}
 			h := p.hop(i)
 			h.Lined = true
 			list = append(list, h)

@@ -126,6 +126,10 @@ func (t *tracker) turnAside(now int64, s *step, q *fifo) bool {
 		t.finish(now, q.popFront(&t.hops), expired, outlived)
 		return true
 	}
+	if h := t.hops.at(q.head); s.spill != nil && h.body.away > 0 && b.rule.Then != topology.BreakerFail {
+		t.fetchAhead(s, true)
+		return false
+	}
 	switch b.rule.Then {
 	case topology.BreakerQuarantine:
 		t.setAside(now, q.popFront(&t.hops), reason)

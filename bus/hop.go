@@ -166,7 +166,7 @@ func (a *bodies) copy(p []byte) *body {
 
 // drop gives back one reference.
 func (a *bodies) drop(b *body) {
-	if b.refs--; b.refs > 0 {
+	if b.refs--; b.refs > 0 || b.away > 0 {
 		return
 	}
 	c := class(cap(b.data))

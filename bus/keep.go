@@ -38,6 +38,7 @@ type keptStep struct {
 	Seen                   []keptSeen   // the window of its ids, oldest first
 	Breaker                *keptBreaker // nil: closed, or none
 	Direct                 []uint64     // sent, bytes, received, missed
+	Order                  []uint64     // ids of all that wait in lines, where a part of them is on disk
 }
 
 type keptHop struct {

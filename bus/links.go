@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/dsat/dsat/bus/wire"
-	"github.com/dsat/dsat/topology"
 )
 
 // relink numbers the steps in their order and makes their links those of their satellites. spoken reports whether a step has
@@ -54,7 +53,7 @@ func regate(steps []*step) {
 	for _, s := range steps {
 		s.gates = nil
 		for _, to := range s.to {
-			if (to.shut || to.cfg.full == topology.FullBlock || to.cfg.durable) && !reaches(to, s, map[*step]bool{}) {
+			if (to.shut || to.cfg.blocks || to.cfg.durable) && !reaches(to, s, map[*step]bool{}) {
 				s.gates = append(s.gates, to)
 			}
 		}

@@ -168,6 +168,9 @@ func (o *orchester) endTurn() int64 {
 	if o.t.scroll != nil {
 		o.write()
 	}
+	if len(o.t.wants) > 0 {
+		o.fetch()
+	}
 	for _, s := range o.acks {
 		if s.ackDue = false; s.unwritten > 0 {
 			continue // what is told then is more
@@ -310,11 +313,12 @@ func (o *orchester) checkIdle() {
 	o.idle = nil
 }
 
-// shutDoors refuses what comes from outside; what waits in durable queues waits for the next daemon.
+// shutDoors refuses what comes from outside; what waits in durable queues waits for the next daemon, and so does what waits in one that
+// has spilled: all of it could hardly be worked off now.
 func (o *orchester) shutDoors() {
 	o.shut = true
 	for _, s := range o.t.steps {
-		s.resting = s.cfg.durable && o.t.scroll != nil
+		s.resting = o.t.scroll != nil && (s.cfg.durable || s.spill != nil && s.spill.messages > 0)
 		o.t.unblocked = o.t.unblocked || s.resting
 	}
 }
@@ -322,6 +326,7 @@ func (o *orchester) shutDoors() {
 // close answers all who wait.
 func (o *orchester) close() {
 	if o.t.scroll != nil {
+		o.t.stow(o.now)
 		o.seal()
 	}
 	for _, s := range o.sends {

@@ -34,11 +34,13 @@ type setAside struct {
 	payload  []byte
 	evidence []string
 
-	onDisk, sealed bool   // the journal has it, and in which extent
-	ext            uint32 // of the journal
+	onDisk, sealed bool      // the journal has it, and in which extent
+	ext            uint32    // of the journal
+	away           int       // bytes of a payload that is on disk only
+	was            *recalled // while a journal is read: the hop it was
 }
 
-func (m *setAside) size() int64 { return int64(len(m.payload) + overhead) }
+func (m *setAside) size() int64 { return int64(len(m.payload) + m.away + overhead) }
 
 // setAside ends a hop in quarantine, where its payload and evidence stay.
 func (t *tracker) setAside(now int64, i int32, reason string) {
@@ -48,7 +50,7 @@ func (t *tracker) setAside(now int64, i int32, reason string) {
 	if e := t.evidence[i]; e != nil {
 		q.evidence = e.lines
 	}
-	if s := t.steps[t.hops.step(i)]; s.cfg.durable && t.scroll != nil {
+	if s := t.steps[t.hops.step(i)]; t.scroll != nil && (s.cfg.durable || s.disk && t.known(i)) {
 		t.scroll.aside(t, i, h, q)
 	}
 	t.aside.add(q)

@@ -9,8 +9,8 @@ import (
 // causes are what can hold back the messages of a queue. Whoever adds something that does adds a function: one sentence about the step,
 // which is "it"; "" when it is not the cause at the moment. They are asked in their order, in the loop, when somebody wants to know, and
 // change nothing.
-func causes() [8]cause {
-	return [...]cause{whyFrozen, whyResting, whyStuck, whyGated, whyLimited, whyRated, whyNoCredit, whyLegacy}
+func causes() [9]cause {
+	return [...]cause{whyFrozen, whyResting, whyStuck, whyGated, whyAway, whyLimited, whyRated, whyNoCredit, whyLegacy}
 }
 
 // cause is one thing that can hold back the messages of a step.
@@ -47,7 +47,7 @@ func whyResting(_ *tracker, _ int64, s *step) string {
 }
 
 func whyStuck(_ *tracker, _ int64, s *step) string {
-	if !s.stuck {
+	if !s.jammed() {
 		return ""
 	}
 	return "the journal takes nothing that can wait: the disk is full or fails, or its limit is reached; nothing new is let in"
@@ -79,7 +79,7 @@ func whyGated(t *tracker, now int64, s *step) string {
 		switch {
 		case g.shut:
 			return text + "that is drained on request"
-		case g.stuck:
+		case g.jammed():
 			return text + whyStuck(t, now, g)
 		}
 		text += g.fullness()
@@ -95,10 +95,12 @@ func whyGated(t *tracker, now int64, s *step) string {
 // fullness is how full a queue is, in words.
 func (s *step) fullness() string {
 	n := s.queued() + s.entering + len(s.held)
-	if n >= s.cfg.messages {
-		return fmt.Sprintf("it is full with %d messages of %d", n, s.cfg.messages)
+	messages, bytes := s.most()
+	beside := s.spillText()
+	if n >= messages {
+		return fmt.Sprintf("it is full with %d messages of %d%s", n, messages, beside)
 	}
-	return fmt.Sprintf("it is full with %d bytes of %d", s.bytes(), s.cfg.bytes)
+	return fmt.Sprintf("it is full with %d bytes of %d%s", s.bytes(), bytes, beside)
 }
 
 func whyLimited(_ *tracker, _ int64, s *step) string {

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -29,6 +28,9 @@ type recall struct {
 	records int
 	formats *formats // those of the tracker that goes on
 	format  uint16   // of structs, of the record in hand
+
+	leave func(step string) bool                                   // may leave payloads of a step on disk; nil: of none
+	read  func(at journal.Position, off, n uint32) ([]byte, error) // gets one that was left there
 }
 
 // recalled is a hop as the journal tells it.
@@ -44,6 +46,7 @@ type recalled struct {
 	fails    uint16
 	crashes  uint16
 	failed   bool  // another hop of its task has
+	late     bool  // it was delayed, and came when its time did
 	admitted int64 // wall, ns
 	due      int64 // wall, ns, of its retry; 0: it is not held
 	delay    int64 // from the moment it was written
@@ -51,6 +54,7 @@ type recalled struct {
 	tries    []try // their times are of the wall
 	limit    recalledLimit
 	body     []byte
+	left     int // bytes of a payload that was left on disk; then body is nil
 	place    place
 	epoch    uint32 // of its last dispatch
 	n        uint64
@@ -90,6 +94,7 @@ func (r *recall) record(rec journal.Record) error {
 	r.steps, r.last, r.limit, r.format = r.steps[:0], rec.Seq, recalledLimit{}, uint16(wire.Struct)
 	r.records++
 	var v, body verse
+	var view []byte // of the payload
 	for in.next(&v) {
 		switch v.kind {
 		case verseStep:
@@ -113,13 +118,21 @@ func (r *recall) record(rec journal.Record) error {
 		case verseLimit:
 			r.limitOf(&v, rec)
 		case verseBody:
-			body = v
-			body.body = slices.Clone(v.body)
+			body, view = v, v.body
+			body.body = nil
 		case verseAdmit, versePut:
 			if most := max(v.step, v.from, v.origin); most >= len(r.steps) {
 				return fmt.Errorf("cannot understand record %d: it has no step %d", rec.Seq, most)
 			}
-			r.put(&v, &body, rec, ext)
+			leave := r.leave != nil && r.leave(r.steps[v.step])
+			if !leave && body.body == nil {
+				body.body = slices.Clone(view)
+			}
+			h := r.put(&v, &body, rec, ext)
+			if leave {
+				h.body, h.left = nil, len(view)
+			}
+			r.estate.lives(ext, h.size())
 		default:
 			r.change(&v, rec, ext, in.epoch)
 		}
@@ -131,9 +144,9 @@ func (r *recall) record(rec journal.Record) error {
 }
 
 // put takes a hop that was written whole.
-func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
+func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) *recalled {
 	h := &recalled{id: v.id, task: v.task, step: r.steps[v.step], codec: r.codec(v.codec & (1<<levelBits - 1)), level: uint8(v.codec >> levelBits), hops: v.hops, attempts: v.attempts, fails: v.fails,
-		crashes: v.crashes, failed: v.flags&putFailed != 0, admitted: rec.Time - v.age, evidence: v.evidence, body: body.body,
+		crashes: v.crashes, failed: v.flags&putFailed != 0, late: v.flags&putDelayed != 0, admitted: rec.Time - v.age, evidence: v.evidence, body: body.body,
 		place: place{at: rec.At, off: body.off, ext: ext, flags: onDisk | sealed}}
 	if v.from >= 0 {
 		h.from = r.steps[v.from]
@@ -152,15 +165,15 @@ func (r *recall) put(v, body *verse, rec journal.Record, ext uint32) {
 		r.estate.dies(parcel{old.place.ext, old.size()})
 	}
 	r.hops[v.id] = h
-	r.estate.lives(ext, h.size())
+	return h
 }
 
-func (h *recalled) size() int64 { return int64(len(h.body) + overhead) }
+func (h *recalled) size() int64 { return int64(len(h.body) + h.left + overhead) }
 
 // arrive lets a delayed hop whose time has come count from then on, as the tracker does. wall is the time of day.
 func (h *recalled) arrive(wall int64) {
 	if h.attempts == 0 && h.due > 0 && h.due <= wall {
-		h.admitted, h.due = h.due, 0
+		h.admitted, h.due, h.late = h.due, 0, true
 	}
 }
 
@@ -230,7 +243,7 @@ func (r *recall) change(v *verse, rec journal.Record, ext uint32, epoch uint32) 
 	case verseAside:
 		r.failed[h.task] = true
 		r.lay(&setAside{id: h.id, task: h.task, step: h.step, at: time.Unix(0, rec.Time), reason: v.reason, attempts: int(h.attempts),
-			crashes: int(h.crashes), codec: h.codec, payload: h.body, evidence: v.evidence, onDisk: true, sealed: true, ext: h.place.ext})
+			crashes: int(h.crashes), codec: h.codec, payload: h.body, evidence: v.evidence, onDisk: true, sealed: true, ext: h.place.ext, away: h.left, was: h})
 		r.end(h)
 	}
 }
@@ -290,6 +303,7 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 	for _, s := range t.steps {
 		by[s.name] = s
 	}
+	r.fetchAsides()
 	t.recollectAside(r, by)
 	t.recollectIDs(now, r, by)
 	list := make([]*recalled, 0, len(r.hops))
@@ -297,7 +311,7 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		h.arrive(t.wall(now))
 		list = append(list, h)
 	}
-	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id)) })
+	arrivals(list)
 	came := map[*step]bool{}
 	for _, h := range list {
 		if _, known := tasks[h.task]; !known {
@@ -312,8 +326,11 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		}
 		if s := by[h.step]; s != nil {
 			came[s] = true
-			t.resume(now, s, h, tasks[h.task], by[h.from])
+			t.resume(now, s, r, h, tasks[h.task], by[h.from])
 		} else {
+			if err := r.fetch(h); err != nil {
+				h.evidence = append(h.evidence, unread(h.left, err))
+			}
 			t.orphan(now, h)
 		}
 		if d.large() {
@@ -321,14 +338,21 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		}
 	}
 	for _, s := range t.steps {
+		if s.spill != nil && s.keys == nil && came[s] { // among those that another daemon had in memory
+			for _, q := range s.lines() {
+				t.arrange(s, q)
+			}
+		}
 		if s.keys != nil && came[s] {
 			known := s.keys.known(s.sat.Work.Key)
 			s.keys.dissolve(&t.hops, s)
 			s.waiting.sort(&t.hops)
+			t.arrange(s, &s.waiting)
 			t.rekey(s, newKeyring(s.keys.spec, s.sat.Work.Key), known, nil)
 		}
 		s.dirty = true
 	}
+	t.order = nil
 }
 
 func (t *tracker) recollectAside(r *recall, by map[string]*step) {
@@ -350,7 +374,12 @@ func (t *tracker) recollectAside(r *recall, by map[string]*step) {
 }
 
 // resume makes a hop of a step.
-func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step) {
+func (t *tracker) resume(now int64, s *step, all *recall, r *recalled, task int32, from *step) {
+	var lost error
+	leave := s.spill != nil && s.keys == nil && r.crashes == 0
+	if !leave {
+		lost = all.fetch(r)
+	}
 	i, h := t.hops.take(s.index)
 	tk := t.tasks.at(task)
 	tk.open++
@@ -363,6 +392,17 @@ func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step
 	h.body = t.bodies.copy(r.body)
 	s.count.admitted++
 	*t.hops.placeOf(i) = r.place
+	if r.body == nil && r.left > 0 {
+		h.body = stub(r.left)
+	}
+	if leave && h.body.away > 0 {
+		t.hops.placeOf(i).flags |= away
+		s.spill.add(h)
+	}
+	r.body = nil // it may be one of many
+	if r.late {
+		h.due = h.admitted
+	}
 	if len(r.evidence) > 0 {
 		t.testify(i, r.evidence...)
 		t.retried(now, i, r.tries)
@@ -383,8 +423,15 @@ func (t *tracker) resume(now int64, s *step, r *recalled, task int32, from *step
 		t.hops.setState(i, waiting)
 		t.enqueue(s, i)
 	}
-	if !s.cfg.durable {
+	switch {
+	case lost != nil:
+		t.unreadable(now, map[int32]error{i: lost})
+	case !s.cfg.durable && !t.stays(s, i):
 		t.scroll.forget(s, h, t.hops.place(i))
+	case s.spill != nil && t.hops.place(i).flags&away == 0 && h.crashes == 0 && s.crowded():
+		t.hops.place(i).flags |= leaves
+		s.spill.add(h)
+		t.depart(entry{i, h.id})
 	}
 }
 
@@ -393,6 +440,9 @@ func (t *tracker) orphan(now int64, r *recalled) {
 	const reason = "its step is not in the topology any more, since dsatd was started with another one"
 	m := &setAside{id: r.id, task: r.task, step: r.step, at: t.started.Add(time.Duration(now)), reason: reason, attempts: int(r.attempts),
 		crashes: int(r.crashes), codec: r.codec, payload: r.body, evidence: r.evidence, onDisk: true, sealed: true, ext: r.place.ext}
+	if r.body == nil {
+		m.away = r.left
+	}
 	t.past.Admitted++
 	t.past.Quarantined++
 	d := t.scroll

@@ -6,6 +6,7 @@ type removal struct {
 	page  int    // of hops, where to go on
 	aside int    // messages in quarantine that were looked at
 	ended bool   // all were looked at, and their records are on the way to disk
+	asked int    // bytes of payloads that have to come from disk before they can be moved
 	hold  bool   // sources were written anew, and must be on disk first
 }
 
@@ -25,11 +26,11 @@ func (t *tracker) collect(now int64) bool {
 		}
 		m.page, m.aside, m.ended = 0, 0, false
 	}
-	if m.ended {
+	if m.ended || m.asked > 0 {
 		return false
 	}
 	t.relocate(now, m)
-	return !m.ended
+	return !m.ended && m.asked == 0
 }
 
 // relocate writes anew what lies below the bound, as much as one turn may.
@@ -38,6 +39,9 @@ func (t *tracker) relocate(now int64, m *removal) {
 	d.forgetBody()
 	for range pagesPerTurn {
 		if m.page == len(t.hops.pages) {
+			if m.asked > 0 {
+				return
+			}
 			t.relocateAside(now, m)
 			return
 		}
@@ -62,8 +66,17 @@ func (t *tracker) relocatePage(now int64, m *removal) bool {
 		if d.large() {
 			return false
 		}
-		i := int32(m.page)<<pageBits + int32(k)
-		d.put(t, now, t.steps[pg.steps[k]], i, &pg.hops[k], pg.states[k])
+		i, s, h := int32(m.page)<<pageBits+int32(k), t.steps[pg.steps[k]], &pg.hops[k]
+		switch {
+		case p.flags&away == 0:
+			d.put(t, now, s, i, h, pg.states[k])
+		case h.body.away == 0: // it is empty
+			t.carry(now, s, i, h)
+		case m.asked >= largeRecord:
+			return false
+		default:
+			t.want(i, h, true)
+		}
 	}
 	return true
 }

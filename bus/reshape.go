@@ -29,6 +29,7 @@ func (t *tracker) reshape(now int64, p *plan, spoken func(*step) bool) {
 		deadline, heartbeat := s.cfg.deadline, s.cfg.heartbeat
 		s.name, s.sat, s.cfg = p.sats[i].Name, p.sats[i], limitsOf(p.sats[i])
 		s.disk = s.disk || s.cfg.durable
+		s.spills()
 		s.protect()
 		s.hooked = hooked(s.sat)
 		if s.cfg.deadline != deadline || s.cfg.heartbeat != heartbeat {

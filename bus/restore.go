@@ -105,6 +105,12 @@ func (r *restorer) step(ks *keptStep) {
 		return
 	}
 	r.counters(s, ks)
+	if len(ks.Order) > 0 {
+		if r.t.order == nil {
+			r.t.order = map[*step][]uint64{}
+		}
+		r.t.order[s] = ks.Order
+	}
 	s.latency, s.streak, s.paused = ks.Latency, ks.Streak, ks.Paused
 	s.carried.restore(ks.Direct)
 	s.restoreBreaker(r.now, ks.Breaker)

@@ -36,6 +36,7 @@ type scroll struct {
 	sources  map[topology.Ref]sourceMark
 	promises map[uint64]*keptReply // replies that are on disk, by task
 	hooks    map[uint64]*hookLog   // what is owed at the end of tasks, by task
+	spilt    bool                  // something was that is accepted when it is on disk
 	dead     estate
 	formats  *formats
 	removal  removal
@@ -82,13 +83,12 @@ type place struct {
 }
 
 const (
-	onDisk      = 1 << 0 // the journal knows the hop
-	sealed      = 1 << 1 // at and ext are known
-	entering    = 1 << 2 // it is in no queue until its record is committed
-	payloadOnly = 1 << 3 // only its payload is there: it was spilled
-	leaves      = 1 << 4 // its payload leaves memory when the record is committed
-	away        = 1 << 5 // its payload is not in memory
-	coming      = 1 << 6 // and is being read
+	onDisk   = 1 << 0 // the journal knows the hop
+	sealed   = 1 << 1 // at and ext are known
+	entering = 1 << 2 // it is in no queue until its record is committed
+	leaves   = 1 << 4 // its payload leaves memory when the record is committed
+	away     = 1 << 5 // its payload is not in memory
+	coming   = 1 << 6 // and is being read
 )
 
 func newScroll(epoch uint32, log journalLog) *scroll {
@@ -210,7 +210,7 @@ func (d *scroll) head(t *tracker, now int64, kind uint8, s *step, i int32, h *ho
 	if p.flags&sealed != 0 {
 		d.cur.ended = append(d.cur.ended, parcel{p.ext, h.size()})
 	}
-	p.off, p.flags = off, p.flags&^(sealed|away|coming|payloadOnly)|onDisk
+	p.off, p.flags = off, p.flags&^(sealed|away|coming)|onDisk
 	d.cur.written = append(d.cur.written, entry{i, h.id})
 }
 
@@ -224,8 +224,12 @@ func (d *scroll) put(t *tracker, now int64, s *step, i int32, h *hop, st state) 
 	came := h.admitted
 	switch {
 	case st != held:
+		if h.delayed() {
+			flags |= putDelayed
+		}
 	case h.attempts == 0 && h.due <= now: // it was delayed, and its time has come
 		came = h.due
+		flags |= putDelayed
 	default:
 		delay = max(h.due-now, 1)
 	}
@@ -264,6 +268,9 @@ func (d *scroll) vacate(s *step, h *hop, p *place) {
 	if p.flags&entering != 0 {
 		s.entering--
 		s.enteringBytes -= size(h)
+	}
+	if s.spill != nil {
+		s.spill.back(p, h)
 	}
 	if p.flags&sealed != 0 {
 		d.cur.ended = append(d.cur.ended, parcel{p.ext, h.size()})
@@ -321,6 +328,9 @@ func (d *scroll) aside(t *tracker, i int32, h *hop, m *setAside) {
 	if p.flags&entering != 0 {
 		s.entering--
 		s.enteringBytes -= size(h)
+	}
+	if s.spill != nil {
+		s.spill.back(p, h)
 	}
 	if p.flags&sealed != 0 {
 		m.sealed, m.ext = true, p.ext
@@ -420,7 +430,7 @@ func (d *scroll) seal(t *tracker) {
 	ext := d.dead.extent(seq, at, len(d.buf))
 	for _, e := range c.written {
 		p, h := t.hops.place(e.slot), t.hops.at(e.slot)
-		if h.id == e.id && p.flags&(onDisk|payloadOnly) != 0 && p.flags&sealed == 0 {
+		if h.id == e.id && p.flags&onDisk != 0 && p.flags&sealed == 0 {
 			p.at, p.ext = at, ext
 			p.flags |= sealed
 			d.dead.lives(ext, h.size())
@@ -458,6 +468,7 @@ func (t *tracker) commit(seq uint64, tell func(*session, uint64)) {
 		c := d.turns[n]
 		for _, e := range c.written {
 			t.enters(e)
+			t.depart(e)
 		}
 		for _, p := range c.ended {
 			d.dead.dies(p)

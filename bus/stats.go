@@ -48,6 +48,10 @@ type QueueStatus struct {
 	Quarantine  int // set aside, still there
 	Blocked     bool
 	Stuck       bool          // the journal takes nothing, so that those who fill it wait
+	Spilled     int           // of those that wait or are held: their payloads are on disk, and not in memory
+	SpillBytes  int64         // of these
+	Spills      uint64        // messages whose payloads went to disk for want of memory, ever
+	SpillsIn    uint64        // payload bytes of these
 	Paused      bool          // nothing is given to its workers, on request
 	Draining    bool          // nothing is let in, on request
 	Breaker     string        // closed, open, half-open; "" where there is none
@@ -148,7 +152,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 	out := make([]QueueStatus, len(t.steps))
 	for i, s := range t.steps {
 		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued() + s.entering, Bytes: s.bytes(),
-			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(), Stuck: s.stuck,
+			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(), Stuck: s.jammed(),
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency, Direct: s.directStatus(),
 			MaxMessages: s.sat.Queue.MaxMessages, MaxBytes: s.sat.Queue.MaxBytes, Full: string(s.cfg.full), Short: s.rates(now, paceShort), Long: s.rates(now, paceLong)}
 		for _, w := range s.workers {
@@ -157,6 +161,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 			}
 		}
 		s.restraint(now, &out[i])
+		s.spillStatus(&out[i])
 	}
 	return out
 }

@@ -62,10 +62,11 @@ type step struct {
 	above   []*fifo    // lines of the levels of priority from 1 on; nil: there is one level
 
 	// Only durable queues, and those that spill, use what follows.
-	disk          bool // hops of it may be on disk
-	resting       bool // nothing is dispatched: it stays on disk
-	stuck         bool // the journal takes nothing that can wait
-	entering      int  // hops that are in no queue until they are on disk
+	spill         *spill // nil: nothing of it goes to disk for want of memory
+	disk          bool   // hops of it may be on disk
+	resting       bool   // nothing is dispatched: it stays on disk
+	stuck         bool   // the journal takes nothing that can wait
+	entering      int    // hops that are in no queue until they are on disk
 	enteringBytes int64
 	scribed       uint32 // the record in which it was named last
 	scribedAs     uint32
@@ -76,6 +77,7 @@ type limits struct {
 	messages  int
 	bytes     int64
 	full      topology.Full
+	blocks    bool  // full: who fills it waits
 	ttl       int64 // ns, 0: never
 	inHand    int
 	deadline  int64 // ns, 0: none
@@ -95,6 +97,7 @@ type counts struct {
 	admitted, done, quarantined, expired, cancelled, dropped uint64
 	redelivered, failed, crashed, refused                    uint64
 	bytesIn                                                  uint64
+	spilled, spilledBytes                                    uint64 // whose payloads went to disk for want of memory
 	diverted, starved, repeated                              uint64 // starved: retries that had to wait for the budget
 }
 
@@ -118,6 +121,7 @@ func speaks(sat *topology.Satellite) bool {
 func newStep(sat *topology.Satellite) *step {
 	s := &step{name: sat.Name, sat: sat, cfg: limitsOf(sat), waiting: newFIFO(), suspect: newFIFO(), bound: newFIFO()}
 	s.disk, s.hooked = s.cfg.durable, hooked(sat)
+	s.spills()
 	s.protect()
 	return s
 }
@@ -156,6 +160,7 @@ func limitsOf(sat *topology.Satellite) limits {
 	if l.full == "" {
 		l.full = topology.FullBlock
 	}
+	l.blocks = l.full == topology.FullBlock || l.full == topology.FullSpill
 	if l.inHand <= 0 {
 		l.inHand = 1
 	}
@@ -173,6 +178,9 @@ func limitsOf(sat *topology.Satellite) limits {
 
 // full reports whether the queue is at its limit; what waits for its retry counts too.
 func (s *step) full() bool {
+	if s.spill != nil {
+		return s.spilledFull()
+	}
 	return s.queued()+s.entering+s.holds() >= s.cfg.messages || s.bytes() >= s.cfg.bytes
 }
 
@@ -199,7 +207,7 @@ func (s *step) bytes() int64 {
 
 // blocked reports whether those who fill the queue have to wait: for room in it, or for the disk.
 func (s *step) blocked() bool {
-	return s.shut || s.cfg.full == topology.FullBlock && s.full() && !s.lastCall() || s.stuck
+	return s.shut || s.cfg.blocks && s.full() && !s.lastCall() || s.stuck
 }
 
 // lastCall reports whether a full queue takes what those above have on their way all the same: the daemon ends, nothing is dispatched
@@ -209,7 +217,8 @@ func (s *step) lastCall() bool { return s.resting && s.bearable() }
 
 // bearable reports whether a full queue may be given what cannot wait: no more than twice what is allowed and the windows of many sources.
 func (s *step) bearable() bool {
-	return s.queued()+s.entering < 2*s.cfg.messages+lastWindows*emitMessages && s.bytes() < 2*s.cfg.bytes+lastWindows*emitBytes
+	messages, bytes := s.most()
+	return s.queued()+s.entering < 2*messages+lastWindows*emitMessages && s.bytes() < 2*bytes+lastWindows*emitBytes
 }
 
 // lastWindows is how many sources may have used up their windows at the end.

@@ -41,6 +41,8 @@ type tracker struct {
 	limited   int                  // tasks with a limit of time
 	limitAt   int64                // when the first of them may be over it
 	scroll    *scroll              // what durable hops leave on disk; nil: nothing
+	wants     []wanted             // payloads on disk that are to come to memory
+	order     map[*step][]uint64   // of what waits, as a daemon before this one has told it; only at the start
 	before    map[dispatchID]entry // what workers of an earlier daemon may have in hand still
 	seen      *seen                // the message that rules look at
 	formats   *formats
@@ -171,12 +173,15 @@ func (t *tracker) admit(now int64, to *step, task int32, m message) {
 		t.setAside(now, i, fmt.Sprintf("it has passed %d steps, the hop limit: is there a loop?", m.hops))
 		return
 	}
-	if to.cfg.full != topology.FullBlock && to.full() && !t.overflow(now, to, i) {
+	if !to.cfg.blocks && to.full() && !t.overflow(now, to, i) {
 		return
 	}
 	if m.pin != nil {
 		t.bind(to, i, m.pin)
 		return
+	}
+	if to.spill != nil {
+		t.beyond(now, to, i, h, m.wish)
 	}
 	if m.wish != nil && t.grant(now, to, i, h, m.wish) {
 		return

@@ -35,7 +35,6 @@ const (
 	verseSource  = 12 // name, wid, incarnation, accepted
 	verseMove    = 13 // count, then old name, new name of each: steps have other names, all at once
 	verseForget  = 14 // id: its queue is not durable any more
-	verseSpill   = 15 // id: the payload before is kept for a hop in memory; means nothing to a later daemon
 	verseFresh   = 16 // the steps of this record are numbered anew
 	verseReply   = 17 // task id, step name, state, reason, wall ns of promise or end, wall ns of the deadline, outputs left out, count, then codec name and payload of each: the reply to a detached call, whole; takes the place of an older one
 	verseHook    = 19 // task id, step name, state, reason, hops, those that failed: what the topology wants at the end of a task is owed
@@ -51,7 +50,7 @@ const (
 // Flags of versePut.
 const (
 	putFailed  = 1 << 0 // another hop of its task has failed
-	putSuspect = 1 << 1 // reserved
+	putDelayed = 1 << 1 // it was delayed, and came when its time did: not in the order of the numbers
 )
 
 // verse is one of them as it is read.
@@ -185,7 +184,7 @@ func (r *verses) next(v *verse) bool {
 		r.promise(v)
 	case verseHook:
 		r.hook(v)
-	case verseTaken, verseForget, verseSpill, verseKept, verseHooked:
+	case verseTaken, verseForget, verseKept, verseHooked:
 		v.id = r.nextID()
 	case verseSource:
 		v.name, v.step, v.n, v.m = r.text(), int(r.small()), r.number(), r.number()

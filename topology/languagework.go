@@ -58,13 +58,14 @@ func queueKeys() *key {
 			field: sat(func(s *Satellite) any { return &s.Queue.MaxMessages })},
 		{name: "full", kind: enumKind{}, def: `"block"`, choices: []choice{
 			{value: "block", doc: "sources above wait"},
-			{value: "spill", doc: "to disk", later: true},
+			{value: "spill", doc: "its payload goes to the journal on disk, and comes back when its turn comes; when that is full too, or the disk takes nothing, sources above wait"},
 			{value: "drop-oldest", doc: "the oldest waiting is dropped and counted"},
 			{value: "drop-newest", doc: "the arriving one is dropped and counted"},
 			{value: "quarantine", doc: "the arriving one is set aside"},
 		}, doc: "What happens to a message that finds the queue full.", aka: []string{"overflow", "policy"}, field: sat(func(s *Satellite) any { return &s.Queue.Full })},
 		{name: "ttl", kind: durationKind{}, def: `"0s"`, doc: "Messages that waited so long expire; 0s: never.", aka: []string{"expires", "max_age", "timeout"},
 			field: sat(func(s *Satellite) any { return &s.Queue.TTL })},
+		spillKey(),
 	}, admissionKeys()...)}
 }
 

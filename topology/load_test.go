@@ -108,7 +108,7 @@ to = "f"
 		{"backoff", f.Restart.Backoff, Backoff{Initial: 100 * time.Millisecond, Factor: 2, Max: 30 * time.Second, Reset: 10 * time.Second}},
 		{"limit", f.Restart.Limit, 0},
 		{"codes", f.Restart.SuccessCodes, []int{0, 3}},
-		{"queue", f.Queue, Queue{Delivery: DeliveryTracked, MaxBytes: 1000, MaxMessages: 5, Full: FullDropOldest, TTL: time.Minute, Dedup: Dedup{Max: 1_000_000}}},
+		{"queue", f.Queue, Queue{Delivery: DeliveryTracked, MaxBytes: 1000, MaxMessages: 5, Full: FullDropOldest, TTL: time.Minute, Dedup: Dedup{Max: 1_000_000}, Spill: Spill{MaxBytes: 1 << 30, MaxMessages: 1_000_000}}},
 		{"work", f.Work, Work{InHand: 7, Retries: 5, Backoff: 200 * time.Millisecond, Hops: 50, Crashes: 3, Then: ThenDrop,
 			Budget: Budget{Share: 0.1, Rate: Rate{10, time.Second}}, Burst: 1}},
 		{"stop", f.Stop, Stop{Signal: syscall.SIGINT, Deadline: time.Second, Group: true}},

@@ -125,6 +125,7 @@ func (r *rules) all() {
 	r.calls()
 	r.codecs()
 	r.direct()
+	r.spills()
 	r.retained()
 }
 
@@ -196,7 +197,7 @@ func (r *rules) loops() {
 		hops := 0
 		for _, i := range part {
 			s := r.t.Satellites[i]
-			if s.Queue.Full == FullBlock && blocking < 0 {
+			if (s.Queue.Full == FullBlock || s.Queue.Full == FullSpill) && blocking < 0 { // one that spills blocks when its disk is used up
 				blocking = i
 			}
 			hops = max(hops, s.Work.Hops)
@@ -204,6 +205,10 @@ func (r *rules) loops() {
 		if blocking < 0 {
 			r.t.Notes = append(r.t.Notes, fmt.Sprintf("links form a cycle: %s; allowed, because none of its queues blocks, and a message ends in quarantine after %d hops", r.t.path(loop), hops))
 			continue
+		}
+		how := "blocks"
+		if r.t.Satellites[blocking].Queue.Full == FullSpill {
+			how = "blocks when what it may spill is used up"
 		}
 		s := r.t.Satellites[loop[0]]
 		at := r.said[s.Name].at
@@ -213,7 +218,7 @@ func (r *rules) loops() {
 			}
 		}
 		r.add(at, `say queue = { full = "drop-oldest" } (or drop-newest, quarantine) in every satellite of it, or take a link out`,
-			"links form a cycle in which the queue of %s blocks: %s", r.t.Satellites[blocking].Name, r.t.path(loop))
+			"links form a cycle in which the queue of %s %s: %s", r.t.Satellites[blocking].Name, how, r.t.path(loop))
 	}
 }
 

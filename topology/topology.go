@@ -205,6 +205,7 @@ type Queue struct {
 	TTL         time.Duration // 0: messages do not expire
 	Dedup       Dedup
 	Priority    int // the highest level; 0: there is one
+	Spill       Spill
 }
 
 // Delivery is the promise of a queue.
@@ -220,7 +221,7 @@ const (
 // Full is what happens to a message that finds its queue full.
 type Full string
 
-// The closed set of Full. FullSpill is not in this version.
+// The closed set of Full.
 const (
 	FullBlock      Full = "block"
 	FullSpill      Full = "spill"

@@ -22,7 +22,7 @@ const admitPatience = 5 * time.Second
 func queueOf(q bus.QueueStatus) control.Queue {
 	return control.Queue{
 		Step: q.Step, Delivery: q.Delivery, Waiting: q.Waiting, Bytes: q.Bytes, InFlight: q.InFlight, Held: q.Held,
-		OldestAge: q.OldestAge.Seconds(), Workers: q.Workers, Quarantine: q.Quarantine, Blocked: q.Blocked, Stuck: q.Stuck,
+		OldestAge: q.OldestAge.Seconds(), Workers: q.Workers, Quarantine: q.Quarantine, Blocked: q.Blocked, Stuck: q.Stuck, Spilled: q.Spilled, SpillBytes: q.SpillBytes, Spills: q.Spills,
 		Delayed: q.Delayed, Repeated: q.Repeated, Paused: q.Paused, Draining: q.Draining, Breaker: q.Breaker, OpenFor: q.OpenFor.Seconds(), OpenedBy: q.OpenedBy, Opened: q.Opened, Starved: q.Starved, Direct: directOf(q.Direct), Ledger: ledgerOf(q.Ledger),
 	}
 }

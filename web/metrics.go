@@ -65,6 +65,7 @@ type collector struct {
 	linkTaken, linkSkipped, linkFailed, unrouted                        *prometheus.Desc
 	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
 	delayed, repeated                                                   *prometheus.Desc
+	spilled, spilledBytes, spills, spillsBytes                          *prometheus.Desc
 
 	calls               callDescs
 	journal             journalDescs
@@ -125,6 +126,10 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		budgeted:      desc("hops_budgeted_total", "Retries that had to wait for room in the budget.", step...),
 		delayed:       desc("queue_delayed_messages", "Held messages whose first time has not come.", step...),
 		repeated:      desc("messages_repeated_total", "Messages not let in again, because their id was taken already.", step...),
+		spilled:       desc("queue_spilled_messages", "Messages waiting for the step whose payloads are on disk, and not in memory.", step...),
+		spilledBytes:  desc("queue_spilled_bytes", "Bytes of these messages.", step...),
+		spills:        desc("messages_spilled_total", "Messages whose payloads went to disk because the step's queue had no room in memory.", step...),
+		spillsBytes:   desc("messages_spilled_bytes_total", "Payload bytes of these messages.", step...),
 		direct:        desc("direct_messages_total", "Messages that went to the step along direct links, past its queue: sent, received, or missed by receivers.", "step", "what"),
 		directBytes:   desc("direct_sent_bytes_total", "Bytes of the payloads sent along direct links to the step.", step...),
 		busUp:         desc("bus_up", "1 when the bus answered this scrape; else what it counts is missing."),
@@ -269,6 +274,10 @@ func (c *collector) step(ch chan<- prometheus.Metric, q *bus.QueueStatus) {
 	}
 	gauge(ch, c.delayed, float64(q.Delayed), q.Step)
 	counter(ch, c.repeated, float64(q.Repeated), q.Step)
+	gauge(ch, c.spilled, float64(q.Spilled), q.Step)
+	gauge(ch, c.spilledBytes, float64(q.SpillBytes), q.Step)
+	counter(ch, c.spills, float64(q.Spills), q.Step)
+	counter(ch, c.spillsBytes, float64(q.SpillsIn), q.Step)
 	gauge(ch, c.paused, one(q.Paused), q.Step)
 	gauge(ch, c.draining, one(q.Draining), q.Step)
 	gauge(ch, c.starved, float64(q.Starved), q.Step)

@@ -106,6 +106,9 @@ func restraints(q *control.Queue) (said []string) {
 	if q.Stuck {
 		said = append(said, "the journal takes nothing new, those who fill it wait; dsatctl status says why")
 	}
+	if q.Spilled > 0 {
+		said = append(said, fmt.Sprintf("%s of those that wait, %s, are on disk, and come back to memory in their turn", grouped(q.Spilled), size(q.SpillBytes)))
+	}
 	if q.Paused {
 		said = append(said, "paused; dsatctl queue resume "+q.Step)
 	}

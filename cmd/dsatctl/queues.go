@@ -15,7 +15,7 @@ const queuesHelp = `Print what waits for each step and what its workers hold: me
 time of their retry, those in the hands of workers, the age of the oldest, workers that may be given work,
 messages a second that came and that were done (of the last 10 seconds), messages in quarantine, and whether it is full so that those
 who fill it wait. Below it are the steps that are held back by something else: a full queue below, a pause, a drain, a breaker, the
-budget for retries; and what came to a step past its queue, along direct links.
+budget for retries; what of a queue is on disk only; and what came to a step past its queue, along direct links.
 
 With -v each queue has a line more: what it may hold and how full it is, what happens to a message that finds it full, the rates of the
 last minute, and its breaker.`

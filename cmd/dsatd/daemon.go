@@ -263,6 +263,7 @@ func (d *daemon) drain(ctx context.Context) {
 		d.log.Warn("cannot stop the sources in good order: " + err.Error())
 	}
 	idle := d.bus.Idle(ctx) == nil
+	d.stow()
 	l := d.bus.Ledger()
 	left := l.InFlight + l.Held
 	if n := d.sayKept(); n > 0 {
@@ -273,7 +274,19 @@ func (d *daemon) drain(ctx context.Context) {
 	}
 }
 
-// sayKept names what durable queues hold, which the next dsatd goes on with, and counts what of it waits or is in hand.
+// stow brings to disk what queues that spill have in memory.
+func (d *daemon) stow() {
+	ctx, cancel := context.WithTimeout(context.Background(), stowPatience)
+	defer cancel()
+	if err := d.bus.Stow(ctx); err != nil {
+		d.log.Warn(err.Error())
+	}
+}
+
+// stowPatience is how long the disk may take for that.
+const stowPatience = 10 * time.Second
+
+// sayKept names what durable queues and those that spill hold, which the next dsatd goes on with, and counts what of it waits or is in hand.
 func (d *daemon) sayKept() (n uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), keptPatience)
 	defer cancel()
@@ -290,7 +303,7 @@ func (d *daemon) sayKept() (n uint64) {
 		aside += k.Aside
 	}
 	if n > 0 {
-		d.log.Info(fmt.Sprintf("%d messages of durable queues are kept on disk", n), steps...)
+		d.log.Info(fmt.Sprintf("%d messages are kept on disk", n), steps...)
 	}
 	if aside > 0 {
 		d.log.Info(fmt.Sprintf("%d messages in quarantine are kept on disk", aside))

@@ -100,19 +100,22 @@ type Queue struct {
 	OldestAge  float64 `json:"oldest_age"`
 	Workers    int     `json:"workers"` // sessions that may be given work
 	Quarantine int     `json:"quarantine"`
-	Blocked    bool    `json:"blocked"`             // full, and those who fill it wait
-	Delayed    int     `json:"delayed,omitempty"`   // of those held: their first time has not come
-	Repeated   uint64  `json:"repeated,omitempty"`  // messages whose id was taken already
-	Stuck      bool    `json:"stuck,omitempty"`     // blocked because the journal takes nothing
-	Paused     bool    `json:"paused,omitempty"`    // nothing is given to its workers, on request
-	Draining   bool    `json:"draining,omitempty"`  // nothing is let in, on request
-	Breaker    string  `json:"breaker,omitempty"`   // closed, open or half-open; left out where there is none
-	OpenFor    float64 `json:"open_for,omitempty"`  // an open breaker: seconds until it is half open
-	OpenedBy   string  `json:"opened_by,omitempty"` // why it opened last
-	Opened     uint64  `json:"opened,omitempty"`    // how often it has
-	Starved    int     `json:"starved,omitempty"`   // of those held: their time has come, and the budget for retries has no room
-	Direct     *Direct `json:"direct,omitempty"`    // what came past the queue, along direct links
-	Ledger     Ledger  `json:"ledger,omitzero"`     // left out in the status, which is to be quick
+	Blocked    bool    `json:"blocked"`               // full, and those who fill it wait
+	Delayed    int     `json:"delayed,omitempty"`     // of those held: their first time has not come
+	Repeated   uint64  `json:"repeated,omitempty"`    // messages whose id was taken already
+	Stuck      bool    `json:"stuck,omitempty"`       // blocked because the journal takes nothing
+	Spilled    int     `json:"spilled,omitempty"`     // of those that wait or are held: their payloads are on disk, and not in memory
+	SpillBytes int64   `json:"spill_bytes,omitempty"` // bytes of these
+	Spills     uint64  `json:"spills,omitempty"`      // messages whose payloads went to disk for want of memory, ever
+	Paused     bool    `json:"paused,omitempty"`      // nothing is given to its workers, on request
+	Draining   bool    `json:"draining,omitempty"`    // nothing is let in, on request
+	Breaker    string  `json:"breaker,omitempty"`     // closed, open or half-open; left out where there is none
+	OpenFor    float64 `json:"open_for,omitempty"`    // an open breaker: seconds until it is half open
+	OpenedBy   string  `json:"opened_by,omitempty"`   // why it opened last
+	Opened     uint64  `json:"opened,omitempty"`      // how often it has
+	Starved    int     `json:"starved,omitempty"`     // of those held: their time has come, and the budget for retries has no room
+	Direct     *Direct `json:"direct,omitempty"`      // what came past the queue, along direct links
+	Ledger     Ledger  `json:"ledger,omitzero"`       // left out in the status, which is to be quick
 
 	// Only of the queues themselves, not in the status.
 	Limit     *QueueLimit `json:"limit,omitempty"`

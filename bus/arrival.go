@@ -1,0 +1,79 @@
+package bus
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// What comes back from disk is put in the order in which it came. Messages have numbers in that order, and the times of records are a
+// little later than what they tell of, so that the numbers are right where both disagree. Those that were delayed are the exception:
+// they came when their time did.
+
+// arrivals sorts what a journal has told by the time of arrival, which it makes agree with the numbers.
+func arrivals(list []*recalled) {
+	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Compare(a.id, b.id) })
+	next := int64(math.MaxInt64)
+	for _, h := range slices.Backward(list) {
+		if !h.late {
+			h.admitted = min(h.admitted, next)
+			next = h.admitted
+		}
+	}
+	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id)) })
+}
+
+// delayed reports whether a hop that waits was delayed, and came when its time did.
+func (h *hop) delayed() bool { return h.due > 0 && h.due == h.admitted }
+
+// order is the ids of those that wait in the lines of a step, for the daemon after this one: it has a part of them from here and a part
+// from disk.
+func (p *keeper) order(s *step) (ids []uint64) {
+	if s.spill == nil || p.t.scribed(s) == 0 {
+		return nil
+	}
+	for _, q := range s.lines() {
+		if q == &s.suspect || q == &s.bound {
+			continue
+		}
+		for i := q.head; i != none; i = p.t.hops.at(i).next {
+			ids = append(ids, p.t.hops.at(i).id)
+		}
+	}
+	if s.keys != nil {
+		for _, i := range s.keys.standing(&p.t.hops) {
+			ids = append(ids, p.t.hops.at(i).id)
+		}
+	}
+	return ids
+}
+
+// arrange puts a line into the order that a daemon before this one has told.
+func (t *tracker) arrange(s *step, q *fifo) {
+	ids := t.order[s]
+	if len(ids) == 0 {
+		return
+	}
+	at := make(map[uint64]int, len(ids))
+	for n, id := range ids {
+		at[id] = n
+	}
+	place := func(i int32) int {
+		if n, known := at[t.hops.at(i).id]; known {
+			return n
+		}
+		return len(ids)
+	}
+	list := q.all(&t.hops)
+	slices.SortStableFunc(list, func(a, b int32) int { return cmp.Compare(place(a), place(b)) })
+	*q = newFIFO()
+	for _, i := range list {
+		q.pushBack(&t.hops, i)
+	}
+	next := int64(math.MaxInt64)
+	for _, i := range slices.Backward(list) {
+		h := t.hops.at(i)
+		h.admitted = min(h.admitted, next)
+		next = h.admitted
+	}
+}
