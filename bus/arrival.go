@@ -23,9 +23,6 @@ func arrivals(list []*recalled) {
 	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id)) })
 }
 
-// delayed reports whether a hop that waits was delayed, and came when its time did.
-func (h *hop) delayed() bool { return h.due > 0 && h.due == h.admitted }
-
 // order is the ids of those that wait in the lines of a step, for the daemon after this one: it has a part of them from here and a part
 // from disk.
 func (p *keeper) order(s *step) (ids []uint64) {

@@ -148,7 +148,9 @@ func TestDurableIsAcceptedAndDispatchedWhenItIsOnDisk(t *testing.T) {
 
 func TestDurableIsThereAfterAKill(t *testing.T) {
 	sats := func() []*topology.Satellite {
-		return []*topology.Satellite{sat("gen", "w"), keep(sat("w", "x")), keep(sat("x"))}
+		w := keep(sat("w", "x"))
+		w.Work.Backoff = 10 * time.Second // it is not over when the next daemon begins
+		return []*topology.Satellite{sat("gen", "w"), w, keep(sat("x"))}
 	}
 	st := newStage(t, sats()...)
 	l := st.disk()

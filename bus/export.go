@@ -269,7 +269,7 @@ func (p *keeper) lined(s *step, list []keptHop) []keptHop {
 
 func (p *keeper) hop(i int32) keptHop {
 	h := p.t.hops.at(i)
-	kh := keptHop{ID: h.id, From: int(h.from), Age: p.now - h.admitted, Codec: h.codec, Hops: h.hops, Attempts: h.attempts, Fails: h.fails, Crashes: h.crashes, Level: h.level}
+	kh := keptHop{ID: h.id, From: int(h.from), Age: p.now - h.admitted, Codec: h.codec, Hops: h.hops, Attempts: h.attempts, Fails: h.fails, Crashes: h.crashes, Level: h.level, Late: h.late}
 	if e := p.t.evidence[i]; e != nil {
 		kh.Evidence, kh.Tries = e.lines, e.keep(p.now)
 	}

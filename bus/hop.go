@@ -38,6 +38,7 @@ type hop struct {
 	fails    uint16
 	crashes  uint16
 	level    uint8 // of priority
+	late     bool  // it was delayed, and came when its time did: not in the order of the ids
 }
 
 const (

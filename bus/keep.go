@@ -50,6 +50,7 @@ type keptHop struct {
 	Due                                   int64 // ns until its retry
 	Codec, Hops, Attempts, Fails, Crashes uint16
 	Level                                 uint8
+	Late                                  bool // it was delayed, and came when its time did
 	Evidence                              []string
 	Tries                                 []keptTry
 	Key                                   uint64 // of its step's keys

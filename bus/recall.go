@@ -400,9 +400,7 @@ func (t *tracker) resume(now int64, s *step, all *recall, r *recalled, task int3
 		s.spill.add(h)
 	}
 	r.body = nil // it may be one of many
-	if r.late {
-		h.due = h.admitted
-	}
+	h.late = r.late
 	if len(r.evidence) > 0 {
 		t.testify(i, r.evidence...)
 		t.retried(now, i, r.tries)

@@ -146,7 +146,7 @@ func (r *restorer) counters(s *step, ks *keptStep) {
 func (r *restorer) hop(s *step, kh *keptHop, st state) int32 {
 	i, h := r.t.hops.take(s.index)
 	h.id, h.admitted, h.codec, h.hops, h.level = kh.ID, r.now-kh.Age, r.codec(kh.Codec), kh.Hops, kh.Level
-	h.attempts, h.fails, h.crashes = kh.Attempts, kh.Fails, kh.Crashes
+	h.attempts, h.fails, h.crashes, h.late = kh.Attempts, kh.Fails, kh.Crashes, kh.Late
 	h.body = r.bodies[kh.Body]
 	h.body.refs++
 	h.tslot = r.tasks[kh.Task]

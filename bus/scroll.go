@@ -221,12 +221,12 @@ func (d *scroll) put(t *tracker, now int64, s *step, i int32, h *hop, st state) 
 	if t.tasks.at(h.tslot).failed > 0 {
 		flags |= putFailed
 	}
+	if h.late {
+		flags |= putDelayed
+	}
 	came := h.admitted
 	switch {
 	case st != held:
-		if h.delayed() {
-			flags |= putDelayed
-		}
 	case h.attempts == 0 && h.due <= now: // it was delayed, and its time has come
 		came = h.due
 		flags |= putDelayed

@@ -220,7 +220,7 @@ func (t *tracker) wakeLater(now int64, s *step) {
 	for _, r := range due {
 		h := t.hops.at(r.slot)
 		s.holding -= size(h)
-		h.admitted = h.due
+		h.admitted, h.late = h.due, true
 		t.hops.setState(r.slot, waiting)
 		t.enqueue(s, r.slot)
 	}
