@@ -38,14 +38,21 @@ type cgroups struct {
 
 // cgroup is the group of one instance, for all its lives.
 type cgroup struct {
-	path  string
-	kills uint64 // for want of memory, when the life began
+	path   string
+	hunger hungered // when the life began
 
 	killed atomic.Bool // cgroup.kill was written
+	frozen atomic.Bool // somebody has frozen it
 }
 
 // leaf is where dsatd itself goes when the group it is in has to give controllers away: a group with processes cannot.
 const leaf = "dsat-daemon"
+
+// treeOf ends the name of a run directory's tree; before it is that of the topology, which may be another the next time.
+func treeOf(runDir string) string {
+	sum := sha256.Sum256([]byte(runDir))
+	return "-" + hex.EncodeToString(sum[:4])
+}
 
 // openCgroups finds or makes the tree. want is "auto", "off" or the path of a group.
 func openCgroups(want, name, runDir string, log *slog.Logger) *cgroups {
@@ -55,8 +62,7 @@ func openCgroups(want, name, runDir string, log *slog.Logger) *cgroups {
 	}
 	_, top, err := ownCgroup()
 	c.top = err == nil && c.base == top
-	sum := sha256.Sum256([]byte(runDir))
-	c.tree = filepath.Join(c.base, "dsat-"+name+"-"+hex.EncodeToString(sum[:4]))
+	c.tree = filepath.Join(c.base, "dsat-"+name+treeOf(runDir))
 	if err := os.Mkdir(c.tree, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		c.broken = fmt.Errorf("cannot make the control group %s: %w", c.tree, cause(err))
 		c.log.Warn("goes on without control groups", "error", c.broken)
@@ -162,12 +168,8 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 	}
 	fresh := false
 	if !c.made[g.path] {
-		// An earlier dsatd may have killed one of this name, and been killed before it took that away: see leave.
-		if err := dissolve(g.path); err != nil {
-			return nil, 0, fmt.Errorf("cannot take away the control group of an earlier dsatd: %w", err)
-		}
-		if err := os.Mkdir(g.path, 0o755); err != nil {
-			return nil, 0, fmt.Errorf("cannot make the control group %s: %w", g.path, cause(err))
+		if err := renew(g.path); err != nil {
+			return nil, 0, err
 		}
 		fresh = true
 		c.made[g.path] = true
@@ -176,7 +178,7 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 		return nil, 0, err
 	}
 	if !fresh { // nobody was killed in one that was made just now
-		g.kills = g.oomKills()
+		g.hunger = g.hungered()
 	}
 	if fd, err = unix.Open(g.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, 0, fmt.Errorf("cannot open the control group %s: %w%s", g.path, err, scarce(err))
@@ -185,17 +187,33 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 }
 
 // leave is told when nobody is left of a life. Linux kills what is spawned into a group that was killed once (seen on 6.18: the new
-// process is compared with the kills its parent's group has seen), so such a group is taken away.
+// process is compared with the kills its parent's group has seen), and what is spawned into a frozen one does not run: such a group is
+// taken away.
 func (c *cgroups) leave(g *cgroup) {
-	if g == nil || !g.killed.Load() {
+	if g == nil || !g.killed.Load() && !g.frozen.Load() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := dissolve(g.path); err != nil {
-		c.log.Error("cannot take away a control group that was killed", "error", err)
+		c.log.Error("cannot take away a control group that was killed or frozen", "error", err)
 	}
 	delete(c.made, g.path)
+}
+
+// renew makes a group. An earlier dsatd may have killed one of this name, and been killed before it took that away: see leave.
+func renew(path string) error {
+	err := os.Mkdir(path, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		if err := dissolve(path); err != nil {
+			return fmt.Errorf("cannot take away the control group of an earlier dsatd: %w", err)
+		}
+		err = os.Mkdir(path, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the control group %s: %w", path, cause(err))
+	}
+	return nil
 }
 
 // dissolve takes a group away, with what its processes have made below it; nobody lives in it.
@@ -238,7 +256,7 @@ func (c *cgroups) find(ref topology.Ref, pid int) *cgroup {
 	if !slices.Contains(g.members(), pid) {
 		return nil
 	}
-	g.kills = g.oomKills()
+	g.hunger = g.hungered()
 	return g
 }
 
@@ -262,19 +280,16 @@ func (c *cgroups) members() map[int]string {
 	return of
 }
 
-// enable gives the groups the controllers. When the group above has processes, they go to a leaf first: the kernel wants it so.
+// enable gives the groups the controllers.
 func (c *cgroups) enable(controllers []string) error {
 	for _, name := range controllers {
 		if c.enabled[name] {
 			continue
 		}
-		err := c.control(c.base, name)
-		if errors.Is(err, unix.EBUSY) {
-			if err = c.step(); err == nil {
-				err = c.control(c.base, name)
-			}
+		if err := c.step(); err != nil {
+			return fmt.Errorf("cannot give away the controller %s of %s: %w", name, c.base, err)
 		}
-		if err != nil {
+		if err := c.control(c.base, name); err != nil {
 			return fmt.Errorf("cannot give away the controller %s of %s: %w", name, c.base, err)
 		}
 		if err := c.control(c.tree, name); err != nil {
@@ -289,18 +304,69 @@ func (c *cgroups) control(dir, name string) error {
 	return write(dir, "cgroup.subtree_control", "+"+name)
 }
 
-// step moves all processes of the base, which are dsatd and what it runs beside the instances, to a leaf.
+// step moves all processes of the base, which are dsatd and what it runs beside the instances, to a leaf. A group that gives memory or
+// io away can have no processes; one that gives away cpu or pids may, but becomes the root of threads by it, and the groups below it
+// become invalid. Only the topmost of all, which has no type, may have both.
 func (c *cgroups) step() error {
+	if _, err := os.Stat(filepath.Join(c.base, "cgroup.type")); err != nil || len(procs(c.base)) == 0 {
+		return nil
+	}
 	aside := filepath.Join(c.base, leaf)
 	if err := os.Mkdir(aside, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make the control group %s: %w", aside, cause(err))
 	}
-	for _, pid := range (&cgroup{path: c.base}).members() {
-		if err := write(aside, "cgroup.procs", strconv.Itoa(pid)); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("cannot move process %d to the control group %s: %w", pid, aside, err)
+	for range mostSteps {
+		left := procs(c.base)
+		if len(left) == 0 {
+			return nil
+		}
+		for _, pid := range left {
+			if err := write(aside, "cgroup.procs", strconv.Itoa(pid)); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("cannot move process %d to the control group %s: %w", pid, aside, err)
+			}
 		}
 	}
-	return nil
+	return fmt.Errorf("cannot empty the control group %s: there are always more processes in it", c.base)
+}
+
+// mostSteps bounds how often those are moved that were forked meanwhile.
+const mostSteps = 100
+
+// tidy takes away the groups that killed daemons of this run directory have left, also under another name of the topology. It is called
+// when what lived in them is gone, or is kept: keep are the groups of those that were taken back.
+func (c *cgroups) tidy(keep map[string]bool) {
+	if c.tree == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	suffix := c.tree[strings.LastIndexByte(c.tree, '-'):]
+	trees, _ := os.ReadDir(c.base) // what cannot be seen cannot be taken away
+	for _, d := range trees {
+		tree := filepath.Join(c.base, d.Name())
+		if !d.IsDir() || !strings.HasPrefix(d.Name(), "dsat-") || !strings.HasSuffix(d.Name(), suffix) {
+			continue
+		}
+		groups, _ := os.ReadDir(tree)
+		for _, g := range groups {
+			path := filepath.Join(tree, g.Name())
+			if g.IsDir() && !keep[path] && !c.made[path] && !(&cgroup{path: path}).populated() {
+				_ = dissolve(path) // one that is still dying stays for the end, or for the next dsatd
+			}
+		}
+		if tree != c.tree {
+			_ = os.Remove(tree)
+		}
+	}
+}
+
+// drop takes the group of an instance away that is not in the topology any more.
+func (c *cgroups) drop(ref topology.Ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if path := c.pathOf(ref); c.made[path] && dissolve(path) == nil {
+		delete(c.made, path)
+	}
 }
 
 // end kills what is in the tree, which is nobody after a stop in good order, and takes it away.
@@ -331,9 +397,21 @@ func (c *cgroups) kill() {
 	}
 }
 
-// members are the processes of the group itself, not of those below.
+// members are the processes of the group, and of those that its processes have made below it.
 func (g *cgroup) members() []int {
-	text, err := os.ReadFile(filepath.Join(g.path, "cgroup.procs"))
+	pids := procs(g.path)
+	below, _ := os.ReadDir(g.path) // it may be gone
+	for _, d := range below {
+		if d.IsDir() {
+			pids = append(pids, (&cgroup{path: filepath.Join(g.path, d.Name())}).members()...)
+		}
+	}
+	return pids
+}
+
+// procs are the processes of one group.
+func procs(dir string) []int {
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {
 		return nil
 	}
@@ -349,6 +427,9 @@ func (g *cgroup) members() []int {
 // populated: somebody lives in it, or below it.
 func (g *cgroup) populated() bool {
 	text, err := readSmall(filepath.Join(g.path, "cgroup.events"))
+	if bytes.Contains(text, []byte("frozen 1")) {
+		g.frozen.Store(true)
+	}
 	return err == nil && bytes.Contains(text, []byte("populated 1"))
 }
 

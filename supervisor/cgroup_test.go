@@ -98,6 +98,10 @@ func TestLimitsAreWritten(t *testing.T) {
 	if said := newHunger().verdict(g, 1); said != "by the kernel: it reached its memory limit" {
 		t.Errorf("%q", said)
 	}
+	g.hunger.own = 3 // since its life began, only others' limits were reached
+	if said := newHunger().verdict(g, 1); said != "by the kernel: out of memory" {
+		t.Errorf("%q", said)
+	}
 }
 
 // Where there are no groups, what is not limited runs, and what is limited says why it does not.

@@ -105,13 +105,19 @@ func (g *cgroup) limit(l topology.Limits, enabled map[string]bool) error {
 	return nil
 }
 
-// oomKills is how many processes of it the kernel has killed for want of memory; 0 where it cannot tell.
-func (g *cgroup) oomKills() uint64 {
+// hungered is what a group has suffered from want of memory.
+type hungered struct {
+	own   uint64 // times that its own limit, or one below it, was reached and nothing could be freed
+	kills uint64 // its processes the kernel has killed, whosever limit it was
+}
+
+// hungered is zero where the kernel cannot tell.
+func (g *cgroup) hungered() hungered {
 	text, err := readSmall(filepath.Join(g.path, "memory.events"))
 	if err != nil {
-		return 0
+		return hungered{}
 	}
-	return counterIn(text, "oom_kill")
+	return hungered{own: counterIn(text, "oom"), kills: counterIn(text, "oom_kill")}
 }
 
 // counterIn reads "name 5" lines, as in memory.events and /proc/vmstat.

@@ -38,6 +38,17 @@ func (s *Supervisor) clean(left []recordEntry) {
 	s.record.forget(left)
 }
 
+// tidy takes away the control groups that earlier daemons have left.
+func (s *Supervisor) tidy() {
+	keep := make(map[string]bool, len(s.adopted))
+	for _, l := range s.adopted {
+		if l.cgroup != nil {
+			keep[l.cgroup.path] = true
+		}
+	}
+	s.cgroups.tidy(keep)
+}
+
 func (s *Supervisor) deadlineOf(instance string) time.Duration {
 	ref, err := topology.ParseRef(instance)
 	if err == nil {

@@ -141,6 +141,7 @@ func (s *Supervisor) retire(had, has *roster) {
 		for _, i := range sat.instances() {
 			s.floor.Store(max(s.floor.Load(), i.status.Load().Inc.Spawn()))
 			s.record.wakes(i.ref)
+			s.cgroups.drop(i.ref)
 		}
 	}
 }

@@ -33,8 +33,12 @@ func (h *hunger) more() bool {
 // for sure; without a limit of its own the log of the kernel does, where it can be read.
 func (h *hunger) verdict(g *cgroup, pid int) string {
 	if g != nil {
-		if now := g.oomKills(); now > g.kills {
+		switch now := g.hungered(); {
+		case now.kills > g.hunger.kills && now.own > g.hunger.own:
 			return "by the kernel: it reached its memory limit"
+		case now.kills > g.hunger.kills: // a group above it reached its limit, or the machine
+			h.more()
+			return "by the kernel: out of memory"
 		}
 	}
 	if !h.more() {

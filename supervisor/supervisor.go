@@ -245,6 +245,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	writer.Go(func() { s.table.sheet.run(writing) })
 	loops.Go(func() {
 		s.clean(s.left)
+		s.tidy()
 		s.forgetStrays()
 		s.forks.begin()
 		var forks sync.WaitGroup

@@ -105,11 +105,13 @@ func (s *Supervisor) canary() {
 	if s.cgroups.broken != nil || s.cgroups.top {
 		return
 	}
-	_, fd, err := s.cgroups.enter(topology.Ref{Name: ".canary"}, topology.Limits{})
+	ref := topology.Ref{Name: ".canary"}
+	_, fd, err := s.cgroups.enter(ref, topology.Limits{})
 	if err != nil {
 		s.cgroups.fail(err)
 		return
 	}
+	defer s.cgroups.drop(ref)
 	defer unix.Close(fd)
 	null := uintptr(s.null)
 	pid, err := syscall.ForkExec(s.self, []string{"dsat:canary", "exec"}, &syscall.ProcAttr{
