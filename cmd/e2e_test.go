@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -27,14 +28,22 @@ import (
 // patience is how long a story waits for what must come; it is a guard against hanging, not a promise.
 const patience = 60 * time.Second
 
-var binaries string
+var (
+	binaries string
+	built    = flag.String("binaries", "", "a directory with the binaries, for machines where nothing can be built (make vm)")
+)
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	os.Exit(buildAndRun(m))
 }
 
 // buildAndRun builds the binaries the stories use, so that a test never runs yesterday's.
 func buildAndRun(m *testing.M) int {
+	if *built != "" {
+		binaries = *built
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "dsat-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -79,9 +88,12 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// condition is what a story can ask of the machine: [root], [unshare] (pid namespaces may be made).
+// condition is what a story can ask of the machine: [root], [unshare] (pid namespaces may be made), [limits] (control groups with
+// every controller that limits need).
 func condition(name string) (bool, error) {
 	switch name {
+	case "limits":
+		return limitable(), nil
 	case "root":
 		return os.Geteuid() == 0, nil
 	case "unshare":
@@ -114,8 +126,9 @@ func selfExecutable() string {
 	return self
 }
 
-// endAll kills the story's daemon, if there is one, and then whatever it had started.
+// endAll kills the story's daemon, if there is one, and then whatever it had started; its control groups go with it.
 func endAll(runDir string) {
+	defer removeGroups(runDir)
 	if text, err := os.ReadFile(filepath.Join(runDir, "lock")); err == nil {
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && belongsTo(pid, runDir) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)

@@ -42,7 +42,10 @@ func TestUnits(t *testing.T) {
 			"Service.KillMode":     "process", // else adoption has nobody to take back
 			"Service.Restart":      "on-failure",
 			"Service.Delegate":     "yes",
-			"Service.OOMPolicy":    "continue", // one satellite out of memory is not the end of all
+			// Where dsatd steps aside itself: systemd could start no other dsatd in a group that has given controllers away.
+			"Service.DelegateSubgroup": "dsat-daemon",
+
+			"Service.OOMPolicy": "continue", // one satellite out of memory is not the end of all
 
 			"Service.RuntimeDirectoryPreserve": "yes",
 			"Service.RestartPreventExitStatus": "2 78",
@@ -67,7 +70,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// verifyUnit asks systemd. An older one does not know notify-reload, and nothing is installed where the unit will find it.
+// verifyUnit asks systemd. An older one does not know notify-reload and DelegateSubgroup, and nothing is installed where the unit will find it.
 func verifyUnit(t *testing.T, name, text string) {
 	tool, err := exec.LookPath("systemd-analyze")
 	if err != nil {
@@ -79,7 +82,7 @@ func verifyUnit(t *testing.T, name, text string) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), name)
-	text = strings.NewReplacer("/usr/local/bin/dsatd", self, "Type=notify-reload", "Type=notify").Replace(text)
+	text = strings.NewReplacer("/usr/local/bin/dsatd", self, "Type=notify-reload", "Type=notify", "DelegateSubgroup=dsat-daemon\n", "").Replace(text)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
