@@ -18,6 +18,7 @@ type filterCarrier struct {
 	bus     *Bus
 	mode    topology.Mode
 	form    framing
+	naming  *naming
 	in, out *os.File      // its stdin and stdout; each may be nil
 	exited  chan struct{} // the process is gone, or the bus is closed
 	gone    sync.Once
@@ -30,6 +31,7 @@ type filterCarrier struct {
 	reading  *answers
 	entering bool   // payload is read, and not handed in
 	payload  []byte // of a source
+	wrong    error  // of an answer in mode many: it cannot be taken
 
 	mu    sync.Mutex
 	asked []uint64 // dispatches written and not answered, in order
@@ -48,7 +50,7 @@ func (c complaint) Error() string { return string(c) }
 
 // startFilter begins to speak with a filter. unread is what an earlier daemon has read of its output and not taken.
 func (b *Bus) startFilter(sat *topology.Satellite, in, out *os.File, unread []byte) *peer {
-	c := &filterCarrier{bus: b, mode: sat.Mode, form: newFraming(sat), in: in, out: out, exited: make(chan struct{}), left: make(chan struct{})}
+	c := &filterCarrier{bus: b, mode: sat.Mode, form: newFraming(sat), naming: newNaming(sat.Route.Member), in: in, out: out, exited: make(chan struct{}), left: make(chan struct{})}
 	if c.mode == "" {
 		c.mode = topology.ModeLockstep
 	}
@@ -138,6 +140,8 @@ func (c *filterCarrier) questions(frame, lines []byte, answers *wire.Builder) []
 		switch rec.Kind {
 		case wire.Accepted:
 			c.window.accept(rec.N)
+		case wire.Welcome, wire.Routes:
+			c.naming.learn(&rec)
 		case wire.Data:
 			next, err := c.form.question(lines, rec.Body)
 			if err != nil {
@@ -194,15 +198,11 @@ func (c *filterCarrier) read(p *peer, unread []byte) error {
 		switch c.mode {
 		case topology.ModeSink:
 		case topology.ModeSource:
-			seq++
-			c.entering, c.payload = true, payload
-			if !c.window.enter(len(payload), c.left, c.rein.pass, func() { c.hand(p, &b) }) {
+			if !c.emit(p, &b, &seq, payload) {
 				return nil
 			}
-			c.entering, c.payload = false, nil
-			c.answer(&b, &wire.Header{Kind: wire.Emit, N: seq, Port: wire.AllLinks, Codec: c.form.codec()}, payload)
 		default:
-			if err := c.reply(&b, payload); err != nil {
+			if err := c.reply(p, &b, payload); err != nil {
 				c.hand(p, &b)
 				return err
 			}
@@ -213,8 +213,43 @@ func (c *filterCarrier) read(p *peer, unread []byte) error {
 	}
 }
 
+// emit hands in a line of a source, once for each link that it names, and reports whether it could. One that names what is no link goes to
+// all of them as it is: a source cannot be told.
+func (c *filterCarrier) emit(p *peer, b *wire.Builder, seq *uint64, line []byte) bool {
+	ports, payload := []uint16{wire.AllLinks}, line
+	if c.naming.member != "" {
+		c.entering, c.payload = true, line
+		select {
+		case <-c.naming.known:
+		case <-c.left:
+			return false
+		}
+		if rest, named, err := c.naming.read(line); err == nil && named != nil {
+			ports, payload = named, rest
+		} else if err == nil {
+			payload = rest
+		}
+	}
+	for k, port := range ports {
+		c.entering, c.payload = true, line
+		if k > 0 {
+			c.payload = c.naming.left(payload, ports[k:])
+		}
+		if !b.Fits(len(payload)) {
+			c.hand(p, b)
+		}
+		if !c.window.enter(len(payload), c.left, c.rein.pass, func() { c.hand(p, b) }) {
+			return false
+		}
+		*seq++
+		c.answer(b, &wire.Header{Kind: wire.Emit, N: *seq, Port: port, Codec: c.form.codec()}, payload)
+	}
+	c.entering, c.payload = false, nil
+	return true
+}
+
 // reply answers the oldest question. In mode many, outputs are staged until an empty line ends them.
-func (c *filterCarrier) reply(b *wire.Builder, payload []byte) error {
+func (c *filterCarrier) reply(p *peer, b *wire.Builder, payload []byte) error {
 	c.mu.Lock()
 	if len(c.asked) == 0 {
 		c.mu.Unlock()
@@ -226,21 +261,50 @@ func (c *filterCarrier) reply(b *wire.Builder, payload []byte) error {
 		c.asked = c.asked[:copy(c.asked, c.asked[1:])]
 	}
 	c.mu.Unlock()
+	payload, ports, err := c.naming.read(payload)
 	switch {
 	case c.mode != topology.ModeMany:
-		if bad := c.form.check(payload); bad != nil {
-			c.answer(b, &wire.Header{Kind: wire.Fail, N: n}, []byte(bad.Error()))
+		if err == nil {
+			err = c.form.check(payload)
+		}
+		if err != nil {
+			c.answer(b, &wire.Header{Kind: wire.Fail, N: n}, []byte(err.Error()))
+			break
+		}
+		if ports != nil {
+			c.put(p, b, n, ports, payload)
+			c.answer(b, &wire.Header{Kind: wire.Done, N: n}, nil)
 			break
 		}
 		b.Begin(&wire.Header{Kind: wire.Done, N: n, Epoch: c.bus.cfg.Epoch})
 		b.Output(wire.AllLinks, c.form.codec(), payload)
 		b.End()
+	case last && c.wrong != nil:
+		c.answer(b, &wire.Header{Kind: wire.Fail, N: n}, []byte(c.wrong.Error()))
+		c.wrong = nil
 	case last:
 		c.answer(b, &wire.Header{Kind: wire.Done, N: n}, nil)
+	case err != nil:
+		c.wrong = err
+	case ports != nil:
+		c.put(p, b, n, ports, payload)
 	default:
 		c.answer(b, &wire.Header{Kind: wire.Out, N: n, Port: wire.AllLinks, Codec: c.form.codec()}, payload)
 	}
 	return nil
+}
+
+// put stages an output for each of these links.
+func (c *filterCarrier) put(p *peer, b *wire.Builder, n uint64, ports []uint16, payload []byte) {
+	for _, port := range ports {
+		if !b.Fits(len(payload)) {
+			c.hand(p, b)
+		}
+		c.answer(b, &wire.Header{Kind: wire.Out, N: n, Port: port, Codec: c.form.codec()}, payload)
+	}
+	if !b.Fits(0) {
+		c.hand(p, b)
+	}
 }
 
 // endOf is nil for what ends the output of a process in good order.

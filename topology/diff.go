@@ -132,8 +132,10 @@ func (p *Plan) keys(keys []*key, before, after *Satellite) []KeyChange {
 func live(label string) bool {
 	name, member, _ := strings.Cut(label, ".")
 	switch name {
-	case "to", "route", "needs", "after", "instances", "autostart", "on_daemon_death", "ready", "restart", "recycle", "stop", "queue", "work", "v1", "breaker", "task", "moved_from", "watch", "fd_store", "fd_store_preserve", "schedule", "on_done", "on_failed", "calls":
+	case "to", "needs", "after", "instances", "autostart", "on_daemon_death", "ready", "restart", "recycle", "stop", "queue", "work", "v1", "breaker", "task", "moved_from", "watch", "fd_store", "fd_store_preserve", "schedule", "on_done", "on_failed", "calls":
 		return true
+	case "route":
+		return member != "member" // its carrier goes by that
 	case "log":
 		return slices.Contains([]string{"ring", "max_size", "keep", "rotate", "max_age", "total", "compress"}, member)
 	}

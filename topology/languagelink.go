@@ -58,6 +58,9 @@ func routeKeys() *key {
 			}, doc: "How links are chosen.", field: sat(func(s *Satellite) any { return &s.Route.Mode })},
 			{name: "by", kind: exprKind{key: true}, doc: `Expression, for mode = "hash": "payload.host".`, aka: []string{"key", "on"},
 				field: sat(func(s *Satellite) any { return &s.Route.By }), dropped: whenSet},
+			{name: "member", kind: textKind{}, doc: `Of a filter that speaks json: the member of its answers, objects, that names the link it goes to, or a list of links: with member = "to" the answer {"to": "alarm", "load": 5} goes to alarm, as {"load": 5}. ` +
+				`[] goes nowhere; an answer without it takes the links as mode says. One that names what is no link fails its message; what a source prints so goes to all links as it is.`, aka: []string{"field", "output", "to"},
+				field: sat(func(s *Satellite) any { return &s.Route.Member }), dropped: whenSet},
 		}}
 }
 

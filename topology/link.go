@@ -50,6 +50,8 @@ func (l Link) Ends() []string {
 type Route struct {
 	Mode RouteMode
 	By   string // expression, of RouteHash
+
+	Member string // of the answers of a filter that speaks json: it names the links they go to; "": none does
 }
 
 // RouteMode is how links are chosen.

@@ -14,6 +14,9 @@ func (r *rules) routes(s *Satellite, said *setting) {
 	case s.Route.Mode != RouteHash && s.Route.By != "":
 		r.add(route.find("by").pos, `say mode = "hash"`, "route.by means nothing with mode = %q", s.Route.Mode)
 	}
+	if m := route.find("member"); m != nil && !m.bad && s.Speaks != SpeaksJSON && !doubtful(said) {
+		r.add(m.pos, `say speaks = "json"; an SDK names the links of what it puts out`, "route.member is for filters that speak json, and %s speaks %q", s.Name, s.Speaks)
+	}
 	to := said.find("to")
 	for i, l := range s.To {
 		for _, name := range l.Ends()[1:] {
