@@ -43,6 +43,7 @@ ci: build lint
 	$(GO) test -run Forest ./supervisor -trees 10000
 	$(GO) test -run TestPlansMakeTheNewOfTheOld ./topology -pairs 100000
 	$(GO) test -run TestLives ./bus/journal -rapid.checks 10000
+	$(GO) test -run TestKilledWriters ./bus/journal -kills 1000
 	$(GO) test -run TestTrackerKeepsItsPromises ./bus
 	$(GO) test -timeout 20m -run TestKilledWithDurableQueues ./cmd
 	$(MAKE) --no-print-directory smoke
@@ -51,8 +52,10 @@ ci: build lint
 smoke: build
 	sh etc/smoke.sh
 
-# dsatd with durable queues killed 10,000 times under load: nothing acknowledged may be missing. About half an hour.
+# dsatd with durable queues killed 10,000 times under load, and a process that writes to a journal as often, with the loss of power after every
+# second time: nothing acknowledged may be missing. About half an hour.
 soak: build
+	$(GO) test -timeout 1h -run TestKilledWriters -v ./bus/journal -kills 10000
 	$(GO) test -timeout 3h -run TestKilledWithDurableQueues -v ./cmd -kills 10000
 
 # Limits by control groups, where this machine cannot enforce them: the tests that skip here, on a machine of their own (etc/vm.sh; it

@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // audit compares what is counted of the journal, extent by extent, with what is there: hops, quarantine, replies, hooks, ids, and what is
@@ -69,4 +70,59 @@ func (t *tracker) audit() (wrong []string) {
 		wrong = append(wrong, fmt.Sprintf("%d bytes are alive, and %d are counted", total, d.dead.bytes))
 	}
 	return wrong
+}
+
+// rests lets the journal come to rest: what is to be moved is moved, and what nobody needs is let go.
+func (m *model) rests() {
+	for range 12 {
+		m.syncAll()
+	}
+	d := m.t.scroll
+	if n := d.dead.excess(); n != 0 || d.removal.bound != 0 || d.dead.idle() > 0 {
+		m.failf("the journal is at rest with %d bytes, of which %d are alive; %d extents are idle, and those below %d are to be left", d.dead.disk(), d.dead.bytes, d.dead.idle(), n)
+	}
+	if m.log.released > d.dead.list[0].seq || len(d.dead.list) > 1 && m.log.released < d.dead.list[0].seq && d.dead.first > 0 {
+		m.failf("records below %d were let go of, and those from %d on are needed", m.log.released, d.dead.list[0].seq)
+	}
+	for _, rec := range m.log.records {
+		if rec.Seq < m.log.released {
+			m.failf("record %d is there still", rec.Seq)
+		}
+	}
+}
+
+// empties ends all that there is. A message leaves the disk when all who want it have it: nothing but the last extent is left then.
+func (m *model) empties() {
+	if m.log.seq == 0 {
+		return
+	}
+	m.rests()
+	m.endAll(func(uint64) bool { return true }, func(uint64) state { return cancelled })
+	for id := range m.tasks {
+		m.t.cancelTask(m.now, id)
+	}
+	for len(m.t.aside.list) > 0 {
+		m.t.aside.take(m.t.aside.list[0].id)
+	}
+	m.now += int64(time.Hour) // windows of ids are over
+	m.rests()
+	if m.rests(); len(m.fails) > 0 {
+		return
+	}
+	for _, s := range m.t.steps {
+		if s.seen != nil {
+			s.seen.expire(m.now)
+		}
+	}
+	d := m.t.scroll
+	if d.dead.bytes != 0 || len(d.dead.list) != 1 || d.dead.list[0].live != 0 {
+		m.failf("nothing is left, and of %d extents %+v is alive, %d bytes", len(d.dead.list), d.dead.list[0], d.dead.bytes)
+	}
+	left := int64(0)
+	for _, rec := range m.log.records {
+		left += int64(len(rec.Body)) + recordOverhead
+	}
+	if left > d.dead.disk() || left > 200+4096 {
+		m.failf("nothing is left, and %d bytes are on disk; counted are %d", left, d.dead.disk())
+	}
 }

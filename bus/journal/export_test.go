@@ -15,3 +15,6 @@ func OtherFormat(b []byte) []byte {
 	order.PutUint32(b[12:], checksum(b[:headerSize]))
 	return b
 }
+
+// RealDisk is what a log uses without another.
+func RealDisk() FS { return disk{} }
