@@ -308,7 +308,7 @@ func (c *cgroups) control(dir, name string) error {
 // io away can have no processes; one that gives away cpu or pids may, but becomes the root of threads by it, and the groups below it
 // become invalid. Only the topmost of all, which has no type, may have both.
 func (c *cgroups) step() error {
-	if _, err := os.Stat(filepath.Join(c.base, "cgroup.type")); err != nil || len(procs(c.base)) == 0 {
+	if !exists(filepath.Join(c.base, "cgroup.type")) || len(procs(c.base)) == 0 {
 		return nil
 	}
 	aside := filepath.Join(c.base, leaf)
@@ -327,6 +327,11 @@ func (c *cgroups) step() error {
 		}
 	}
 	return fmt.Errorf("cannot empty the control group %s: there are always more processes in it", c.base)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // mostSteps bounds how often those are moved that were forked meanwhile.

@@ -168,12 +168,16 @@ func debVersion(path string) string {
 	return strings.ReplaceAll(version, "%3a", ":")
 }
 
-// goInstall builds a module's program, outside of this repository.
-func goInstall(name, module string) func(*fetch) (kit, error) {
+// goBuild builds a program of a module in a throw-away module, outside of this repository. `go install` would do, but also asks the
+// proxy for the newest version, which not every proxy tells.
+func goBuild(name, module, version, folder string) func(*fetch) (kit, error) {
 	return func(f *fetch) (kit, error) {
 		return f.keep(name, func(dir string) (string, error) {
-			_, version, _ := strings.Cut(module, "@")
-			_, err := f.output(dir, command{argv: []string{"go", "install", module}, env: []string{"GOBIN=" + dir, "GOFLAGS="}})
+			text := fmt.Sprintf("module throwaway\n\ngo 1.26\n\nrequire %s %s\n", module, version)
+			if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o600); err != nil {
+				return "", err
+			}
+			_, err := f.output(dir, command{argv: []string{"go", "build", "-mod=mod", "-o", name, module + folder}, env: []string{"GOFLAGS=", "GOWORK=off"}})
 			return version, err
 		})
 	}

@@ -126,8 +126,6 @@ func supervisordUp(status string) int {
 	return n
 }
 
-const processComposeModule = "github.com/f1bonacc1/process-compose@v1.110.0"
-
 func processCompose() manager {
 	client := func(s stage, words ...string) command {
 		return s.run(append([]string{filepath.Join(s.kit.root, "process-compose"), "-L", filepath.Join(s.dir, "log"), "-u", filepath.Join(s.dir, "socket")}, words...)...)
@@ -135,7 +133,7 @@ func processCompose() manager {
 	return manager{
 		name: "process-compose", peer: true, end: syscall.SIGTERM,
 		note: "captures stdout and stderr, apart, into memory. Its back-off is a second at least, which is its default too.",
-		get:  goInstall("process-compose", processComposeModule),
+		get:  goBuild("process-compose", "github.com/f1bonacc1/process-compose", "v1.64.1", "/src"),
 		start: func(s stage) (command, error) {
 			file := fmt.Sprintf("version: \"0.5\"\nprocesses:\n  idle:\n    command: %q\n    replicas: %d\n    availability: { restart: always, backoff_seconds: 1 }\n", strings.Join(s.child, " "), s.n)
 			return client(s, "up", "-t=false", "--disable-dotenv", "-f", filepath.Join(s.dir, "process-compose.yaml")), s.write("process-compose.yaml", file, 0o600)
