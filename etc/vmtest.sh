@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 bin=$PWD/.cache/vm/bin
 top=/sys/fs/cgroup
-stories='TestStories/^(limits|processes|rogues|groups|orphans|adopt)$'
+stories='TestStories/^(limits|groups|processes|stopping|ends|rest)$' # none with Python and ZeroMQ: without KVM they are too slow
 room='Group|Limit|Forest|Starv|Heir'
 failed=
 check() {
@@ -13,7 +13,7 @@ check() {
 	shift
 	"$@" || failed=1
 }
-story() { cd cmd && exec "$bin/cmd.test" -binaries "$bin" -test.timeout 20m -test.run "${VM_STORIES:-$stories}" ${VM_VERBOSE:+-test.v}; }
+story() { cd cmd && exec "$bin/cmd.test" -binaries "$bin" -test.timeout 20m -test.parallel 1 -test.run "${VM_STORIES:-$stories}" ${VM_VERBOSE:+-test.v}; }
 tests() { cd supervisor && exec "$bin/supervisor.test" -test.timeout 20m -test.short -test.run "${VM_TESTS:-$room}" -trees 500 ${VM_VERBOSE:+-test.v}; }
 # within GROUP WHAT: in a new group below the topmost one, delegated as systemd does it; the user's is his own instead.
 within() {

@@ -63,11 +63,30 @@ func openCgroups(want, name, runDir string, log *slog.Logger) *cgroups {
 	_, top, err := ownCgroup()
 	c.top = err == nil && c.base == top
 	c.tree = filepath.Join(c.base, "dsat-"+name+treeOf(runDir))
-	if err := os.Mkdir(c.tree, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(c.tree, 0o755); err == nil {
+		return c
+	} else if !errors.Is(err, fs.ErrExist) {
 		c.broken = fmt.Errorf("cannot make the control group %s: %w", c.tree, cause(err))
+	} else if err := c.resume(); err != nil {
+		c.broken = err
+	}
+	if c.broken != nil {
 		c.log.Warn("goes on without control groups", "error", c.broken)
 	}
 	return c
+}
+
+// resume finds what an earlier dsatd has given to the tree. A service manager that has put us into the group above has made the
+// tree invalid by it: see step.
+func (c *cgroups) resume() error {
+	text, _ := os.ReadFile(filepath.Join(c.tree, "cgroup.subtree_control")) // there are none of what cannot be read
+	for name := range strings.FieldsSeq(string(text)) {
+		c.enabled[name] = true
+	}
+	if len(c.enabled) == 0 {
+		return nil
+	}
+	return c.step()
 }
 
 // delegated is the directory of a group that we may divide.
@@ -177,7 +196,7 @@ func (c *cgroups) enter(ref topology.Ref, limits topology.Limits) (g *cgroup, fd
 	if err := g.limit(limits, c.enabled); err != nil {
 		return nil, 0, err
 	}
-	if !fresh { // nobody was killed in one that was made just now
+	if !fresh && c.enabled["memory"] { // nobody was killed in one that was made just now
 		g.hunger = g.hungered()
 	}
 	if fd, err = unix.Open(g.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
@@ -382,8 +401,8 @@ func (c *cgroups) end() {
 	c.kill()
 	groups, _ := os.ReadDir(c.tree)
 	for _, d := range groups {
-		if d.IsDir() {
-			_ = dissolve(filepath.Join(c.tree, d.Name())) // one that is still dying stays, empty, for the next dsatd
+		if path := filepath.Join(c.tree, d.Name()); d.IsDir() && unix.Rmdir(path) != nil {
+			_ = dissolve(path) // one that is still dying stays, empty, for the next dsatd
 		}
 	}
 	_ = os.Remove(c.tree)
@@ -394,11 +413,8 @@ func (c *cgroups) kill() {
 	if c.tree == "" {
 		return
 	}
-	groups, _ := os.ReadDir(c.tree) // nothing there is nobody there
-	for _, d := range groups {
-		if d.IsDir() {
-			(&cgroup{path: filepath.Join(c.tree, d.Name())}).kill()
-		}
+	if all := (&cgroup{path: c.tree}); all.populated() {
+		all.kill()
 	}
 }
 

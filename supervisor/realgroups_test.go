@@ -209,7 +209,8 @@ func TestLimitsBelowAGroupWithProcesses(t *testing.T) {
 		_, _ = syscall.Wait4(pid, nil, 0, nil)
 	}
 	daemon := spawn(base)
-	c := openCgroups(base, "busy", t.TempDir(), slog.New(slog.DiscardHandler))
+	run := t.TempDir()
+	c := openCgroups(base, "busy", run, slog.New(slog.DiscardHandler))
 	g, fd, err := c.enter(ref("x", 0), topology.Limits{CPU: 0.5, PIDs: 10})
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +227,21 @@ func TestLimitsBelowAGroupWithProcesses(t *testing.T) {
 	}
 	end(limited)
 	end(daemon)
-	c.end()
+
+	// The next one was put into the group that has given them away, beside what lives on.
+	daemon = spawn(base)
+	next := openCgroups(base, "busy", run, slog.New(slog.DiscardHandler))
+	if next.broken != nil {
+		t.Fatal(next.broken)
+	}
+	g, fd, err = next.enter(ref("y", 0), topology.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	end(spawn(g.path))
+	end(daemon)
+	next.end()
 	if err := os.Remove(filepath.Join(base, leaf)); err != nil {
 		t.Error(err)
 	}
