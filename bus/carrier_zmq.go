@@ -2,14 +2,13 @@ package bus
 
 import (
 	"errors"
-	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
-	"github.com/pebbe/zmq4"
-
 	"github.com/dsat/dsat/bus/wire"
+	"github.com/dsat/dsat/bus/zmq"
 )
 
 // zmqCarrier owns the ROUTER. Only run touches the socket; others leave orders and wake it.
@@ -19,14 +18,14 @@ import (
 // every wake, and after every send, ZMQ_EVENTS is looked at until it is clear.
 type zmqCarrier struct {
 	bus    *Bus
-	ctx    *zmq4.Context
-	socket *zmq4.Socket
+	socket *zmq.Socket
 	fd     *os.File // a duplicate of ZMQ_FD
 	ready  chan struct{}
 	orders orders
 
 	// Only run uses what follows.
 	peers  map[string]*peer
+	in     zmq.Message
 	stuck  []*peer // whose pipe was full
 	frames [][]byte
 	ending []*ending
@@ -57,22 +56,10 @@ func newZMQ(b *Bus) (*zmqCarrier, error) {
 
 func (z *zmqCarrier) open(url string) error {
 	var err error
-	if z.ctx, err = zmq4.NewContext(); err != nil {
+	if z.socket, err = zmq.Bind(url, wire.MaxMessage, sendHWM); err != nil {
 		return err
 	}
-	if z.socket, err = z.ctx.NewSocket(zmq4.ROUTER); err != nil {
-		return err
-	}
-	err = errors.Join(
-		z.socket.SetLinger(0),
-		z.socket.SetRouterMandatory(1),
-		z.socket.SetMaxmsgsize(wire.MaxMessage),
-		z.socket.SetSndhwm(sendHWM),
-		z.socket.Bind(url))
-	if err != nil {
-		return err
-	}
-	fd, err := z.socket.GetFd()
+	fd, err := z.socket.FD()
 	if err != nil {
 		return err
 	}
@@ -85,18 +72,13 @@ func (z *zmqCarrier) open(url string) error {
 	return nil
 }
 
-// shut frees everything. Term is interrupted by signals, and tried again.
+// shut frees everything.
 func (z *zmqCarrier) shut() {
 	if z.fd != nil {
 		_ = z.fd.Close()
 	}
 	if z.socket != nil {
-		_ = z.socket.Close()
-	}
-	for z.ctx != nil {
-		if err := z.ctx.Term(); err == nil || zmq4.AsErrno(err) != zmq4.Errno(syscall.EINTR) {
-			return
-		}
+		z.socket.Close()
 	}
 }
 
@@ -112,6 +94,7 @@ func (z *zmqCarrier) run() {
 	defer timer.Stop()
 	for {
 		wait := z.turn()
+		runtime.Gosched() // the loop may have an answer to what it was just given: one wake less
 		if wait > 0 {
 			timer.Reset(wait)
 		} else {
@@ -188,11 +171,7 @@ func (z *zmqCarrier) follow() {
 // receive takes messages until ZMQ_EVENTS is clear. It returns how many there were, or less than 0 when the bus is closed.
 func (z *zmqCarrier) receive() int {
 	n := 0
-	for {
-		ev, err := z.socket.GetEvents()
-		if err != nil || ev&zmq4.POLLIN == 0 {
-			return n
-		}
+	for z.socket.Readable() {
 		for {
 			ok, open := z.receiveOne()
 			if !open {
@@ -206,46 +185,34 @@ func (z *zmqCarrier) receive() int {
 			}
 		}
 	}
+	return n
 }
 
 // receiveOne takes one message: routing id and frame. More parts than that are not of this protocol.
 func (z *zmqCarrier) receiveOne() (ok, open bool) {
-	id, err := z.socket.RecvBytes(zmq4.DONTWAIT)
-	if err != nil {
+	if z.socket.Receive(&z.in, false) != nil {
 		return false, true
 	}
-	var frame []byte
-	parts := 0
-	for {
-		more, err := z.socket.GetRcvmore()
-		if err != nil || !more {
-			break
-		}
-		if frame, err = z.socket.RecvBytes(zmq4.DONTWAIT); err != nil {
-			return false, true
-		}
-		parts++
+	if z.in.Parts != 1 {
+		z.in.Data = []byte{0} // refused by whoever reads it
 	}
-	if parts != 1 {
-		frame = []byte{0} // refused by whoever reads it
-	}
-	return true, z.handIn(string(id), frame)
+	return true, z.handIn(z.in.ID, z.in.Data)
 }
 
-// handIn gives a frame to the loop. Who is unknown has to begin with HELLO, and is asked for it; one that speaks another language
+// handIn gives a copy of a frame to the loop. Who is unknown has to begin with HELLO, and is asked for it; one that speaks another language
 // is left to the loop, which refuses it.
-func (z *zmqCarrier) handIn(id string, frame []byte) bool {
-	p := z.peers[id]
+func (z *zmqCarrier) handIn(id, frame []byte) bool {
+	p := z.peers[string(id)]
 	if p == nil {
 		if forgotHello(frame) {
 			z.askHello(id)
 			return true
 		}
 		p = newPeer(z, z.bus.pool)
-		p.address = id
-		z.peers[id] = p
+		p.address, p.route = string(id), append([]byte(nil), id...)
+		z.peers[p.address] = p
 	}
-	return z.bus.deliver(inbound{peer: p, frame: frame})
+	return z.bus.deliver(inbound{peer: p, frame: append(z.bus.pool.get(), frame...)})
 }
 
 // forgotHello reports whether a frame is well-formed and begins with anything but HELLO, as those of a peer do that does not know
@@ -256,26 +223,17 @@ func forgotHello(frame []byte) bool {
 	return err == nil && r.Next(&rec) && rec.Kind != wire.Hello
 }
 
-func (z *zmqCarrier) askHello(id string) {
+func (z *zmqCarrier) askHello(id []byte) {
 	var b wire.Builder
 	b.Add(&wire.Header{Kind: wire.Error, Epoch: z.bus.cfg.Epoch, N: wire.ErrHelloAgain}, []byte("cannot take this: the connection is not known, say HELLO"))
-	_ = z.transmit(id, b.Frame())
-}
-
-func (z *zmqCarrier) transmit(id string, frame []byte) error {
-	if _, err := z.socket.SendBytes([]byte(id), zmq4.DONTWAIT|zmq4.SNDMORE); err != nil {
-		return err
-	}
-	_, err := z.socket.SendBytes(frame, zmq4.DONTWAIT)
-	return err
+	_ = z.socket.Send(id, b.Frame(), false)
 }
 
 // send brings away what is in a peer's outbox. A full pipe is tried again later; a peer that is gone gets nothing.
 func (z *zmqCarrier) send(p *peer) {
 	z.frames = p.box.take(z.frames)
 	for i, f := range z.frames {
-		err := z.transmit(p.address, f)
-		if err != nil && zmq4.AsErrno(err) == zmq4.Errno(syscall.EAGAIN) {
+		if errors.Is(z.socket.Send(p.route, f, false), zmq.ErrAgain) {
 			p.box.putBack(z.frames[i:])
 			z.stuck = append(z.stuck, p)
 			break
@@ -308,7 +266,4 @@ func (z *zmqCarrier) finish(p *peer) { z.orders.add(&z.orders.finish, p) }
 func (z *zmqCarrier) drop(p *peer)   { z.orders.add(&z.orders.drop, p) }
 
 // Version is that of libzmq, as in "4.3.4".
-func Version() string {
-	major, minor, patch := zmq4.Version()
-	return fmt.Sprintf("%d.%d.%d", major, minor, patch)
-}
+func Version() string { return zmq.Version() }

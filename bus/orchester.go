@@ -2,6 +2,7 @@ package bus
 
 import (
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/dsat/dsat/bus/wire"
@@ -115,6 +116,7 @@ func (o *orchester) run() {
 		} else {
 			timer.Stop()
 		}
+		runtime.Gosched() // carriers that are ready hand in what they have: one turn for all of it
 	}
 }
 

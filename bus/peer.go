@@ -23,6 +23,7 @@ type peer struct {
 	pool    framePool
 	box     outbox
 	address string      // ROUTER's routing id of a ZeroMQ peer
+	route   []byte      // the same
 	v1      *v1Socket   // of [bus.v1]: no peer, but an endpoint
 	port    *legacyPort // likewise, as the loop sees it
 
