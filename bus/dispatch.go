@@ -43,7 +43,7 @@ func (t *tracker) dispatch(now int64, s *step) {
 
 // deal gives at most so many hops to the workers of s and returns how many it gave.
 func (t *tracker) deal(now int64, s *step, most int) int {
-	if t.frozen || s.resting || s.paused || most == 0 || s.queued() == 0 || len(s.workers) == 0 || s.gated() {
+	if t.frozen || s.resting || s.paused || s.awaits || most == 0 || s.queued() == 0 || len(s.workers) == 0 || s.gated() {
 		return 0
 	}
 	full := s.full()

@@ -65,6 +65,7 @@ func newSlab() slab { return slab{free: none} }
 
 func (s *slab) at(i int32) *hop            { return &s.pages[i>>pageBits].hops[i&(pageSize-1)] }
 func (s *slab) step(i int32) int           { return int(s.pages[i>>pageBits].steps[i&(pageSize-1)]) }
+func (s *slab) state(i int32) state        { return s.pages[i>>pageBits].states[i&(pageSize-1)] }
 func (s *slab) setState(i int32, to state) { s.pages[i>>pageBits].states[i&(pageSize-1)] = to }
 
 // place is where hop i is on disk, or nil.

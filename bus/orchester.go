@@ -50,6 +50,7 @@ type orchester struct {
 
 	freezing *freezing                   // somebody wants nothing in hand
 	resume   map[topology.Ref]keptSource // sources of an earlier daemon, until they say HELLO
+	claims   int64                       // until when survivors are waited for who may have something in hand; 0: nobody is
 	strays   uint64                      // frames of peers that were refused or never welcomed
 
 	strangers strangers
@@ -93,6 +94,9 @@ func (o *orchester) wall() time.Time { return o.bus.start.Add(time.Duration(o.no
 // run takes turns until the bus is closed.
 func (o *orchester) run() {
 	timer := time.NewTimer(time.Hour)
+	if o.claims > 0 {
+		o.claims = o.bus.now() + claimTime
+	}
 	defer timer.Stop()
 	for {
 		select {
@@ -156,7 +160,7 @@ func (o *orchester) endTurn() int64 {
 	o.t.judgeAll(o.now)
 	due := o.expireCalls()
 	o.t.tick(o.now)
-	due = sooner(due, o.departures())
+	due = sooner(sooner(due, o.departures()), o.heardAll())
 	if o.legacy != nil {
 		due = sooner(due, o.legacy.tick())
 	}

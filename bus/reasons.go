@@ -9,8 +9,8 @@ import (
 // causes are what can hold back the messages of a queue. Whoever adds something that does adds a function: one sentence about the step,
 // which is "it"; "" when it is not the cause at the moment. They are asked in their order, in the loop, when somebody wants to know, and
 // change nothing.
-func causes() [9]cause {
-	return [...]cause{whyFrozen, whyResting, whyStuck, whyGated, whyAway, whyLimited, whyRated, whyNoCredit, whyLegacy}
+func causes() [10]cause {
+	return [...]cause{whyFrozen, whyAwaits, whyResting, whyStuck, whyGated, whyAway, whyLimited, whyRated, whyNoCredit, whyLegacy}
 }
 
 // cause is one thing that can hold back the messages of a step.
@@ -30,6 +30,13 @@ func whyFrozen(t *tracker, _ int64, _ *step) string {
 		return ""
 	}
 	return "nothing is given to anybody while another dsatd takes the place of this one"
+}
+
+func whyAwaits(_ *tracker, _ int64, s *step) string {
+	if !s.awaits {
+		return ""
+	}
+	return "a worker that has outlived an earlier dsatd may have it in hand: for 2 s at most it is waited for what that one says"
 }
 
 func whyPaused(_ *tracker, _ int64, s *step) string {

@@ -315,6 +315,7 @@ func (o *orchester) keepReplies() []keptAnswer {
 // goOn is the last of what a daemon takes over from earlier ones: replies, and tasks without hops end. tasks are the slots of those
 // that are there.
 func (o *orchester) goOn(tasks map[uint64]int32) {
+	o.awaitClaims()
 	slices.SortFunc(o.replies.old, func(a, b replyWall) int { return cmp.Compare(b.Age, a.Age) }) // the oldest end first
 	for i := range o.replies.old {
 		if w := &o.replies.old[i]; o.replies.by[w.ID] == nil {

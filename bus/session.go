@@ -214,13 +214,14 @@ func (o *orchester) welcome(i *instance, p *peer, h *wire.HelloBody, filter bool
 	if !st.source {
 		st.enlist(&s.worker)
 	}
+	held := o.claim(s, h.Holds)
 	take, direct := o.joint(s)
 	s.direct.told = directions(take, direct)
 	o.sessions++
 	body := wire.AppendJSON(nil, &wire.WelcomeBody{Session: o.sessions, Take: take, Direct: direct, Epoch: o.t.epoch, InHand: s.messages, Bytes: s.bytes, EmitMessages: emitMessages,
 		EmitBytes: emitBytes, Accepted: s.accepted, Routes: linkNames(st.routes, st.to), From: linkNames(st.origins, st.from), DeadlineMS: st.cfg.deadline / 1e6, MaxBody: wire.MaxBody,
 		Calls: linkNames(st.callees, st.calls), CallMessages: callMessages, CallBytes: callBytes, CallMS: callDefault.Milliseconds(),
-		Emits: formatBody(i.sat.Emits), Accepts: formatBody(i.sat.Accepts)})
+		Held: held, Emits: formatBody(i.sat.Emits), Accepts: formatBody(i.sat.Accepts)})
 	o.post(p, &wire.Header{Kind: wire.Welcome}, body)
 	if i.draining {
 		o.startDrain(s)

@@ -50,6 +50,7 @@ type step struct {
 	source  bool // its satellites only emit: nothing can be sent to it
 	streak  int  // messages quarantined for their crashes since the last DONE: at some number the worker is to blame
 	dirty   bool
+	awaits  bool   // nothing is given to its workers until those who outlived an earlier daemon have said what they have
 	paused  bool   // nothing is given to its workers, on request
 	shut    bool   // nothing is let in, on request: it is drained
 	guard   *guard // nil: nothing is bounded but by credit

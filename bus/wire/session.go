@@ -22,6 +22,7 @@ type HelloBody struct {
 	Direct      bool     `json:"direct,omitempty"`      // it knows of direct links
 	Codecs      []string `json:"codecs,omitempty"`      // names of the codecs that its handlers can read; none: it does not say
 	Accepted    uint64   `json:"accepted,omitempty"`    // of a source that had a session before: its last EMIT that was accepted
+	Holds       []string `json:"holds,omitempty"`       // "EPOCH.N" of each dispatch of sessions before that it has begun, and not answered
 }
 
 // WelcomeBody is the body of WELCOME.
@@ -43,6 +44,7 @@ type WelcomeBody struct {
 	Session      uint64      `json:"session"`           // the number of this session: the id of what it sends along direct links
 	Take         bool        `json:"take,omitempty"`    // as in ROUTES
 	Direct       []string    `json:"direct,omitempty"`  // as in ROUTES
+	Held         []string    `json:"held,omitempty"`    // of what it holds, "EPOCH.N NUMBER": to be answered here, as NUMBER; the others are not wanted any more
 	Emits        *FormatBody `json:"emits,omitempty"`   // what the daemon takes its payloads for that are raw, or a struct; nil: nothing
 	Accepts      *FormatBody `json:"accepts,omitempty"` // how the payloads of DATA and REPLY are written; nil: as their record says
 }

@@ -100,6 +100,10 @@
 // DONE and FAIL are never refused for lack of room. A worker handles in the order of delivery: its first Concurrency unanswered
 // hops count as running. Answers may come in any order.
 //
+// A peer that was connected to a daemon before says in HELLO which dispatches of that one it has begun and not answered. Those that WELCOME
+// names it answers in this session, by the numbers given there, as if they had come as DATA; they count as delivered before any DATA. The
+// answers to the others are not asked for, and what it has not begun it forgets.
+//
 // # Direct links
 //
 // A peer that is told to take (WELCOME, ROUTES) binds a ZeroMQ PULL in the directory DSAT_DIRECT and says LISTEN. Peers before it are told

@@ -53,6 +53,7 @@ static void release(struct dsat *d)
 	dsat_free_arrivals(d->current);
 	dsat_free_parcels(d->full);
 	dsat_free_parcels(d->kept);
+	dsat_free_parcels(d->spoken);
 	free(d->answers.bytes);
 	free(d->emits.bytes);
 	free(d->outputs.bytes);
@@ -87,6 +88,7 @@ dsat *dsat_open(enum dsat_role role, char *why, size_t size)
 	d->last = &d->first;
 	d->full_last = &d->full;
 	d->kept_last = &d->kept;
+	d->spoken_last = &d->spoken;
 	d->max_body = WIRE_MAX_BODY;
 	if (d->wake < 0 || !environment(d)) {
 		say_why(why, size, d->wake < 0 ? "cannot open a session: no descriptors are left"

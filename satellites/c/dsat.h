@@ -67,7 +67,8 @@ int dsat_fail(dsat *d, int retry, const char *reason);
 /* Says that the message in hand is still being worked on: its deadline starts anew. */
 int dsat_progress(dsat *d);
 
-/* Whether the answer to the message in hand will be ignored: its step was removed, its task cancelled, or the session is lost. */
+/* Whether the answer to the message in hand will be ignored: its step was removed, its task cancelled, or dsatd was killed meanwhile and
+ * the next one does not know it, as it does those of durable queues. While there is no dsatd nobody knows, and dsat_done waits. */
 int dsat_cancelled(dsat *d);
 
 /* Emits a new message, which is copied. It waits while the window that dsatd grants is used up, that is while queues below are full.

@@ -14,6 +14,41 @@ static int is_gone(const dsat *d, uint64_t n)
 	return 0;
 }
 
+/* Whether the message in hand is that of a session before. The lock is held. */
+static int is_held(const dsat *d)
+{
+	return d->current->session != d->session && d->held.n == d->message->n && d->held.epoch == d->message->epoch;
+}
+
+/* Takes note that a message is begun; 0: its session is over, and it is not ours any more. */
+static int begin(dsat *d)
+{
+	int held;
+
+	if (d->current->direct)
+		return 1;
+	d->hand_epoch = d->message->epoch;
+	d->hand_n = d->message->n; /* before the look at the session, which the thread changes before it looks at this */
+	if (d->session == d->current->session)
+		return 1;
+	pthread_mutex_lock(&d->lock);
+	if (!(held = is_held(d)))
+		d->hand_n = 0;
+	pthread_mutex_unlock(&d->lock);
+	return held;
+}
+
+/* Under which number the message in hand is known to the daemon; 0: nobody wants its answer. While it is away nobody knows, and with
+ * wait that is waited for. The lock is held. */
+static uint64_t number_of(dsat *d, int wait)
+{
+	while (wait && is_held(d) && d->held.state == held_asked && !d->over)
+		pthread_cond_wait(&d->changed, &d->lock);
+	if (d->current->session == d->session)
+		return d->welcome ? d->message->n : 0;
+	return is_held(d) && d->held.state == held_wanted ? d->held.number : 0;
+}
+
 /* The next message of the frame in hand, or NULL. */
 static const struct wire_header *following(dsat *d)
 {
@@ -64,9 +99,13 @@ int dsat_next(dsat *d, dsat_message *m, int timeout)
 	for (;;) {
 		if (d->current && (d->message = following(d))) {
 			d->place++;
+			if (!begin(d)) {
+				d->message = NULL;
+				continue;
+			}
 			if (d->gone_count && !d->current->direct) { /* a glance without the lock: what is missed is a message handled for nothing */
 				pthread_mutex_lock(&d->lock);
-				gone = is_gone(d, d->message->n);
+				gone = d->current->session == d->session && is_gone(d, d->message->n);
 				pthread_mutex_unlock(&d->lock);
 			}
 			if (!gone) {
@@ -100,7 +139,7 @@ int dsat_next(dsat *d, dsat_message *m, int timeout)
 	}
 }
 
-/* Stages an output of the message in hand. The lock is not needed. */
+/* Stages an output of the message in hand. The lock is held. */
 static int stage(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size)
 {
 	struct wire_header h = {.kind = WIRE_OUT, .codec = (uint16_t)codec, .port = (uint16_t)port, .n = d->message->n};
@@ -110,6 +149,10 @@ static int stage(dsat *d, unsigned port, enum dsat_codec codec, const void *payl
 		return dsat_no_memory(d);
 	if (size)
 		memcpy(body, payload, size);
+	if (d->outputs.count == 1) {
+		d->outputs_to = d->to;
+		d->outputs_session = d->session;
+	}
 	return 0;
 }
 
@@ -125,14 +168,15 @@ int dsat_put(dsat *d, const char *link, enum dsat_codec codec, const void *paylo
 	if (port >= 0 && !dsat_fits(d, size))
 		port = -1;
 	several = port == WIRE_ALL_LINKS && (dsat_paved(d) || d->current->direct);
-	if (several) /* each by its own way */
+	if (several) { /* each by its own way */
 		for (i = 0; dsat_link(d, i) && result == 0; i++)
 			if (*dsat_link(d, i))
 				result = stage(d, (unsigned)i, codec, payload, size);
+	} else if (port >= 0) {
+		result = stage(d, (unsigned)port, codec, payload, size);
+	}
 	pthread_mutex_unlock(&d->lock);
-	if (several || port < 0)
-		return port < 0 ? -1 : result;
-	return stage(d, (unsigned)port, codec, payload, size);
+	return port < 0 ? -1 : result;
 }
 
 /* Writes outputs as the body of a DONE. */
@@ -150,9 +194,9 @@ static void write_outputs(const struct wire_frame *f, uint8_t *to)
 }
 
 /* Appends a DONE with its outputs, or those one by one before it where they would not fit a frame. The lock is held. */
-static int done_with_outputs(dsat *d)
+static int done_with_outputs(dsat *d, uint64_t n)
 {
-	struct wire_header h = {.kind = WIRE_DONE, .n = d->message->n};
+	struct wire_header h = {.kind = WIRE_DONE, .n = n}, staged;
 	const struct wire_header *out;
 	size_t at = 0, length = 0;
 	uint8_t *body;
@@ -171,9 +215,12 @@ static int done_with_outputs(dsat *d)
 		return ok;
 	}
 	at = 0;
-	while ((out = wire_next(d->outputs.bytes, d->outputs.size, &at)))
-		if (!dsat_say(d, out, wire_body(out), out->length))
+	while ((out = wire_next(d->outputs.bytes, d->outputs.size, &at))) {
+		staged = *out;
+		staged.n = n;
+		if (!dsat_say(d, &staged, wire_body(out), out->length))
 			return 0;
+	}
 	return dsat_say(d, &h, NULL, 0);
 }
 
@@ -209,8 +256,10 @@ static int forward_outputs(dsat *d)
 }
 
 /* Joins a DONE without outputs to those before it: only neighbours in the order of delivery. The lock is held. */
-static int acknowledge(dsat *d)
+static int acknowledge(dsat *d, uint64_t n)
 {
+	if (is_held(d)) /* it is nobody's neighbour */
+		return dsat_close_range(d) && dsat_say(d, &(struct wire_header){.kind = WIRE_DONE, .n = n}, NULL, 0);
 	if (d->done_first && d->place == d->done_place + 1 && d->message->n > d->done_last) {
 		d->done_last = d->message->n;
 		d->done_place = d->place;
@@ -223,39 +272,57 @@ static int acknowledge(dsat *d)
 	return 1;
 }
 
-static int say_failed(dsat *d, int retry, const char *reason)
+static int say_failed(dsat *d, uint64_t n, int retry, const char *reason)
 {
-	struct wire_header h = {.kind = WIRE_FAIL, .flags = retry ? WIRE_FLAG_RETRY : 0, .n = d->message->n};
+	struct wire_header h = {.kind = WIRE_FAIL, .flags = retry ? WIRE_FLAG_RETRY : 0, .n = n};
 
 	return dsat_close_range(d) && dsat_say(d, &h, reason, strnlen(reason, 2048));
 }
 
-/* Answers the message in hand. What belongs to a session that is over is nobody's any more. */
+/* Whether the outputs in hand are of links that mean something else by now. The lock is held. */
+static int misled(const dsat *d)
+{
+	return d->outputs.count > 0 && d->outputs_session != d->session && !dsat_same_links(d->outputs_to, d->to);
+}
+
+/* Answers the message in hand. What belongs to a session that is over, and not to the next one, is nobody's any more. */
 static int answer(dsat *d, int failed, int retry, const char *reason)
 {
 	int ok = 1;
+	uint64_t n;
 
 	d->said[0] = 0;
 	if (!d->message)
 		return dsat_mishap(d, "there is no message in hand to answer");
 	pthread_mutex_lock(&d->lock);
-	if (!failed && d->outputs.count && (dsat_paved(d) || d->current->direct))
+	n = d->current->direct ? 0 : number_of(d, 1);
+	if (!failed && n && misled(d)) {
+		failed = retry = 1;
+		reason = "the links have changed while dsatd was away";
+	}
+	if (!failed && (n || d->current->direct) && d->outputs.count && (dsat_paved(d) || d->current->direct)) {
 		ok = forward_outputs(d);
+		n = d->current->direct ? 0 : number_of(d, 1); /* that may have taken its time */
+	}
 	if (d->current->direct) {
 		d->direct_in_hand--;
 		dsat_wake(d);
-	} else if (d->welcome && d->current->session == d->session) {
+	} else if (n) {
 		if (!ok)
 			;
 		else if (failed)
-			ok = say_failed(d, retry, reason);
+			ok = say_failed(d, n, retry, reason);
 		else if (d->outputs.count)
-			ok = done_with_outputs(d);
+			ok = done_with_outputs(d, n);
 		else
-			ok = acknowledge(d);
+			ok = acknowledge(d, n);
 		if (--d->in_hand == 0)
 			d->gone_count = 0;
 		dsat_wake(d);
+	}
+	if (!d->current->direct) {
+		d->hand_n = 0;
+		d->held = (struct held){0};
 	}
 	pthread_mutex_unlock(&d->lock);
 	wire_reset(&d->outputs);
@@ -275,9 +342,8 @@ int dsat_progress(dsat *d)
 	d->said[0] = 0;
 	if (!d->message)
 		return dsat_mishap(d, "there is no message in hand");
-	h.n = d->message->n;
 	pthread_mutex_lock(&d->lock);
-	if (d->welcome && !d->current->direct && d->current->session == d->session) {
+	if (!d->current->direct && (h.n = number_of(d, 0))) {
 		ok = dsat_close_range(d) && dsat_say(d, &h, NULL, 0);
 		dsat_wake(d);
 	}
@@ -292,7 +358,12 @@ int dsat_cancelled(dsat *d)
 	if (!d->message)
 		return 0;
 	pthread_mutex_lock(&d->lock);
-	gone = !d->current->direct && (d->current->session != d->session || is_gone(d, d->message->n));
+	if (d->current->direct)
+		gone = 0;
+	else if (d->current->session != d->session && !(is_held(d) && d->held.state == held_wanted))
+		gone = !is_held(d) || d->held.state == held_unwanted; /* else nobody knows yet */
+	else
+		gone = is_gone(d, number_of(d, 0));
 	pthread_mutex_unlock(&d->lock);
 	return gone;
 }

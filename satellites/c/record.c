@@ -55,15 +55,22 @@ void dsat_lose(struct end *e)
 		e->alone = dsat_now_ms();
 	d->welcome = 0;
 	d->session++;
+	if (d->hand_n && d->held.n == 0) {
+		d->held.n = d->hand_n;
+		d->held.epoch = (uint32_t)d->hand_epoch;
+	}
+	if (d->held.state != held_unwanted)
+		d->held.state = held_asked;
 	d->delivered = 0;
 	d->in_hand = 0;
 	d->gone_count = 0;
-	d->done_first = 0;
 	forget_arrivals(d);
-	dsat_free_parcels(d->full);
+	if (dsat_close_range(d) && d->answers.count)
+		dsat_pack(&d->answers, &d->full_last); /* or they are forgotten */
+	wire_reset(&d->answers);
+	dsat_keep_spoken(d, d->full);
 	d->full = NULL;
 	d->full_last = &d->full;
-	wire_reset(&d->answers);
 }
 
 int dsat_transmit(struct end *e, struct wire_frame *f)
@@ -77,16 +84,21 @@ void dsat_greet(struct end *e)
 	struct dsat *d = e->d;
 	struct wire_frame f = {0};
 	struct wire_header h = {.kind = WIRE_HELLO};
-	char body[2048];
-	int n;
+	char *holds, *body;
+	size_t room;
+	void *to = NULL;
+	int n = 0;
 
 	dsat_lose(e);
-	n = snprintf(body, sizeof body,
-		"{\"step\":\"%s\",\"wid\":%d,\"incarnation\":\"%llu\",\"token\":\"%s\",\"pid\":%ld,\"concurrency\":1,\"source\":%s,\"sdk\":\"c-1\",\"direct\":true,\"accepted\":%llu}",
+	holds = dsat_holds(d);
+	room = 2048 + (holds ? strlen(holds) : 0);
+	body = malloc(room);
+	if (body && holds)
+		n = snprintf(body, room,
+		"{\"step\":\"%s\",\"wid\":%d,\"incarnation\":\"%llu\",\"token\":\"%s\",\"pid\":%ld,\"concurrency\":1,\"source\":%s,\"sdk\":\"c-1\",\"direct\":true,\"holds\":[%s],\"accepted\":%llu}",
 		d->name, d->wid, (unsigned long long)d->incarnation, d->token, (long)getpid(), d->role == DSAT_SOURCE ? "true" : "false",
-		(unsigned long long)d->accepted);
-	void *to = wire_add(&f, &h, (size_t)n);
-	if (to) {
+		holds, (unsigned long long)d->accepted);
+	if (n > 0 && (to = wire_add(&f, &h, (size_t)n))) {
 		memcpy(to, body, (size_t)n);
 		wire_seal(&f);
 		dsat_transmit(e, &f); /* without a connection its end is reported */
@@ -94,6 +106,8 @@ void dsat_greet(struct end *e)
 		dsat_out_of_memory(d);
 	}
 	free(f.bytes);
+	free(body);
+	free(holds);
 }
 
 /* Lets other satellites send to us, and says where. The lock is held. */
@@ -157,6 +171,7 @@ static void welcomed(struct end *e, const struct wire_header *h)
 {
 	struct dsat *d = e->d;
 	const char *text = wire_body(h);
+	json_strings before = d->to;
 	int64_t max_body;
 
 	if (!json_object(text, h->length)) {
@@ -173,6 +188,10 @@ static void welcomed(struct end *e, const struct wire_header *h)
 	d->max_body = max_body > 0 && max_body < WIRE_MAX_BODY ? (size_t)max_body : WIRE_MAX_BODY;
 	accept_up_to(d, (uint64_t)json_number(text, h->length, "accepted", 0));
 	resend(d);
+	if (!dsat_go_on(d, text, h->length, before)) {
+		dsat_out_of_memory(d);
+		return;
+	}
 	dsat_begin_tallies(d);
 	d->welcome = 1;
 	d->bye = 0;

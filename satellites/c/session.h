@@ -61,6 +61,22 @@ struct sender {
 	uint64_t id, number, last;	/* its session, its connection, the sequence of its last message */
 };
 
+/* A message that was begun in a session that is over: the next daemon is asked whether it shall be answered. */
+struct held {
+	uint64_t n;		/* of its dispatch; 0: there is none */
+	uint32_t epoch;
+	enum { held_asked, held_wanted, held_unwanted } state;
+	uint64_t number;	/* under which it is answered */
+};
+
+/* A dispatch that has another number in a later session. */
+struct renamed {
+	uint32_t epoch;
+	uint64_t number;
+	uint32_t before;	/* and, in that epoch, */
+	uint64_t n;
+};
+
 /* A list of lists of links that are out of date: pointers into them may still be in use. */
 struct old_links {
 	struct old_links *next;
@@ -86,7 +102,14 @@ struct dsat {
 	int bye, over;		/* we have said it; the thread has ended */
 	int asleep;		/* the thread waits for wake */
 	char fault[256];	/* why it ended; "": well */
-	uint64_t session;	/* counts them */
+	atomic_uint_fast64_t session;	/* counts them */
+	atomic_uint_fast64_t hand_n;	/* dispatch of the message that the caller has begun, or 0; without the lock, too */
+	atomic_uint_fast32_t hand_epoch;
+	struct held held;
+	struct renamed renamed[64];	/* the last ones */
+	size_t renamed_count;
+	struct parcel *spoken, **spoken_last;	/* frames that were sent last: they may have got lost with the daemon */
+	size_t spoken_count, spoken_bytes;
 	uint32_t epoch;
 	json_strings to, from;
 	struct old_links *old;
@@ -126,6 +149,8 @@ struct dsat {
 	uint64_t place;		/* of the message in hand */
 	const struct wire_header *message;	/* in hand, or NULL */
 	struct wire_frame outputs;	/* put for it: OUTs */
+	json_strings outputs_to;	/* the links these are of */
+	uint64_t outputs_session;
 	char said[256];		/* the last error of a call */
 	int permanent;		/* dsat_reason */
 };
@@ -162,6 +187,14 @@ int dsat_roads_empty(const struct dsat *d);	/* whether nothing waits to be sent 
 int dsat_detour(struct dsat *d);		/* emits what waits on links that are direct no more, as far as the window goes; 0: no memory */
 int dsat_detoured(const struct dsat *d, unsigned port);	/* whether something of that link waits to be */
 void dsat_begin_tallies(struct dsat *d);	/* a new session: TALLYs count from it on, and messages are numbered anew */
+
+/* again.c. The lock is held. */
+void dsat_keep_spoken(struct dsat *d, struct parcel *frames);	/* keeps frames that were sent, or will not be; they are the function's */
+void dsat_forget_spoken(struct dsat *d);
+void dsat_renamed(struct dsat *d, uint32_t epoch, uint64_t number);	/* the message that is held has a number of this epoch */
+char *dsat_holds(const struct dsat *d);		/* the elements of a JSON list: what is in hand, and may be; to be freed; NULL: no memory */
+int dsat_go_on(struct dsat *d, const char *text, size_t size, json_strings before);	/* with what a WELCOME says is to be answered; before: the links until now; 0: no memory */
+int dsat_same_links(json_strings a, json_strings b);
 
 void dsat_free_arrivals(struct arrival *a);
 void dsat_free_parcels(struct parcel *p);

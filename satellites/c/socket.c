@@ -138,7 +138,9 @@ static int dispatch(struct end *e)
 	pthread_mutex_unlock(&d->lock);
 	for (p = answers; p; p = p->next)
 		dsat_transmit(e, &p->frame);
-	dsat_free_parcels(answers);
+	pthread_mutex_lock(&d->lock);
+	dsat_keep_spoken(d, answers);
+	pthread_mutex_unlock(&d->lock);
 	return any;
 }
 

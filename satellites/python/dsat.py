@@ -58,6 +58,7 @@ ROOM = 4 << 20                              # bytes from other satellites that m
 PIPE_FRAMES = 16                            # that libzmq keeps for each other satellite, on either side
 QUIET = 0.05                                # seconds without a word or a connection, until a worker that is drained believes that there is no more
 TALLY_EVERY = 0.1                           # seconds
+RECENT, RECENT_BYTES = 1024, 1 << 20        # answers that are kept after they were sent
 SENDERS = 4096                              # that a receiver remembers
 ENDS = ["done", "failed", "expired", "lost", "refused"]     # by m of REPLY
 
@@ -115,7 +116,8 @@ class Message(collections.namedtuple("Message", "payload codec id task source at
         self._alive()
 
     def cancelled(self):
-        """Whether the answer will be ignored: its step was removed, or the session is lost. A long handler may look, and return."""
+        """Whether the answer will be ignored: its step was removed, or dsatd was killed and the next one does not know it, as it does
+        those of durable queues. A long handler may look, and return."""
         return self._unwanted()
 
     def json(self):
@@ -426,6 +428,17 @@ class _Direct:
         self.pull.close()
         self.pull = self.callers = None
 
+class _Hand:
+    """A message that a handler has begun, until its answer is sent: in this session, or in the next one if that goes on with it."""
+
+    def __init__(self, session, place, epoch, n):
+        self.name = "%d.%d" % (epoch, n)        # as the daemon knows it that dispatched it
+        self.session, self.place, self.n = session, place, n
+        self.wanted = True
+
+    def hold(self, session, n):
+        self.session, self.n, self.place = session, n, -2       # its answer is no neighbour of others
+
 class _Bus:
     """One thread owns the socket; the main thread runs the user's code. They share deques and one condition."""
 
@@ -437,8 +450,10 @@ class _Bus:
         self.changed = threading.Condition()
         self.inbox = collections.deque()        # (session, place, Record); what came directly: (None, its time, Record)
         self.direct, self.own = _Direct(self), 0        # own: number of the session in what goes along direct links
-        self.answers = collections.deque()      # (session, place, Record or None, [Record of OUT])
-        self.alive = collections.deque()        # (session, n) of messages that show progress
+        self.hands = []                         # begun, and not answered
+        self.answers = collections.deque()      # (hand, Record, [Record of OUT], the session and links these are of)
+        self.recent, self.recent_bytes = collections.deque(), 0         # answers that were sent, and may have got lost with dsatd
+        self.alive = collections.deque()        # hands that show progress
         self.fresh = collections.deque()        # EMITs to send
         self.unaccepted = collections.deque()   # EMITs sent and not accepted
         self.session = self.epoch = self.emitted = self.accepted = self.bytes = 0
@@ -447,7 +462,7 @@ class _Bus:
         self.callees, self.call_window = [], (0, 0)
         self.calls, self.called, self.call_bytes = {}, 0, 0     # open ones by number: [step, size, results, end or None]
         self.say = collections.deque()          # CALL and CANCEL, of this session
-        self.handling = 0                       # dispatch number of the message the handler is at
+        self.handling = None                    # the hand of the message the handler is at; None: a direct one
         self.in_hand = self.place = 0
         self.topics = {}                        # sessions of messages, by dispatch number
         self.gone = set()                       # hops cancelled before they began
@@ -550,14 +565,33 @@ class _Bus:
             self.say.clear()
             self.changed.notify_all()
             self.inbox = collections.deque(e for e in self.inbox if e[0] is None)       # what others have sent is nobody else's
-            self.answers.clear()
             self.in_hand, self.place = 0, 0
             self.gone.clear()
             self.topics.clear()
 
     def greet(self):
         self.lose()
-        self.put([Record(HELLO, body=json.dumps(dict(self.hello, accepted=self.accepted)).encode())])
+        self.put([Record(HELLO, body=json.dumps(dict(self.hello, accepted=self.accepted, holds=self.holds())).encode())])
+
+    def holds(self):
+        """What we go on with, if the daemon wants it."""
+        with self.changed:
+            return [h.name for h in self.hands + [a[0] for a in self.recent] if h.wanted]
+
+    def go_on(self, held):
+        """What is in hand of sessions before belongs to this one, as far as the daemon wants it."""
+        numbers = dict(text.split(" ", 1) for text in held)
+        for answer in reversed(self.recent):
+            if answer[0].name in numbers:
+                self.hands.append(answer[0])
+                self.answers.appendleft(answer)
+        self.recent.clear()
+        self.recent_bytes = 0
+        for h in self.hands:
+            h.wanted = h.wanted and h.name in numbers
+            if h.wanted:
+                h.hold(self.session, int(numbers[h.name]))
+                self.in_hand += 1
 
     def put(self, records):
         try:
@@ -627,6 +661,7 @@ class _Bus:
         self.epoch, self.window, self.own = w["epoch"], (w["emit_messages"], w["emit_bytes"]), w.get("session", 0)
         self.join(w)
         self.direct.begin()
+        self.go_on(w.get("held") or [])
         self.routes, self.sources = w.get("routes") or [], w.get("from") or []
         self.max_body = w.get("max_body") or MAX_BODY
         self.callees, self.call_window = w.get("calls") or [], (w.get("call_messages", 0), w.get("call_bytes", 0))
@@ -664,14 +699,21 @@ class _Bus:
                 records.append(Record(DONE, epoch=self.epoch, n=first, m=last if last > first else 0))
 
         while self.alive:
-            session, n = self.alive.popleft()
-            if session == self.session:
-                records.append(Record(PROGRESS, epoch=self.epoch, n=n))
+            hand = self.alive.popleft()
+            if hand.session == self.session:
+                records.append(Record(PROGRESS, epoch=self.epoch, n=hand.n))
         while self.answers:
-            session, place, answer, staged = self.answers.popleft()
-            if session != self.session:
+            hand, answer, staged, links = self.answers.popleft()
+            with self.changed:
+                self.hands.remove(hand)
+            if hand.session != self.session:
                 continue
+            self.recall((hand, answer, staged, links))
             self.in_hand -= 1
+            place, answer, staged = hand.place, answer._replace(n=hand.n), [r._replace(n=hand.n) for r in staged]
+            session, routes = links
+            if session != self.session and routes != self.routes and (answer.kind == DONE and answer.body or staged):
+                answer, staged = Record(FAIL, flags=1, n=hand.n, body=b"the links have changed while dsatd was away"), []
             if answer.kind == DONE and not answer.body and not staged:
                 if end is not None and place == end + 1:
                     last, end = answer.n, place
@@ -707,6 +749,14 @@ class _Bus:
             self.bye = True
             records.append(Record(BYE, epoch=self.epoch))
         self.put(records)
+
+    def recall(self, answer):
+        """Keeps an answer for a while: dsatd does not say that it has it, and the next one asks for it if it was killed before it had."""
+        self.recent.append(answer)
+        self.recent_bytes += len(answer[1].body) + sum(len(r.body) for r in answer[2])
+        while len(self.recent) > RECENT or self.recent_bytes > RECENT_BYTES:
+            _, old, staged, _ = self.recent.popleft()
+            self.recent_bytes -= len(old.body) + sum(len(r.body) for r in staged)
 
     def take_detour(self):
         """Emits, as far as the window goes, what waited on direct links that are no more. The lock is held."""
@@ -747,14 +797,17 @@ class _Bus:
                 if self.over:
                     break
                 session, place, r = self.inbox.popleft()
+                if session is not None:
+                    hand = _Hand(session, place, r.epoch, r.n)
+                    self.hands.append(hand)
             if session is None:
                 self.take_direct(handler, place, r)
                 continue
-            answer, staged = Record(DONE, n=r.n), []
-            self.handling = r.n
-            if r.n not in self.gone:
-                answer, staged = self.handle(handler, r, lambda: r.n in self.gone or session != self.session, lambda: self.live(session, r.n))
-            self.answers.append((session, place, answer, staged))
+            answer, staged, links = Record(DONE), [], (session, [])
+            self.handling = hand
+            if not self.unwanted(hand):
+                answer, staged, links = self.handle(handler, r, lambda: self.unwanted(hand), lambda: self.live(hand))
+            self.answers.append((hand, answer, staged, links))
             self.wake()
         self.thread.join()                      # what goes to others is gone then
 
@@ -765,15 +818,19 @@ class _Bus:
             self.direct.waiting -= len(r.body)
         if crossed:
             self.wake()
-        self.handling = 0
+        self.handling = None
         self.handle(handler, r._replace(n=0, m=0, id=0, hops=1, time=when), lambda: False, lambda: None, True)
         with self.changed:
             self.direct.in_hand -= 1
         if self.draining or self.stopping:
             self.wake()
 
-    def live(self, session, n):
-        self.alive.append((session, n))
+    def unwanted(self, hand):
+        """Whether an answer will be ignored. While dsatd is away nobody knows; it will say what it goes on with."""
+        return not hand.wanted or hand.session == self.session and hand.n in self.gone
+
+    def live(self, hand):
+        self.alive.append(hand)
         self.wake()
 
     def handle(self, handler, r, unwanted, alive, direct=False):
@@ -783,21 +840,22 @@ class _Bus:
         message._unwanted, message._alive = unwanted, alive
         try:
             result = handler(message)
+            links = self.session, self.routes
             if result is None:
-                return Record(DONE, n=r.n), []
+                return Record(DONE), [], links
             several = hasattr(result, "__next__")
             outputs = [self.port(v) for v in result if v is not None] if several else [self.port(result)]
             outputs = self.forward(outputs, direct)
         except Exception as e:
             traceback.print_exc()
             reason = "".join(traceback.format_exception_only(type(e), e)).strip()
-            return Record(FAIL, flags=0 if isinstance(e, Permanent) else 1, n=r.n, body=reason[:500].encode(errors="replace")), []
+            return Record(FAIL, flags=0 if isinstance(e, Permanent) else 1, body=reason[:500].encode(errors="replace")), [], (0, [])
         if not outputs:
-            return Record(DONE, n=r.n), []
+            return Record(DONE), [], links
         body = pack_outputs(outputs)
         if FRAME.size + RECORD.size + len(body) > MAX_FRAME:
-            return Record(DONE, n=r.n), [Record(OUT, port=p, codec=c, n=r.n, body=b) for p, c, b in outputs]
-        return Record(DONE, n=r.n, body=body), []
+            return Record(DONE), [Record(OUT, port=p, codec=c, body=b) for p, c, b in outputs], links
+        return Record(DONE, body=body), [], links
 
     def forward(self, outputs, direct):
         """Sends what goes along direct links, and returns the rest. Of a message that came directly nothing is left: there is no DONE it
@@ -842,8 +900,8 @@ class _Bus:
         with self.changed:
             if len(payload) > self.max_body:
                 raise Permanent("cannot call with %d bytes: a payload may have %d" % (len(payload), self.max_body))
-            session, hop = self.session, 0 if self.is_source else self.handling
-            unwanted = lambda: self.over or session != self.session or hop and hop in self.gone
+            session, hand = self.session, None if self.is_source else self.handling
+            unwanted = lambda: self.over or session != self.session or hand is not None and self.unwanted(hand)
             full = lambda: self.calls and (len(self.calls) >= self.call_window[0] or self.call_bytes + len(payload) > self.call_window[1])
             while not unwanted() and (full() or not self.welcome) and time.monotonic() < until:
                 self.changed.wait(until - time.monotonic())
@@ -854,6 +912,7 @@ class _Bus:
             left = until - time.monotonic()
             if left <= 0:
                 raise CallError(step, "expired", "too many calls were under way")
+            hop = hand.n if hand is not None else 0
             self.called += 1
             number, c = self.called, [step, len(payload), [], None]
             self.calls[number] = c

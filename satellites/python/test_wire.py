@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 import unittest
 
 import dsat
@@ -133,6 +134,19 @@ WORKER = """
         if m.text() == "pid":
             import os
             return os.getpid()
+
+    dsat.run(work)
+    """
+
+WAITER = """
+    import dsat, sys
+
+    def work(m):
+        if m.text() == "one":
+            m.progress()
+            sys.stdin.readline()
+            return "%s %s" % (m.text(), m.cancelled())
+        return m.text()
 
     dsat.run(work)
     """
@@ -271,6 +285,43 @@ class Session(unittest.TestCase):
         self.assertTrue(d.welcome()["topics"])
         d.send(dsat.Record(dsat.TOPIC, n=2, body=b'{"session":"abc"}'), data(1, "session"), data(2, "session"))
         self.assertEqual([dsat.unpack_outputs(d.read().body) for _ in range(2)], [[(dsat.ALL_LINKS, 1, b"")], [(dsat.ALL_LINKS, 1, b"abc")]])
+
+    def test_a_worker_goes_on_with_what_it_has_in_hand(self):
+        for held in (True, False):
+            with self.subTest(held=held):
+                d = Daemon(self, WAITER)
+                d.welcome()
+                d.send(data(7, "one"), data(8, "not begun"))
+                self.assertEqual(d.read().kind, dsat.PROGRESS)      # it has begun
+                d.socket.close(linger=0)
+                d.bind()
+                hello = d.welcome(epoch=2, held=["1.7 3"] if held else [])
+                self.assertEqual(hello["holds"], ["1.7"])
+                d.send(data(5, "x"))
+                d.child.stdin.write(b"go\n")
+                d.child.stdin.flush()
+                if held:
+                    r = d.read()
+                    self.assertEqual((r.kind, r.epoch, r.n, r.m), (dsat.DONE, 2, 3, 0))
+                    self.assertEqual(dsat.unpack_outputs(r.body), [(dsat.ALL_LINKS, 1, b"one False")])
+                r = d.read()
+                self.assertEqual((r.kind, r.n, dsat.unpack_outputs(r.body)), (dsat.DONE, 5, [(dsat.ALL_LINKS, 1, b"x")]))
+
+    def test_what_was_done_while_dsatd_was_away_is_answered_to_the_next(self):
+        for links in (["csv", "alarm"], ["alarm", "csv"]):
+            with self.subTest(links=links):
+                d = Daemon(self, WAITER)
+                d.welcome()
+                d.send(data(7, "one"))
+                self.assertEqual(d.read().kind, dsat.PROGRESS)
+                d.socket.close(linger=0)
+                d.child.stdin.write(b"go\n")
+                d.child.stdin.flush()
+                time.sleep(0.2 * (links[0] == "csv"))   # it is done before the end of the connection is seen, or after it
+                d.bind()
+                d.welcome(epoch=2, held=["1.7 3"], routes=links)
+                r = d.read()
+                self.assertEqual((r.kind, r.epoch, r.n), (dsat.DONE if links[0] == "csv" else dsat.FAIL, 2, 3))
 
     def test_hello_again(self):
         d = Daemon(self, WORKER)
