@@ -57,7 +57,7 @@ func whyStuck(_ *tracker, _ int64, s *step) string {
 	if !s.jammed() {
 		return ""
 	}
-	return "the journal takes nothing that can wait: the disk is full or fails, or its limit is reached; nothing new is let in"
+	return "the journal takes nothing new: the disk is full or fails, or its limit is reached; those who fill this queue wait, and all goes on by itself"
 }
 
 func whyBroken(t *tracker, now int64, s *step) string {

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -296,7 +297,7 @@ func (b *Bus) ReadStreams(ctx context.Context, q StreamQuery, f func(*StreamEntr
 		return 0, err
 	}
 	if len(names) == 0 {
-		return 0, &Error{KindNotFound, fmt.Sprintf("cannot find a stream %q: none was retained (retain = { ... } on a satellite)", q.Pattern)}
+		return 0, b.noStream(q.Pattern)
 	}
 	if q.Seq > 0 && len(names) > 1 {
 		return 0, &Error{KindInvalid, fmt.Sprintf("cannot begin with number %d in %d streams: each has numbers of its own; name one, or a time", q.Seq, len(names))}
@@ -323,6 +324,23 @@ func (b *Bus) ReadStreams(ctx context.Context, q StreamQuery, f func(*StreamEntr
 		err = nil
 	}
 	return n, err
+}
+
+// noStream says which streams there are.
+func (b *Bus) noStream(pattern string) error {
+	names, err := b.streamNames("")
+	switch {
+	case err != nil:
+		return err
+	case len(names) == 0:
+		return &Error{KindNotFound, fmt.Sprintf("cannot find a stream %q: none was retained (retain = { ... } on a satellite)", pattern)}
+	}
+	const most = 8
+	more := ""
+	if len(names) > most {
+		names, more = names[:most], ", ..."
+	}
+	return &Error{KindNotFound, fmt.Sprintf("cannot find a stream %q; there are %s%s; * and ? stand for any characters but /", pattern, strings.Join(names, ", "), more)}
 }
 
 // whereOf compiles a condition. A message that it cannot judge does not match.

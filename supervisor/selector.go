@@ -91,11 +91,11 @@ func (s *Supervisor) suggest(name string) []string {
 			near = append(near, close{prefix + right, d})
 		}
 	}
-	if group, isGroup := strings.CutPrefix(name, groupPrefix); isGroup {
-		for _, g := range present.topology.Groups {
-			consider(group, g.Name, groupPrefix)
-		}
-	} else {
+	group, isGroup := strings.CutPrefix(name, groupPrefix)
+	for _, g := range present.topology.Groups {
+		consider(group, g.Name, groupPrefix) // also where the prefix was forgotten
+	}
+	if !isGroup {
 		for _, sat := range present.satellites {
 			consider(base, sat.spec.Name, "")
 		}

@@ -145,7 +145,7 @@ func (t cronKind) read(r *reader, k *key, n *node) (any, bool) {
 		return nil, false
 	}
 	if _, err := NewCalendar(v.(string), ""); err != nil {
-		r.problem(n.at, `five fields: minute, hour, day of the month, month, day of the week, as in "30 2 * * 1-5"`, "%s: %q is no cron expression: %s", k.label, shorten(v.(string)), err)
+		r.problem(n.at, `five fields: minute, hour, day of the month, month, day of the week, as in "30 2 * * 1-5"; or an interval: schedule = { every = "10m" }`, "%s: %q is no cron expression: %s", k.label, shorten(v.(string)), err)
 		return nil, false
 	}
 	return v, true

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 )
@@ -125,6 +126,11 @@ func (r *reader) names(k *key, n *node) *setting {
 	named := entries || k.name == "satellite"
 	names, _ := k.kind.(namesKind)
 	for _, c := range n.fields {
+		if entries && c.shape != shapeTable && k.each.find(c.name) != nil { // the name was left out
+			r.problem(c.key, fmt.Sprintf("give it one: %s.NAME = { %s = ... }", k.name, c.name), "%s has no name: %s is a key of a table below it, each under a name of yours", k.label, shorten(c.name))
+			out.bad = true
+			return out
+		}
 		f := r.value(k.each, c)
 		if names.free {
 			out.fields = append(out.fields, f)

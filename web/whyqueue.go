@@ -10,9 +10,6 @@ import (
 
 // restraint tells what keeps messages from the workers of a step, though there are some.
 func (q *inquiry) restraint(queue *control.Queue) (said []string) {
-	if queue.Stuck {
-		said = append(said, "The journal takes nothing new, so those who fill this queue wait; it goes on by itself when there is room on disk again.")
-	}
 	if queue.Spilled > 0 {
 		said = append(said, fmt.Sprintf("%s on disk (full = \"spill\"): memory had no room for them; they come back in their turn.", plural(queue.Spilled, "of its messages is", "of its messages are")))
 	}

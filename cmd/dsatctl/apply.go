@@ -37,7 +37,7 @@ func (t *tool) planCommand() *cobra.Command {
 		},
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		t.complain(usageError(fmt.Sprintf("cannot read the flags: %v: see %s --help", err, cmd.CommandPath())))
+		t.complain(flagError(cmd, err))
 		return &toldError{exitFailed}
 	})
 	cmd.Flags().BoolVar(&forget, "forget", false, "as if nothing had been changed at run time")
@@ -95,11 +95,11 @@ func (t *tool) printPlan(p *control.Plan, all bool) error {
 		mark, color := verdictMark(s)
 		rows.add(cell{text: mark, color: color}, cell{text: s.Name, color: color}, text(verdictText(s)), text(joinPIDs(s.PIDs)))
 		for _, k := range s.Keys {
-			rows.add(text(""), text(""), text("  "+keyText(k)))
+			rows.add(text(""), text(""), cell{text: "  " + keyText(k), loose: true})
 		}
 	}
 	for _, k := range p.Daemon {
-		rows.add(cell{text: "~", color: yellow}, text("(daemon)"), text(keyText(k)))
+		rows.add(cell{text: "~", color: yellow}, text("(daemon)"), cell{text: keyText(k), loose: true})
 	}
 	if len(rows.rows) > 0 {
 		rows.write(&b, t.paint())

@@ -140,6 +140,9 @@ func (t *tool) configRuntimeCommand() *cobra.Command {
 				fmt.Fprintf(&b, "# without [satellite.%s]\n", name)
 			}
 			b.WriteString(r.TOML)
+			if b.Len() == 0 {
+				t.note("nothing was changed at run time")
+			}
 			_, err = t.out.WriteString(b.String())
 			return err
 		},

@@ -154,6 +154,8 @@ var outputs = []struct {
 			Damage: []control.JournalDamage{{Segment: "00000002-0000000000001000.seg", Offset: 47, Bytes: 96, Records: 1, After: 7, Reason: "the checksum is wrong"}}}}}}), 1},
 	{"journal-backup-streams", "journal backup /b", answers(map[string]any{"POST /v1/journal/backup?to=%2Fb": control.JournalCopy{
 		Streams: []control.JournalCopy{{Stream: "probe/cpu", Dir: "/b/streams/probe%2Fcpu", Segments: 1, Bytes: 900, Last: 10}}}}), 0},
+	{"flag-number", "tap --rate x", always("{}"), 2},
+	{"flag-duration", "status --timeout 5", always("{}"), 2},
 	{"journal-none", "journal stats", always(&control.Error{Kind: control.KindNotFound, Message: "cannot find a journal: no queue is durable"}), 4},
 	{"journal-verify", "journal verify", answers(map[string]any{"POST /v1/journal/verify": control.JournalVerdict{Dir: "/state/journal", Segments: 3, Records: 5000, Bytes: 1 << 20, First: 1, Last: 5000}}), 0},
 	{"journal-damaged", "journal verify", answers(map[string]any{"POST /v1/journal/verify": control.JournalVerdict{Dir: "/state/journal", Segments: 3, Records: 4998, Bytes: 1 << 20, First: 1, Last: 5000, Lost: 2, Torn: 99,

@@ -38,7 +38,7 @@ func (t *tool) root() *cobra.Command {
 	root.SetOut(t.out)
 	root.SetErr(t.errs)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError(fmt.Sprintf("cannot read the flags: %v: see %s --help", err, cmd.CommandPath()))
+		return flagError(cmd, err)
 	})
 	root.Flags().BoolVarP(&verbose, "verbose", "v", false, "every instance on a line of its own")
 	root.Flags().BoolVar(&version, "version", false, "print the versions")

@@ -21,6 +21,7 @@ type cell struct {
 	text  string
 	color string
 	right bool // a number
+	loose bool // the last of its row, and as long as it likes: it makes no column wider
 }
 
 func text(s string) cell   { return cell{text: s} }
@@ -43,7 +44,9 @@ func (t *table) write(b *strings.Builder, paint bool) {
 	for _, row := range t.rows {
 		for i := range row {
 			row[i].text = printable(row[i].text)
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
+			if !row[i].loose {
+				widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
+			}
 		}
 	}
 	line := 1

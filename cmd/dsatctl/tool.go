@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dsat/dsat/web/control"
 )
@@ -140,4 +141,15 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// flagError says what is wrong with the flags, in the words of people.
+func flagError(cmd *cobra.Command, err error) error {
+	if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
+		want := map[string]string{"duration": "a duration like 30s", "int": "a whole number", "uint64": "a whole number", "float64": "a number"}[bad.GetFlag().Value.Type()]
+		if want != "" {
+			return usageError(fmt.Sprintf("cannot take %q for --%s: want %s; see %s --help", bad.GetValue(), bad.GetFlag().Name, want, cmd.CommandPath()))
+		}
+	}
+	return usageError(fmt.Sprintf("cannot read the flags: %v: see %s --help", err, cmd.CommandPath()))
 }
