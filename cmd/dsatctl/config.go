@@ -124,27 +124,20 @@ func (t *tool) configRuntimeCommand() *cobra.Command {
 		Example: "  dsatctl config runtime > site.toml",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := t.client()
-			if err != nil {
-				return err
-			}
-			r, err := client.Runtime(cmd.Context())
-			if err != nil || t.json {
-				return err
-			}
-			var b strings.Builder
-			for _, f := range r.Files {
-				fmt.Fprintf(&b, "# and the file %s\n", f)
-			}
-			for _, name := range r.Removed {
-				fmt.Fprintf(&b, "# without [satellite.%s]\n", name)
-			}
-			b.WriteString(r.TOML)
-			if b.Len() == 0 {
-				t.note("nothing was changed at run time")
-			}
-			_, err = t.out.WriteString(b.String())
-			return err
+			return answered(cmd.Context(), t, (*control.Client).Runtime, func(r *control.Runtime) string {
+				var b strings.Builder
+				for _, f := range r.Files {
+					fmt.Fprintf(&b, "# and the file %s\n", f)
+				}
+				for _, name := range r.Removed {
+					fmt.Fprintf(&b, "# without [satellite.%s]\n", name)
+				}
+				b.WriteString(r.TOML)
+				if b.Len() == 0 {
+					t.note("nothing was changed at run time")
+				}
+				return b.String()
+			})
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,18 +27,10 @@ func (t *tool) historyCommand() *cobra.Command {
 		Args:              atLeast(1, "NAME"),
 		ValidArgsFunction: t.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := t.client()
-			if err != nil {
-				return err
+			ask := func(c *control.Client, ctx context.Context) ([]control.Death, error) {
+				return c.History(ctx, splitNames(args))
 			}
-			ctx, cancel := t.limit(cmd.Context(), 0)
-			defer cancel()
-			deaths, err := client.History(ctx, splitNames(args))
-			if err != nil || t.json {
-				return err
-			}
-			_, err = t.out.WriteString(historyText(deaths, verbose, t.paint()))
-			return err
+			return answered(cmd.Context(), t, ask, func(deaths []control.Death) string { return historyText(deaths, verbose, t.paint()) })
 		},
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "with the last lines of output")

@@ -57,18 +57,7 @@ func (t *tool) journalCommand() *cobra.Command {
 }
 
 func (t *tool) journalStats(ctx context.Context) error {
-	client, err := t.client()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := t.limit(ctx, 0)
-	defer cancel()
-	j, err := client.Journal(ctx)
-	if err != nil || t.json {
-		return err
-	}
-	_, err = t.out.WriteString(journalText(j))
-	return err
+	return answered(ctx, t, (*control.Client).Journal, journalText)
 }
 
 func journalText(j *control.Journal) string {
@@ -260,20 +249,15 @@ func (t *tool) journalBackup(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	client, err := t.client()
-	if err != nil {
-		return err
+	ask := func(c *control.Client, ctx context.Context) (*control.JournalCopy, error) {
+		return c.JournalBackup(ctx, to)
 	}
-	ctx, cancel := t.limit(ctx, 0)
-	defer cancel()
-	c, err := client.JournalBackup(ctx, to)
-	if err != nil || t.json {
-		return err
-	}
-	for _, c := range append([]control.JournalCopy{*c}, c.Streams...) {
-		if c.Dir != "" {
-			t.note("%s has all records up to %s: %s in %s files, %s of them hard links", c.Dir, grouped(c.Last), size(c.Bytes), grouped(c.Segments), grouped(c.Linked))
+	return answered(ctx, t, ask, func(c *control.JournalCopy) string {
+		for _, c := range append([]control.JournalCopy{*c}, c.Streams...) {
+			if c.Dir != "" {
+				t.note("%s has all records up to %s: %s in %s files, %s of them hard links", c.Dir, grouped(c.Last), size(c.Bytes), grouped(c.Segments), grouped(c.Linked))
+			}
 		}
-	}
-	return nil
+		return ""
+	})
 }

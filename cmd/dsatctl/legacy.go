@@ -25,22 +25,13 @@ func (t *tool) legacyCommand() *cobra.Command {
 		Long:    legacyHelp,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := t.client()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := t.limit(cmd.Context(), 0)
-			defer cancel()
-			all, err := client.Legacy(ctx)
-			if err != nil || t.json {
-				return err
-			}
-			if len(all.Ports) == 0 {
-				t.note("the topology has no [bus.v1]")
-				return nil
-			}
-			_, err = t.out.WriteString(legacyText(all, t.paint()))
-			return err
+			return answered(cmd.Context(), t, (*control.Client).Legacy, func(all *control.Legacy) string {
+				if len(all.Ports) == 0 {
+					t.note("the topology has no [bus.v1]")
+					return ""
+				}
+				return legacyText(all, t.paint())
+			})
 		},
 	}
 }

@@ -22,22 +22,13 @@ func (t *tool) socketsCommand() *cobra.Command {
 		Long:  socketsHelp,
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := t.client()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := t.limit(cmd.Context(), 0)
-			defer cancel()
-			all, err := client.Sockets(ctx)
-			if err != nil || t.json {
-				return err
-			}
-			if len(all.Sockets)+len(all.Stored) == 0 {
-				t.note("the topology has no sockets")
-				return nil
-			}
-			_, err = t.out.WriteString(socketsText(all, t.paint()))
-			return err
+			return answered(cmd.Context(), t, (*control.Client).Sockets, func(all *control.Sockets) string {
+				if len(all.Sockets)+len(all.Stored) == 0 {
+					t.note("the topology has no sockets")
+					return ""
+				}
+				return socketsText(all, t.paint())
+			})
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -22,22 +23,12 @@ func (t *tool) statsCommand() *cobra.Command {
 		Long:              statsHelp,
 		ValidArgsFunction: t.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := t.client()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := t.limit(cmd.Context(), 0)
-			defer cancel()
 			names := splitNames(args)
 			if len(names) == 0 {
 				names = []string{"*"}
 			}
-			all, err := client.Stats(ctx, names)
-			if err != nil || t.json {
-				return err
-			}
-			_, err = t.out.WriteString(statsText(all, t.paint()))
-			return err
+			ask := func(c *control.Client, ctx context.Context) ([]control.Stats, error) { return c.Stats(ctx, names) }
+			return answered(cmd.Context(), t, ask, func(all []control.Stats) string { return statsText(all, t.paint()) })
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,26 +25,18 @@ func (t *tool) taskCommand() *cobra.Command {
 		Example: "  dsatctl task 7.42\n  dsatctl task 7.42 --trace\n  dsatctl task 7.42 --cancel",
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := t.client()
-			if err != nil {
-				return err
+			ask := func(c *control.Client, ctx context.Context) (*control.Task, error) {
+				if end {
+					return c.CancelTask(ctx, args[0])
+				}
+				return c.Task(ctx, args[0])
 			}
-			ctx, cancel := t.limit(cmd.Context(), 0)
-			defer cancel()
-			ask := client.Task
-			if end {
-				ask = client.CancelTask
-			}
-			task, err := ask(ctx, args[0])
-			if err != nil || t.json {
-				return err
-			}
-			if trace {
-				_, err = t.out.WriteString(traceText(task, t.paint()))
-				return err
-			}
-			_, err = t.out.WriteString(taskText(task, t.paint()))
-			return err
+			return answered(cmd.Context(), t, ask, func(task *control.Task) string {
+				if trace {
+					return traceText(task, t.paint())
+				}
+				return taskText(task, t.paint())
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&end, "cancel", false, "end what of it waits or is in hand; what its workers answer is ignored")

@@ -26,22 +26,16 @@ func (t *tool) whyCommand() *cobra.Command {
 		Args:              atLeast(1, "NAME or TASK"),
 		ValidArgsFunction: t.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := t.client()
-			if err != nil {
-				return err
+			ask := func(c *control.Client, ctx context.Context) ([]control.Why, error) {
+				return whyAll(ctx, c, splitNames(args))
 			}
-			ctx, cancel := t.limit(cmd.Context(), 0)
-			defer cancel()
-			all, err := whyAll(ctx, client, splitNames(args))
-			if err != nil || t.json {
-				return err
-			}
-			var b strings.Builder
-			for n := range all {
-				writeWhy(&b, &all[n], t.paint())
-			}
-			_, err = t.out.WriteString(b.String())
-			return err
+			return answered(cmd.Context(), t, ask, func(all []control.Why) string {
+				var b strings.Builder
+				for n := range all {
+					writeWhy(&b, &all[n], t.paint())
+				}
+				return b.String()
+			})
 		},
 	}
 }
