@@ -117,6 +117,9 @@ func initialise(args []string) int {
 	}
 	// O_EXCL: a topology somebody wrote is never overwritten.
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		err = errors.New("it is there already; name another file")
+	}
 	if err != nil {
 		complain(fmt.Errorf("cannot write %s: %w", file, err))
 		return exitFailed
