@@ -25,6 +25,9 @@ func (t *tracker) audit() (wrong []string) {
 	for p, pg := range t.hops.pages {
 		for k := range pg.hops {
 			if x := t.hops.place(int32(p)<<pageBits + int32(k)); x != nil && x.flags&sealed != 0 {
+				if i := x.ext - d.dead.first; i < uint32(len(want)) && (x.at < d.dead.list[i].at || int(i)+1 < len(want) && x.at >= d.dead.list[i+1].at) {
+					wrong = append(wrong, fmt.Sprintf("a hop at %d is counted in extent %d, which begins at %d", x.at, x.ext, d.dead.list[i].at))
+				}
 				if pg.states[k] == free {
 					wrong = append(wrong, fmt.Sprintf("slot %d is free and has a place on disk", k))
 					continue

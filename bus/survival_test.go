@@ -293,3 +293,39 @@ func TestRefusesARecordOfALaterVersion(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Each queue promises for itself: of an EMIT that went to a durable queue and to a tracked one the durable half is there after a kill, the
+// other is not, and the source is not asked for it again, for it was told that it is accepted. check names such links. A source that was not
+// told repeats it, and then both have it.
+func TestAnEmitToTwoClassesIsKeptByTheDurableOne(t *testing.T) {
+	sats := func() []*topology.Satellite {
+		return []*topology.Satellite{sat("gen", "d", "m"), keep(sat("d")), sat("m")}
+	}
+	st := newStage(t, sats()...)
+	l := st.disk()
+	gen := st.join("gen", 0, 1, source)
+	gen.emit("1")
+	if n := gen.accepted(); n != 0 {
+		t.Errorf("accepted up to %d, and its durable half is not on disk", n)
+	}
+	before := uint64(0)
+	for seq, want := range map[uint64][2]int{before: {0, 0}, l.seq: {1, 0}} {
+		next, log := st.killed(l, seq, sats()...)
+		if d, m := next.o.byName["d"].queued(), next.o.byName["m"].queued(); d != want[0] || m != want[1] {
+			t.Errorf("after record %d d has %d and m %d, want %v", seq, d, m, want)
+		}
+		again := next.join("gen", 0, 1, source)
+		again.seq = uint64(want[0]) // it repeats what it was not told of
+		again.b.Reset()
+		for again.seq < 2 {
+			again.seq++
+			again.b.Add(&wire.Header{Kind: wire.Emit, Epoch: next.o.t.epoch, Port: wire.AllLinks, N: again.seq}, []byte("x"))
+		}
+		again.frame(again.b.Frame())
+		next.sync(log)
+		if d, m := next.o.byName["d"].queued(), next.o.byName["m"].queued(); d != 2 || m != 2-want[0] {
+			t.Errorf("after record %d and what was not accepted d has %d and m %d", seq, d, m)
+		}
+		next.ledger()
+	}
+}

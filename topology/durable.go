@@ -17,21 +17,37 @@ func journalKeys() *key {
 	}}
 }
 
-// borders notes where what a durable queue puts out enters a weaker one: its promise ends there.
+// borders notes where what a durable queue puts out enters a weaker one: its promise ends there. Where it is not a durable queue, but some
+// links lead to one and others do not, what was accepted is kept for the ones only: each queue promises for itself.
 func (r *rules) borders() {
 	for _, s := range r.t.Satellites {
-		if s.Queue.Delivery != DeliveryDurable || whenFed(s) != "" {
-			continue
-		}
-		for _, l := range s.To {
-			for _, end := range l.Ends() {
-				to := r.t.Satellite(end)
-				if to == nil || to.Queue.Delivery == DeliveryDurable {
-					continue
-				}
+		strong, weak := r.ends(s)
+		durable := s.Queue.Delivery == DeliveryDurable && whenFed(s) == ""
+		for _, to := range weak {
+			switch {
+			case durable:
 				r.t.Notes = append(r.t.Notes, fmt.Sprintf("the durable promise of %s ends at %s, whose queue is %s: what waits there is gone when dsatd is killed; say queue = { delivery = \"durable\" } in %s to keep it",
 					s.Name, to.Name, to.Queue.Delivery, to.Name))
+			case len(strong) > 0:
+				r.t.Notes = append(r.t.Notes, fmt.Sprintf("what %s puts out is kept for %s, and not for %s, whose queue is %s: when dsatd is killed only the first has it still, and no one repeats it; say queue = { delivery = \"durable\" } in %s to keep both",
+					s.Name, strong[0].Name, to.Name, to.Queue.Delivery, to.Name))
 			}
 		}
 	}
+}
+
+// ends is the satellites that the links of s lead to: those with a durable queue, and the others.
+func (r *rules) ends(s *Satellite) (strong, weak []*Satellite) {
+	for _, l := range s.To {
+		for _, end := range l.Ends() {
+			switch to := r.t.Satellite(end); {
+			case to == nil:
+			case to.Queue.Delivery == DeliveryDurable:
+				strong = append(strong, to)
+			default:
+				weak = append(weak, to)
+			}
+		}
+	}
+	return strong, weak
 }
