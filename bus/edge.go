@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dsat/dsat/bus/codec"
 	"github.com/dsat/dsat/bus/wire"
@@ -19,6 +20,7 @@ type edge struct {
 	strictly bool   // nothing else is let through
 	peer     *peer
 	spawn    func(func())
+	edged    *atomic.Uint64                         // payloads that were written anew
 	misfit   func(n uint64, from string, why error) // a DATA that cannot be converted; it may be called at any time
 
 	some bool // only the loop: the frames in the making have payloads to convert
@@ -48,7 +50,7 @@ func (o *orchester) edgeOf(s *session) *edge {
 	if err != nil { // the topology was built by hand
 		return nil
 	}
-	e := &edge{formats: o.t.formats, to: to, number: o.t.formats.of(reads), strictly: strictly, peer: s.peer, spawn: o.bus.group.Go}
+	e := &edge{formats: o.t.formats, to: to, number: o.t.formats.of(reads), strictly: strictly, peer: s.peer, spawn: o.bus.group.Go, edged: &s.step.edged}
 	e.misfit = func(n uint64, from string, why error) {
 		o.bus.mail.post(func(o *orchester) { o.misfit(s, n, from, reads, why) })
 	}
@@ -206,6 +208,7 @@ func (e *edge) record(rec *wire.Record) (body []byte, keep bool) {
 	from := e.formats.reader(uint16(rec.Codec))
 	body, err := e.rewrite(from, rec.Body)
 	if err == nil {
+		e.edged.Add(1)
 		rec.Codec = onWire(e.number)
 		return body, true
 	}
@@ -264,6 +267,7 @@ func (o *orchester) misfit(s *session, n uint64, from string, to codec.Spec, why
 	if !w.hand.holds(n) {
 		return // its process has died meanwhile: it comes here again, or is cancelled
 	}
+	s.step.count.misfits++
 	i := o.t.answered(o.now, w, w.hand.find(n))
 	h := o.t.hops.at(i)
 	origin := "outside"

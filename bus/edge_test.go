@@ -270,3 +270,32 @@ func TestHelloCodecs(t *testing.T) {
 		t.Error("it was refused")
 	}
 }
+
+// TestRepliesKeepTheirFormat keeps what a step answered as a struct over a kill of dsatd, and shows it.
+func TestRepliesKeepTheirFormat(t *testing.T) {
+	judge := emitting(sat("judge"), sample)
+	judge.Queue.Delivery = topology.DeliveryDurable
+	st := newStage(t, judge)
+	log := st.disk()
+	b := st.join("judge", 0, 1, wire.HelloBody{})
+	told := make(chan Sent, 1)
+	k := &keptReply{step: "judge", state: "running", accepted: func(s Sent, _ error) { told <- s }}
+	k.call = &sending{wait: true, lasting: true, by: k}
+	st.o.send(k.call, "judge", wire.Raw, []byte("?"))
+	st.sync(log)
+	_, n := b.bodies()
+	b.b.Reset()
+	b.b.Begin(&wire.Header{Kind: wire.Done, Epoch: 7, N: n[0]})
+	b.b.Output(wire.AllLinks, wire.Raw, []byte(packed(1, 0.5)))
+	b.b.End()
+	b.frame(b.b.Frame())
+	st.sync(log)
+	next, _ := st.killed(log, log.seq, judge)
+	for _, k := range next.o.replies.by {
+		if len(k.results) != 1 || k.results[0].Codec != "struct" || string(k.results[0].JSON()) != `{"load":0.5,"n":1}` {
+			t.Errorf("kept: %+v", k.results)
+		}
+		return
+	}
+	t.Error("the reply is gone")
+}

@@ -120,7 +120,7 @@ func (o *orchester) resumed(i *instance) uint64 {
 // all is every counter, in the order in which an export has them: new ones come last.
 func (c *counts) all() []*uint64 {
 	return []*uint64{&c.admitted, &c.done, &c.quarantined, &c.expired, &c.cancelled, &c.dropped, &c.redelivered, &c.failed, &c.crashed,
-		&c.refused, &c.bytesIn, &c.diverted, &c.starved, &c.repeated, &c.spilled, &c.spilledBytes}
+		&c.refused, &c.bytesIn, &c.diverted, &c.starved, &c.repeated, &c.spilled, &c.spilledBytes, &c.misfits}
 }
 
 // keeper finds the numbers of what several hops share.

@@ -66,6 +66,8 @@ type QueueStatus struct {
 	Failed      uint64        // FAILs
 	Crashed     uint64        // running hops whose process ended
 	BytesIn     uint64        // payload bytes admitted
+	Converted   uint64        // payloads that were written anew for it, since dsatd started
+	Misfits     uint64        // payloads that could not be, and were set aside
 	MaxMessages int           // that may wait
 	MaxBytes    int64         // likewise
 	Full        string        // what happens to a message that finds it full
@@ -154,7 +156,7 @@ func (t *tracker) queues(now int64) []QueueStatus {
 		out[i] = QueueStatus{Step: s.name, Delivery: string(s.sat.Queue.Delivery), Waiting: s.queued() + s.entering, Bytes: s.bytes(),
 			InFlight: int(by[i][dispatched]), Held: s.holds(), OldestAge: t.oldest(now, s), Quarantine: t.aside.count(s.name), Blocked: s.blocked(), Stuck: s.jammed(),
 			Refused: s.count.refused, Failed: s.count.failed, Crashed: s.count.crashed, BytesIn: s.count.bytesIn, Ledger: s.ledger(&by[i]), Latency: s.latency, Direct: s.directStatus(),
-			MaxMessages: s.sat.Queue.MaxMessages, MaxBytes: s.sat.Queue.MaxBytes, Full: string(s.cfg.full), Short: s.rates(now, paceShort), Long: s.rates(now, paceLong)}
+			Converted: s.edged.Load(), Misfits: s.count.misfits, MaxMessages: s.sat.Queue.MaxMessages, MaxBytes: s.sat.Queue.MaxBytes, Full: string(s.cfg.full), Short: s.rates(now, paceShort), Long: s.rates(now, paceLong)}
 		for _, w := range s.workers {
 			if w.open {
 				out[i].Workers += w.processes()

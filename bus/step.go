@@ -2,6 +2,7 @@ package bus
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/dsat/dsat/bus/wire"
@@ -56,11 +57,12 @@ type step struct {
 	guard   *guard // nil: nothing is bounded but by credit
 	budget  budget // of retries
 	pace    pace
-	kepts   uint64     // messages that went to its stream
-	seen    *recentIDs // ids of messages that came lately; nil: they do not matter
-	later   heap       // hops whose first time has not come
-	all     []*fifo    // those of lines
-	above   []*fifo    // lines of the levels of priority from 1 on; nil: there is one level
+	edged   atomic.Uint64 // payloads that were written anew for it
+	kepts   uint64        // messages that went to its stream
+	seen    *recentIDs    // ids of messages that came lately; nil: they do not matter
+	later   heap          // hops whose first time has not come
+	all     []*fifo       // those of lines
+	above   []*fifo       // lines of the levels of priority from 1 on; nil: there is one level
 
 	// Only durable queues, and those that spill, use what follows.
 	spill         *spill // nil: nothing of it goes to disk for want of memory
@@ -100,6 +102,7 @@ type counts struct {
 	bytesIn                                                  uint64
 	spilled, spilledBytes                                    uint64 // whose payloads went to disk for want of memory
 	diverted, starved, repeated                              uint64 // starved: retries that had to wait for the budget
+	misfits                                                  uint64 // payloads that could not be converted for it
 }
 
 // buildSteps makes the steps of all satellites that speak to the bus, in file order.

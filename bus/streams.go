@@ -265,6 +265,7 @@ type StreamGauge struct {
 	Bytes    int64
 	Lost     uint64
 	Full     bool
+	Last     uint64 // number of the newest on disk
 }
 
 // StreamGauges are those of the streams that are being written.

@@ -32,6 +32,7 @@ func wholeQueue(q bus.QueueStatus) control.Queue {
 	out := queueOf(q)
 	out.Limit = &control.QueueLimit{Messages: q.MaxMessages, Bytes: q.MaxBytes, Full: q.Full}
 	out.Rate = &control.QueueRate{In10s: q.Short.In, Out10s: q.Short.Out, In1m: q.Long.In, Out1m: q.Long.Out}
+	out.Converted, out.Misfits = q.Converted, q.Misfits
 	out.BlockedBy, out.Blocks = q.BlockedBy, q.Blocks
 	return out
 }

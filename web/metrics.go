@@ -71,6 +71,8 @@ type collector struct {
 	journal             journalDescs
 	kept                streamDescs
 	direct, directBytes *prometheus.Desc
+
+	converted, misfits, mostMessages, mostBytes *prometheus.Desc
 }
 
 func newCollector(r rooms, version control.Version, since time.Time) *collector {
@@ -132,6 +134,10 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		spillsBytes:   desc("messages_spilled_bytes_total", "Payload bytes of these messages.", step...),
 		direct:        desc("direct_messages_total", "Messages that went to the step along direct links, past its queue: sent, received, or missed by receivers.", "step", "what"),
 		directBytes:   desc("direct_sent_bytes_total", "Bytes of the payloads sent along direct links to the step.", step...),
+		converted:     desc("messages_converted_total", "Payloads written anew for the step, in the codec it accepts.", step...),
+		misfits:       desc("messages_unconvertible_total", "Payloads that could not be converted to what the step accepts, and were set aside.", step...),
+		mostMessages:  desc("queue_limit_messages", "Messages that may wait for the step.", step...),
+		mostBytes:     desc("queue_limit_bytes", "Bytes of payload that may wait for the step.", step...),
 		busUp:         desc("bus_up", "1 when the bus answered this scrape; else what it counts is missing."),
 		balanced:      desc("ledger_balanced", "1 when admitted equals the sum of all ends, held and in flight."),
 		tasks:         desc("tasks", "Tasks that have not ended."),
@@ -274,6 +280,10 @@ func (c *collector) step(ch chan<- prometheus.Metric, q *bus.QueueStatus) {
 	}
 	gauge(ch, c.delayed, float64(q.Delayed), q.Step)
 	counter(ch, c.repeated, float64(q.Repeated), q.Step)
+	counter(ch, c.converted, float64(q.Converted), q.Step)
+	counter(ch, c.misfits, float64(q.Misfits), q.Step)
+	gauge(ch, c.mostMessages, float64(q.MaxMessages), q.Step)
+	gauge(ch, c.mostBytes, float64(q.MaxBytes), q.Step)
 	gauge(ch, c.spilled, float64(q.Spilled), q.Step)
 	gauge(ch, c.spilledBytes, float64(q.SpillBytes), q.Step)
 	counter(ch, c.spills, float64(q.Spills), q.Step)

@@ -86,13 +86,14 @@ func streamQuery(r *http.Request, now time.Time) (q bus.StreamQuery, err error) 
 const longestWhere = 4 << 10
 
 // streamDescs are the metrics of the retained streams.
-type streamDescs struct{ messages, bytes, lost, full *prometheus.Desc }
+type streamDescs struct{ messages, bytes, lost, full, written *prometheus.Desc }
 
 func newStreamDescs(desc func(name, help string, labels ...string) *prometheus.Desc) streamDescs {
 	return streamDescs{
 		messages: desc("stream_messages", "Messages kept in the stream.", "stream"),
 		bytes:    desc("stream_bytes", "Bytes of records kept in the stream.", "stream"),
 		lost:     desc("stream_lost_messages_total", "Messages not kept, because the disk was full or too slow.", "stream"),
+		written:  desc("stream_written_messages_total", "Messages that were ever written to the stream: the number of its newest.", "stream"),
 		full:     desc("stream_full", "1 while the stream keeps nothing.", "stream"),
 	}
 }
@@ -102,6 +103,7 @@ func (d *streamDescs) collect(ch chan<- prometheus.Metric, all []bus.StreamGauge
 		gauge(ch, d.messages, float64(s.Messages), s.Name)
 		gauge(ch, d.bytes, float64(s.Bytes), s.Name)
 		counter(ch, d.lost, float64(s.Lost), s.Name)
+		counter(ch, d.written, float64(s.Last), s.Name)
 		gauge(ch, d.full, one(s.Full), s.Name)
 	}
 }

@@ -281,12 +281,13 @@ type Gauge struct {
 	Bytes    int64
 	Lost     uint64
 	Full     bool
+	Last     uint64 // number of the newest on disk
 }
 
 // Gauge counts.
 func (s *Stream) Gauge() Gauge {
 	st := s.log.Stats()
-	g := Gauge{Name: s.Name, Bytes: st.Bytes, Lost: s.lost.Load(), Full: st.Full}
+	g := Gauge{Name: s.Name, Bytes: st.Bytes, Lost: s.lost.Load(), Full: st.Full, Last: st.Committed}
 	if st.Committed >= st.Oldest {
 		g.Messages = st.Committed - st.Oldest + 1
 	}

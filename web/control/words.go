@@ -119,6 +119,8 @@ type Queue struct {
 
 	// Only of the queues themselves, not in the status.
 	Limit     *QueueLimit `json:"limit,omitempty"`
+	Converted uint64      `json:"converted,omitempty"` // payloads written anew for it, in what it accepts, since dsatd started
+	Misfits   uint64      `json:"misfits,omitempty"`   // payloads that could not be, and were set aside
 	Rate      *QueueRate  `json:"rate,omitempty"`
 	BlockedBy []string    `json:"blocked_by,omitempty"` // steps whose full queues are why it is given nothing, or why what it emits is not let in
 	Blocks    []string    `json:"blocks,omitempty"`     // steps that wait because it is full
