@@ -23,7 +23,7 @@ func (t *tool) watched(cmd *cobra.Command, look func(context.Context, []string) 
 			}
 			err := t.lookOnce(cmd.Context(), args, look)
 			if watch && cmd.Context().Err() != nil {
-				return nil
+				err, watch = nil, false // interrupted, as it shall be
 			}
 			if err != nil || !watch {
 				return err
