@@ -299,3 +299,30 @@ func TestRepliesKeepTheirFormat(t *testing.T) {
 	}
 	t.Error("the reply is gone")
 }
+
+// TestEdgeBeforeAFilter converts, in a bus that runs, what a filter cannot read, between lines that it can.
+func TestEdgeBeforeAFilter(t *testing.T) {
+	s := serve(t, filterSat(topology.SpeaksJSON, topology.ModePipelined))
+	f := s.spawnFilter()
+	const n = 300
+	for i := range n {
+		payload, written := fmt.Appendf(nil, "[%d]", i), "json"
+		if i%2 == 0 {
+			payload, written = binary.BigEndian.AppendUint16([]byte{0x81, 0x19}, uint16(i)), "cbor"
+		}
+		if _, err := s.Send(t.Context(), "f", written, payload, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Send(t.Context(), "f", "cbor", []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if l := f.line(); l != fmt.Sprintf("[%d]", i) {
+			t.Fatalf("line %d is %s", i, l)
+		}
+		f.say("null\n")
+	}
+	s.until("all but one are done", func(l Ledger) bool { return l.Done == n && l.Quarantined == 1 })
+	f.exit(s, "exit code 0")
+}
