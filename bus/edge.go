@@ -11,7 +11,7 @@ import (
 
 // edge stands before the outbox of a session whose satellite accepts a codec, and writes payloads anew that are written otherwise: those
 // of DATA, and of answers to its calls. It works in a goroutine that is there while it has work, so that neither the loop nor the
-// one goroutine of all ZeroMQ peers ever does: a payload takes up to a second (docs/decisions/008-conversion-at-the-edge.md).
+// one goroutine of all ZeroMQ peers ever does: a payload takes up to a second (docs/decisions/009-conversion-at-the-edge.md).
 // Frames without such payloads pass by, and a session that accepts whatever comes has no edge.
 type edge struct {
 	formats  *formats
