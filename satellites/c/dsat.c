@@ -60,6 +60,7 @@ static void release(struct dsat *d)
 	free(d->gone);
 	free(d->to);
 	free(d->from);
+	free(d->callees);
 	while ((o = d->old)) {
 		d->old = o->next;
 		free(o->links);

@@ -75,6 +75,48 @@ int dsat_cancelled(dsat *d);
  * -1: nothing more is wanted (then dsat_error is NULL), or an error as of dsat_put. */
 int dsat_emit(dsat *d, const char *link, enum dsat_codec codec, const void *payload, size_t size);
 
+/* What may be asked of a message; zeros ask for nothing. One that asks for something goes by dsatd, also where a link is direct. */
+typedef struct dsat_wishes {
+	uint64_t id;		/* its number: taken once, where a queue has a window for that; each step has its own numbers */
+	int64_t delay;		/* ms until it is given to a worker; up to 49 days */
+	int64_t ttl;		/* ms in which its task must have ended; likewise */
+	int priority;		/* 0 to 9, the highest first, where a queue has levels */
+} dsat_wishes;
+
+/* dsat_emit with wishes. */
+int dsat_emit_with(dsat *d, const char *link, enum dsat_codec codec, const void *payload, size_t size, const dsat_wishes *w);
+
+/* How a call ended: it is done; a message of its task was not done; its deadline came first, and nothing of it is begun any more; the
+ * instance that its session was with is gone; nothing was sent; or dsatd went away, and what became of it is not known. */
+enum dsat_end { DSAT_DONE, DSAT_FAILED, DSAT_EXPIRED, DSAT_LOST, DSAT_REFUSED, DSAT_DISCONNECTED };
+
+/* An output of a last step. A zero follows the payload, which is not counted. */
+typedef struct dsat_result {
+	const void *payload;
+	size_t size;
+	uint16_t codec;
+} dsat_result;
+
+typedef struct dsat_reply {
+	enum dsat_end end;
+	uint64_t task;		/* 0: none was begun */
+	size_t count;
+	dsat_result *results;	/* in the order in which they were done */
+	char reason[200];	/* of another end than DSAT_DONE */
+} dsat_reply;
+
+typedef struct dsat_call_options {
+	int lasting;		/* the task goes on when nobody waits for it any more */
+	uint64_t session;	/* from 1: all calls of one go to the same instance, in order; 0: none */
+} dsat_call_options;
+
+/* Sends a message to a step that `calls` of the topology names and waits for its answer, at most deadline ms; o may be NULL. A worker
+ * calls while it has a message in hand, a source at any time. 0: it is done, and r has what the last steps put out, until
+ * dsat_reply_free; -1: r->end says how it ended, dsat_error why. */
+int dsat_call(dsat *d, const char *step, enum dsat_codec codec, const void *payload, size_t size, int deadline, const dsat_call_options *o,
+	dsat_reply *r);
+void dsat_reply_free(dsat_reply *r);
+
 /* How many messages were emitted, and how many of these, the first ones, are accepted: dsatd has them. */
 uint64_t dsat_emitted(dsat *d);
 uint64_t dsat_accepted(dsat *d);

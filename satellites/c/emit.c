@@ -63,19 +63,31 @@ int dsat_append(dsat *d, const struct wire_header *head, const void *payload, si
 	return 1;
 }
 
+static uint64_t milliseconds(int64_t ms) { return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint64_t)ms; }
+
+static void wish(struct wire_header *h, const dsat_wishes *w)
+{
+	h->id = w->id;
+	h->m = milliseconds(w->ttl) << 32 | milliseconds(w->delay);
+	h->flags = (uint8_t)(w->priority < 0 ? 0 : w->priority > 9 ? 9 : w->priority);
+}
+
 static int unwanted(const dsat *d) { return d->stopping || d->draining || d->over; }
 
 /* Whether an EMIT along a link may be appended. What was to go there directly, and cannot any more, goes before it. The lock is held. */
 static int may_emit(const dsat *d, unsigned port, size_t size) { return dsat_open_for(d, size) && !dsat_detoured(d, port); }
 
 /* Emits along one link, or all, and waits while there is no room. The lock is held. */
-int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size)
+int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size, const dsat_wishes *w)
 {
 	struct wire_header h = {.kind = WIRE_EMIT, .codec = (uint16_t)codec, .port = (uint16_t)port};
 	struct road *r = NULL;
 
+	if (w)
+		wish(&h, w);
+
 	/* A worker that is to end still says what its last messages give rise to. */
-	while (!(d->role == DSAT_SOURCE ? unwanted(d) : d->over) && ((r = dsat_road(d, port)) ? dsat_jammed(r) : !may_emit(d, port, size)))
+	while (!(d->role == DSAT_SOURCE ? unwanted(d) : d->over) && ((r = w ? NULL : dsat_road(d, port)) ? dsat_jammed(r) : !may_emit(d, port, size)))
 		pthread_cond_wait(&d->changed, &d->lock);
 	if (d->role == DSAT_SOURCE ? unwanted(d) : d->over)
 		return -1;
@@ -93,9 +105,16 @@ int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *pay
 
 int dsat_emit(dsat *d, const char *link, enum dsat_codec codec, const void *payload, size_t size)
 {
+	return dsat_emit_with(d, link, codec, payload, size, NULL);
+}
+
+int dsat_emit_with(dsat *d, const char *link, enum dsat_codec codec, const void *payload, size_t size, const dsat_wishes *w)
+{
 	int port = -1, i, result = 0;
 
 	d->said[0] = 0;
+	if (w && !w->id && w->delay <= 0 && w->ttl <= 0 && w->priority <= 0)
+		w = NULL; /* it asks for nothing */
 	if (d->role != DSAT_SOURCE)
 		return dsat_mishap(d, "only a source emits: a worker puts outputs for what it has in hand");
 	pthread_mutex_lock(&d->lock);
@@ -103,12 +122,12 @@ int dsat_emit(dsat *d, const char *link, enum dsat_codec codec, const void *payl
 		pthread_cond_wait(&d->changed, &d->lock);
 	if (!unwanted(d) && (port = dsat_port(d, link)) >= 0 && !dsat_fits(d, size))
 		port = -1;
-	if (port == WIRE_ALL_LINKS && dsat_paved(d)) {
+	if (port == WIRE_ALL_LINKS && !w && dsat_paved(d)) {
 		for (i = 0; dsat_link(d, i) && result == 0; i++)
 			if (*dsat_link(d, i))
-				result = dsat_emit_one(d, (unsigned)i, codec, payload, size);
+				result = dsat_emit_one(d, (unsigned)i, codec, payload, size, NULL);
 	} else if (port >= 0) {
-		result = dsat_emit_one(d, (unsigned)port, codec, payload, size);
+		result = dsat_emit_one(d, (unsigned)port, codec, payload, size, w);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return port < 0 ? -1 : result;
@@ -159,6 +178,16 @@ struct timespec dsat_deadline(int timeout)
 		t.tv_nsec -= 1000000000L;
 	}
 	return t;
+}
+
+int64_t dsat_left(const struct timespec *until)
+{
+	struct timespec now;
+	int64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (until->tv_sec - now.tv_sec) * INT64_C(1000000000) + until->tv_nsec - now.tv_nsec;
+	return ns > 0 ? ns : 1;
 }
 
 /* Waits for a change; 0: the time is over. The lock is held. */

@@ -38,15 +38,20 @@ static int begin(dsat *d)
 	return held;
 }
 
-/* Under which number the message in hand is known to the daemon; 0: nobody wants its answer. While it is away nobody knows, and with
- * wait that is waited for. The lock is held. */
-static uint64_t number_of(dsat *d, int wait)
+/* Under which number the message in hand is known to the daemon; 0: nobody wants its answer. The lock is held. */
+static uint64_t known_as(const dsat *d)
 {
-	while (wait && is_held(d) && d->held.state == held_asked && !d->over)
-		pthread_cond_wait(&d->changed, &d->lock);
 	if (d->current->session == d->session)
 		return d->welcome ? d->message->n : 0;
 	return is_held(d) && d->held.state == held_wanted ? d->held.number : 0;
+}
+
+/* Likewise; while the daemon is away nobody knows, and that is waited for. The lock is held. */
+static uint64_t number_of(dsat *d)
+{
+	while (is_held(d) && d->held.state == held_asked && !d->over)
+		pthread_cond_wait(&d->changed, &d->lock);
+	return known_as(d);
 }
 
 /* The next message of the frame in hand, or NULL. */
@@ -237,7 +242,7 @@ static int forward_outputs(dsat *d)
 
 	while (ok && (h = wire_next(all.bytes, all.size, &at))) {
 		if (d->current->direct) {
-			ok = dsat_emit_one(d, h->port, (enum dsat_codec)h->codec, wire_body(h), h->length) == 0;
+			ok = dsat_emit_one(d, h->port, (enum dsat_codec)h->codec, wire_body(h), h->length, NULL) == 0;
 			continue;
 		}
 		while ((r = dsat_road(d, h->port)) && dsat_jammed(r) && !d->over)
@@ -295,14 +300,14 @@ static int answer(dsat *d, int failed, int retry, const char *reason)
 	if (!d->message)
 		return dsat_mishap(d, "there is no message in hand to answer");
 	pthread_mutex_lock(&d->lock);
-	n = d->current->direct ? 0 : number_of(d, 1);
+	n = d->current->direct ? 0 : number_of(d);
 	if (!failed && n && misled(d)) {
 		failed = retry = 1;
 		reason = "the links have changed while dsatd was away";
 	}
 	if (!failed && (n || d->current->direct) && d->outputs.count && (dsat_paved(d) || d->current->direct)) {
 		ok = forward_outputs(d);
-		n = d->current->direct ? 0 : number_of(d, 1); /* that may have taken its time */
+		n = d->current->direct ? 0 : number_of(d); /* that may have taken its time */
 	}
 	if (d->current->direct) {
 		d->direct_in_hand--;
@@ -343,7 +348,7 @@ int dsat_progress(dsat *d)
 	if (!d->message)
 		return dsat_mishap(d, "there is no message in hand");
 	pthread_mutex_lock(&d->lock);
-	if (!d->current->direct && (h.n = number_of(d, 0))) {
+	if (!d->current->direct && (h.n = known_as(d))) {
 		ok = dsat_close_range(d) && dsat_say(d, &h, NULL, 0);
 		dsat_wake(d);
 	}
@@ -351,19 +356,30 @@ int dsat_progress(dsat *d)
 	return ok ? 0 : dsat_no_memory(d);
 }
 
+int dsat_unwanted_now(const dsat *d)
+{
+	int gone;
+
+	if (!d->message || d->current->direct)
+		return 0;
+	if (d->current->session != d->session && !(is_held(d) && d->held.state == held_wanted))
+		gone = !is_held(d) || d->held.state == held_unwanted; /* else nobody knows yet */
+	else
+		gone = is_gone(d, known_as(d));
+	return gone;
+}
+
 int dsat_cancelled(dsat *d)
 {
 	int gone;
 
-	if (!d->message)
-		return 0;
 	pthread_mutex_lock(&d->lock);
-	if (d->current->direct)
-		gone = 0;
-	else if (d->current->session != d->session && !(is_held(d) && d->held.state == held_wanted))
-		gone = !is_held(d) || d->held.state == held_unwanted; /* else nobody knows yet */
-	else
-		gone = is_gone(d, number_of(d, 0));
+	gone = dsat_unwanted_now(d);
 	pthread_mutex_unlock(&d->lock);
 	return gone;
+}
+
+uint64_t dsat_hop_in_hand(const dsat *d)
+{
+	return d->message && !d->current->direct ? known_as(d) : 0;
 }

@@ -61,6 +61,8 @@ void dsat_lose(struct end *e)
 	}
 	if (d->held.state != held_unwanted)
 		d->held.state = held_asked;
+	dsat_end_call(d, DSAT_DISCONNECTED, "the session with dsatd is over", 30);
+	d->called = 0;
 	d->delivered = 0;
 	d->in_hand = 0;
 	d->gone_count = 0;
@@ -140,6 +142,8 @@ static int relink(struct end *e, const char *text, size_t n)
 		*places[i] = lists[i];
 		lists[i] = NULL;
 	}
+	free(d->callees);
+	ok = (d->callees = json_list(text, n, "calls")) && ok;
 	ok = ok && dsat_pave(d, e->context, lists[2]);
 	for (i = 0; i < 3; i++)
 		free(lists[i]);
@@ -256,8 +260,13 @@ static void control(struct end *e, const struct wire_header *h)
 		if (json_object(wire_body(h), h->length) && relink(e, wire_body(h), h->length))
 			listen_directly(e);
 		break;
+	case WIRE_REPLY:
+		if (!dsat_replied(d, h))
+			dsat_out_of_memory(d);
+		break;
 	case WIRE_DRAIN:
 		d->draining = 1;
+		e->heard = dsat_now_ms(); /* who was told of us may be connecting still */
 		break;
 	case WIRE_PING:
 		if (!dsat_close_range(d) || !dsat_say(d, &(struct wire_header){.kind = WIRE_PONG, .n = h->n}, NULL, 0))

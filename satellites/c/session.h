@@ -105,6 +105,10 @@ struct dsat {
 	atomic_uint_fast64_t session;	/* counts them */
 	atomic_uint_fast64_t hand_n;	/* dispatch of the message that the caller has begun, or 0; without the lock, too */
 	atomic_uint_fast32_t hand_epoch;
+	json_strings callees;
+	uint64_t called, calling;	/* number of the last CALL of this session, and of the one that is waited for, or 0 */
+	int call_over;
+	dsat_reply reply;
 	struct held held;
 	struct renamed renamed[64];	/* the last ones */
 	size_t renamed_count;
@@ -188,6 +192,13 @@ int dsat_detour(struct dsat *d);		/* emits what waits on links that are direct n
 int dsat_detoured(const struct dsat *d, unsigned port);	/* whether something of that link waits to be */
 void dsat_begin_tallies(struct dsat *d);	/* a new session: TALLYs count from it on, and messages are numbered anew */
 
+/* call.c and what it needs of message.c and emit.c. The lock is held. */
+void dsat_end_call(struct dsat *d, enum dsat_end end, const void *reason, size_t size);	/* if there is one */
+int dsat_replied(struct dsat *d, const struct wire_header *h);	/* takes a REPLY; 0: no memory */
+uint64_t dsat_hop_in_hand(const dsat *d);	/* number of the message in hand; 0: none that the daemon knows of */
+int dsat_unwanted_now(const dsat *d);		/* whether there is one whose answer will be ignored */
+int64_t dsat_left(const struct timespec *until);	/* ns until then, 1 at least */
+
 /* again.c. The lock is held. */
 void dsat_keep_spoken(struct dsat *d, struct parcel *frames);	/* keeps frames that were sent, or will not be; they are the function's */
 void dsat_forget_spoken(struct dsat *d);
@@ -225,6 +236,6 @@ int dsat_open_for(const dsat *d, size_t size);
 int dsat_append(dsat *d, const struct wire_header *h, const void *payload, size_t size);
 
 /* Emits along one link, or all, and waits while there is no room. The lock is held. */
-int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size);
+int dsat_emit_one(dsat *d, unsigned port, enum dsat_codec codec, const void *payload, size_t size, const dsat_wishes *w);
 
 #endif

@@ -16,6 +16,8 @@
 #define WIRE_MAX_BODY (16u << 20)	/* of one record that has a frame to itself */
 #define WIRE_ALL_LINKS 0xFFFFu
 #define WIRE_FLAG_RETRY 1		/* of FAIL */
+#define WIRE_FLAG_LASTING 1	/* of CALL */
+#define WIRE_FLAG_MORE 1	/* of REPLY */
 #define WIRE_FLAG_RECEIVED 1	/* of TALLY */
 #define WIRE_HELLO_AGAIN 1
 

@@ -641,7 +641,7 @@ class _Bus:
         elif r.kind == TOPIC:
             self.topics[r.n] = json.loads(r.body).get("session") or ""
         elif r.kind == DRAIN:
-            self.draining = True
+            self.draining, self.direct.heard = True, time.monotonic()       # who was told of us may be connecting still
             if self.is_source:
                 self.nudged = True
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)

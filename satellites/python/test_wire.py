@@ -404,13 +404,14 @@ class Direct(unittest.TestCase):
         d, push = self.receiver()
         emits = [dsat.Record(dsat.EMIT, epoch=1, n=n, m=1, id=5, body=b"x") for n in range(1, 301)]
         push(*emits[:150])
-        d.send(dsat.Record(dsat.DRAIN))
-        self.assertEqual(d.read().kind, dsat.TALLY)
-        push(*emits[150:])
         r = d.read()
+        self.assertEqual(r.kind, dsat.TALLY)    # the connection is there
+        d.send(dsat.Record(dsat.DRAIN))
+        push(*emits[150:])
         while r.n < 300:                        # as long as the sender stays, so does the receiver
-            self.assertEqual(r.kind, dsat.TALLY)
             r = d.read()
+            self.assertEqual(r.kind, dsat.TALLY)
+        last = r
         self.push.close()
         while r.kind == dsat.TALLY:
             last, r = r, d.read()
