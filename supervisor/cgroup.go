@@ -76,17 +76,26 @@ func openCgroups(want, name, runDir string, log *slog.Logger) *cgroups {
 	return c
 }
 
-// resume finds what an earlier dsatd has given to the tree. A service manager that has put us into the group above has made the
-// tree invalid by it: see step.
+// resume finds what an earlier dsatd has given to the tree. A service manager may have put us into the group above meanwhile: the kernel
+// lets it where that gave away only what it can beside processes, and nobody lives below. Then all below is invalid, also the leaf (see
+// step), until it is taken back.
 func (c *cgroups) resume() error {
 	text, _ := os.ReadFile(filepath.Join(c.tree, "cgroup.subtree_control")) // there are none of what cannot be read
-	for name := range strings.FieldsSeq(string(text)) {
-		c.enabled[name] = true
-	}
-	if len(c.enabled) == 0 {
+	given := strings.Fields(string(text))
+	if !c.crowded() {
+		for _, name := range given {
+			c.enabled[name] = true
+		}
 		return nil
 	}
-	return c.step()
+	for _, name := range given {
+		for _, dir := range []string{c.tree, c.base} {
+			if err := write(dir, "cgroup.subtree_control", "-"+name); err != nil {
+				return fmt.Errorf("cannot take back the controller %s of %s: %w", name, dir, err)
+			}
+		}
+	}
+	return c.enable(given)
 }
 
 // delegated is the directory of a group that we may divide.
@@ -325,9 +334,9 @@ func (c *cgroups) control(dir, name string) error {
 
 // step moves all processes of the base, which are dsatd and what it runs beside the instances, to a leaf. A group that gives memory or
 // io away can have no processes; one that gives away cpu or pids may, but becomes the root of threads by it, and the groups below it
-// become invalid. Only the topmost of all, which has no type, may have both.
+// become invalid.
 func (c *cgroups) step() error {
-	if !exists(filepath.Join(c.base, "cgroup.type")) || len(procs(c.base)) == 0 {
+	if !c.crowded() {
 		return nil
 	}
 	aside := filepath.Join(c.base, leaf)
@@ -348,9 +357,10 @@ func (c *cgroups) step() error {
 	return fmt.Errorf("cannot empty the control group %s: there are always more processes in it", c.base)
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+// crowded: the base has processes, and is not the topmost group of all, which may.
+func (c *cgroups) crowded() bool {
+	_, err := os.Stat(filepath.Join(c.base, "cgroup.type"))
+	return err == nil && len(procs(c.base)) > 0
 }
 
 // mostSteps bounds how often those are moved that were forked meanwhile.

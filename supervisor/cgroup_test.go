@@ -104,6 +104,35 @@ func TestLimitsAreWritten(t *testing.T) {
 	}
 }
 
+// What the kernel counts is told of the limits that there are.
+func TestStrains(t *testing.T) {
+	s := satelliteOf("a", "", "")
+	s.Limits = topology.Limits{Memory: 1 << 30, CPU: 0.5, PIDs: 7}
+	x := ref("a", 0)
+	sup := named(&topology.Topology{Satellites: []*topology.Satellite{s}})
+	sup.cgroups = &cgroups{tree: t.TempDir()}
+	if all := sup.Strains(x); len(all) != 0 {
+		t.Errorf("without a group: %+v", all)
+	}
+	group := sup.cgroups.pathOf(x)
+	if err := os.Mkdir(group, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{
+		"memory.events": "low 0\nhigh 9\nmax 4\noom 1\noom_kill 1\n", "pids.events": "max 12\n", "cpu.stat": "usage_usec 5\nnr_periods 20\nnr_throttled 6\n",
+	} {
+		if err := os.WriteFile(filepath.Join(group, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, want := sup.Strains(x), []Strain{{"memory", 4}, {"cpu", 6}, {"pids", 12}}; !slices.Equal(all, want) {
+		t.Errorf("%+v, want %+v", all, want)
+	}
+	if all := sup.Strains(ref("nobody", 0)); len(all) != 0 {
+		t.Errorf("of nobody: %+v", all)
+	}
+}
+
 // Where there are no groups, what is not limited runs, and what is limited says why it does not.
 func TestLimitsWithoutGroups(t *testing.T) {
 	limited := satelliteOf("limited", "", "")

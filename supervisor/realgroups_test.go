@@ -228,7 +228,7 @@ func TestLimitsBelowAGroupWithProcesses(t *testing.T) {
 	end(limited)
 	end(daemon)
 
-	// The next one was put into the group that has given them away, beside what lives on.
+	// The next one was put into the group that has given them away; the kernel lets it where nobody lives below.
 	daemon = spawn(base)
 	next := openCgroups(base, "busy", run, slog.New(slog.DiscardHandler))
 	if next.broken != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/dsat/dsat/bus"
 	"github.com/dsat/dsat/supervisor"
 	"github.com/dsat/dsat/supervisor/logs"
+	"github.com/dsat/dsat/topology"
 	"github.com/dsat/dsat/web/control"
 )
 
@@ -22,6 +23,7 @@ type rooms struct {
 	forwards   func() []logs.Forwarding
 	bus        func() (bus.Stats, error)
 	ready      func() bool
+	strains    func(topology.Ref) []supervisor.Strain
 }
 
 // metrics answers GET /metrics from a registry of this server's own.
@@ -35,6 +37,7 @@ func (s *Server) metrics() func(http.ResponseWriter, *http.Request) error {
 			forwards:   s.cfg.Supervisor.Forwardings,
 			bus:        func() (bus.Stats, error) { return s.stats(context.Background()) },
 			ready:      func() bool { return s.readiness().Ready },
+			strains:    s.cfg.Supervisor.Strains,
 		}, s.cfg.Version, s.since),
 	)
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{
@@ -55,17 +58,17 @@ type collector struct {
 	all     []*prometheus.Desc
 	legacy  legacyMetrics
 
-	build, started, ready                                               *prometheus.Desc
-	state, wanted, up, restarts, recycles, startTime, cpu, rss, logLost *prometheus.Desc
-	logSuppressed, forwarded, forwardLost                               *prometheus.Desc
-	waiting, bytes, inFlight, held, oldest, blocked, workers, quar      *prometheus.Desc
-	admitted, admittedBytes, hops, redelivered, duration                *prometheus.Desc
-	failed, crashed, refused, healthy                                   *prometheus.Desc
-	busUp, balanced, tasks, strays, evicted                             *prometheus.Desc
-	linkTaken, linkSkipped, linkFailed, unrouted                        *prometheus.Desc
-	breaker, opened, paused, draining, starved, budgeted                *prometheus.Desc
-	delayed, repeated                                                   *prometheus.Desc
-	spilled, spilledBytes, spills, spillsBytes                          *prometheus.Desc
+	build, started, ready                                                       *prometheus.Desc
+	state, wanted, up, restarts, recycles, startTime, cpu, rss, strain, logLost *prometheus.Desc
+	logSuppressed, forwarded, forwardLost                                       *prometheus.Desc
+	waiting, bytes, inFlight, held, oldest, blocked, workers, quar              *prometheus.Desc
+	admitted, admittedBytes, hops, redelivered, duration                        *prometheus.Desc
+	failed, crashed, refused, healthy                                           *prometheus.Desc
+	busUp, balanced, tasks, strays, evicted                                     *prometheus.Desc
+	linkTaken, linkSkipped, linkFailed, unrouted                                *prometheus.Desc
+	breaker, opened, paused, draining, starved, budgeted                        *prometheus.Desc
+	delayed, repeated                                                           *prometheus.Desc
+	spilled, spilledBytes, spills, spillsBytes                                  *prometheus.Desc
 
 	calls               callDescs
 	journal             journalDescs
@@ -96,6 +99,7 @@ func newCollector(r rooms, version control.Version, since time.Time) *collector 
 		startTime:     desc("instance_start_time_seconds", "When the instance's process was spawned, in seconds since the Unix epoch.", instance...),
 		cpu:           desc("instance_cpu_seconds_total", "User and system time of the instance's present process, without its children.", instance...),
 		rss:           desc("instance_resident_memory_bytes", "Resident memory of the instance's present process.", instance...),
+		strain:        desc("instance_limit_hits_total", "Times that one of its limits has held the instance back: memory given back at the limit, slow-downs at memory_high, periods of 100 ms that cpu has cut short, forks that pids has refused. As its control group counts: a stop that had to kill it begins anew.", append(instance[:2:2], "limit")...),
 		logLost:       desc("instance_log_lost_lines_total", "Lines of output not written to the log file because the disk was full or too slow.", instance...),
 		logSuppressed: desc("instance_log_suppressed_lines_total", "Lines of output dropped because they were above log.rate.", instance...),
 		forwarded:     desc("log_forwarded_lines_total", "Lines sent to syslog and journald.", "to"),
@@ -241,6 +245,9 @@ func (c *collector) instance(ch chan<- prometheus.Metric, in supervisor.Instance
 	}
 	counter(ch, c.restarts, float64(in.Restarts), labels...)
 	counter(ch, c.recycles, float64(in.Recycles), labels...)
+	for _, s := range c.rooms.strains(in.Ref) {
+		counter(ch, c.strain, float64(s.Hits), append(labels[:2:2], s.Limit)...)
+	}
 	counter(ch, c.logLost, float64(in.LogLost), labels...)
 	counter(ch, c.logSuppressed, float64(in.LogSuppressed), labels...)
 	if in.PID == 0 {

@@ -46,7 +46,8 @@ func staged() rooms {
 			return bus.Stats{Queues: []bus.QueueStatus{q}, Streams: []bus.StreamGauge{{Name: "probe/cpu", Messages: 5, Bytes: 500, Lost: 1}}, Ledger: q.Ledger, Tasks: 5, Strays: 2, Evicted: 1, Routes: []bus.RouteStatus{{Step: "cpu", Unrouted: 2, Links: []bus.LinkStatus{
 				{Link: topology.Link{To: "csv"}, Taken: 3, Others: map[string]uint64{"csv2": 1}}, {Link: topology.Link{To: "csv2"}, Taken: 1, Skipped: 4, Failed: 5}}}}, Legacy: stagedLegacy(), Journal: &bus.JournalStats{Dir: "/j"}}, nil
 		},
-		ready: func() bool { return true },
+		ready:   func() bool { return true },
+		strains: func(topology.Ref) []supervisor.Strain { return []supervisor.Strain{{Limit: "pids", Hits: 3}} },
 	}
 }
 

@@ -20,6 +20,7 @@ type inquiry struct {
 	queues     map[string]control.Queue
 	reasons    map[string][]string // of steps that give nothing to their workers
 	deaths     []supervisor.Death  // oldest first
+	strains    func(topology.Ref) []supervisor.Strain
 	now        time.Time
 }
 
@@ -45,7 +46,7 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request) error {
 
 // inquire gathers what is known; without the queues, and an error, when the bus does not answer.
 func (s *Server) inquire(ctx context.Context) (*inquiry, error) {
-	q := &inquiry{topology: s.cfg.Supervisor.Topology(), satellites: map[string]supervisor.SatelliteStatus{}, queues: map[string]control.Queue{}, now: time.Now()}
+	q := &inquiry{topology: s.cfg.Supervisor.Topology(), satellites: map[string]supervisor.SatelliteStatus{}, queues: map[string]control.Queue{}, strains: s.cfg.Supervisor.Strains, now: time.Now()}
 	for _, sat := range s.cfg.Supervisor.Snapshot() {
 		q.satellites[sat.Name] = sat
 	}
@@ -113,7 +114,23 @@ func (q *inquiry) instance(in *supervisor.InstanceStatus) []string {
 	if in.Restarts > 0 {
 		said = append(said, fmt.Sprintf("Since this dsatd began it was restarted %s without being asked to.", times(in.Restarts)))
 	}
-	return append(append(said, q.upkeep(in)...), q.lastDeath(in.Ref)...)
+	return append(append(append(said, q.strained(in.Ref)...), q.upkeep(in)...), q.lastDeath(in.Ref)...)
+}
+
+// strained tells which of its limits have held it back.
+func (q *inquiry) strained(ref topology.Ref) (said []string) {
+	if q.strains == nil {
+		return nil
+	}
+	for _, s := range q.strains(ref) {
+		if what := map[string]string{
+			"memory": "reached, and memory taken back", "memory_high": "passed, and it was slowed down",
+			"cpu": "used up within a period of 100ms", "pids": "reached, and a fork refused",
+		}[s.Limit]; s.Hits > 0 {
+			said = append(said, fmt.Sprintf("Its limits.%s was %s %s.", s.Limit, what, times(int(s.Hits))))
+		}
+	}
+	return said
 }
 
 func (q *inquiry) present(in *supervisor.InstanceStatus) string {

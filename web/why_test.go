@@ -40,6 +40,7 @@ func TestWhy(t *testing.T) {
 		queues  map[string]control.Queue
 		reasons map[string][]string
 		more    map[string]supervisor.SatelliteStatus
+		strains []supervisor.Strain
 		want    map[string][]string
 	}{
 		"back-off": {in: backoff, deaths: []supervisor.Death{died, asked}, want: map[string][]string{"csv:0": {
@@ -48,6 +49,10 @@ func TestWhy(t *testing.T) {
 			"Since this dsatd began it was restarted 3 times without being asked to.",
 			"Process 7301 died 412ms ago (11:59:59) after 2s: exit code 3.",
 			`Its last words: "cannot open\a".`}}},
+		"at its limits": {in: supervisor.InstanceStatus{Ref: csv, State: supervisor.Running, PID: 5, Since: ago(time.Hour)},
+			strains: []supervisor.Strain{{Limit: "memory", Hits: 0}, {Limit: "memory_high", Hits: 1}, {Limit: "pids", Hits: 40}},
+			want: map[string][]string{"csv:0": {"It is running as process 5, for 1h0m (since 11:00:00).",
+				"Its limits.memory_high was passed, and it was slowed down once.", "Its limits.pids was reached, and a fork refused 40 times."}}},
 		"running": {in: supervisor.InstanceStatus{Ref: csv, State: supervisor.Running, PID: 5, Since: ago(25 * time.Hour)},
 			queues: map[string]control.Queue{"csv": {Step: "csv", Workers: 1}},
 			want: map[string][]string{"csv:0": {"It is running as process 5, for 25h0m (since 3 Mar 11:00:00)."},
@@ -87,7 +92,7 @@ func TestWhy(t *testing.T) {
 				"Since this dsatd began it was restarted once without being asked to.", "It failed to start 1m ago (11:59:00): cannot execute x."}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := &inquiry{topology: topo, satellites: status(c.in), queues: c.queues, reasons: c.reasons, deaths: c.deaths, now: noon}
+			q := &inquiry{topology: topo, satellites: status(c.in), queues: c.queues, reasons: c.reasons, deaths: c.deaths, now: noon, strains: func(ref topology.Ref) []supervisor.Strain { return c.strains }}
 			for n, s := range c.more {
 				q.satellites[n] = s
 			}
