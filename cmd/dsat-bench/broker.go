@@ -15,6 +15,9 @@ import (
 const (
 	natsName = "NATS core"
 	jetName  = "JetStream, file, default"
+	// alwaysName does what dsat's durable class always does.
+	alwaysName = "JetStream, file, sync always"
+	consumeRow = "consume and acknowledge"
 )
 
 // broker is how one of them is run, and which roles of the clients' program speak to it.
@@ -40,11 +43,11 @@ func brokerList() []broker {
 			server: func(k kit, dir, address string) (command, error) {
 				return natsServer(k, dir, address, fmt.Sprintf("jetstream {\n store_dir: %q\n %s\n}\n", filepath.Join(dir, "jetstream"), sync))
 			},
-			alone: []alone{{publishRow, "js-pub", false}, {"consume and acknowledge", "js-sub", true}},
+			alone: []alone{{publishRow, "js-pub", false}, {consumeRow, "js-sub", true}},
 		}
 	}
 	usual := jet(jetName, "", "a work queue in files, PublishAsync, and a pull consumer that acknowledges each message. The server acknowledges before anything is on disk: it syncs every two minutes.")
-	always := jet("JetStream, file, sync always", "sync_interval: always", "the same, with what dsat's durable class always does: nothing is acknowledged before it is on disk.")
+	always := jet(alwaysName, "sync_interval: always", "the same, with what dsat's durable class always does: nothing is acknowledged before it is on disk.")
 	always.slow = &usual
 	return []broker{
 		{
@@ -54,9 +57,9 @@ func brokerList() []broker {
 		usual,
 		always,
 		{
-			name: "NSQ", note: "nsqd with its defaults: 10,000 messages in memory, what is beyond in files that are synced every two seconds; each message is finished by its consumer.",
+			name: "NSQ", note: "nsqd with its defaults, but that a consumer may ask for what is there within a millisecond: 10,000 messages in memory, what is beyond in files that are synced every two seconds; each message is finished by its consumer.",
 			server: nsqServer, publish: "nsq-pub", consume: "nsq-sub",
-			alone: []alone{{publishRow, "nsq-pub", false}, {"publish by the hundred, acknowledged", "nsq-mpub", false}, {"consume and acknowledge", "nsq-sub", true}},
+			alone: []alone{{publishRow, "nsq-pub", false}, {"publish by the hundred, acknowledged", "nsq-mpub", false}, {consumeRow, "nsq-sub", true}},
 		},
 	}
 }
@@ -70,7 +73,7 @@ func natsServer(k kit, dir, address, more string) (command, error) {
 
 func nsqServer(k kit, dir, address string) (command, error) {
 	data := filepath.Join(dir, "nsq")
-	return command{argv: []string{filepath.Join(k.root, "nsqd"), "--tcp-address=" + address, "--http-address=127.0.0.1:0", "--data-path=" + data, "--log-level=error"}},
+	return command{argv: []string{filepath.Join(k.root, "nsqd"), "--tcp-address=" + address, "--http-address=127.0.0.1:0", "--data-path=" + data, "--log-level=error", "--min-output-buffer-timeout=1ms"}},
 		os.MkdirAll(data, 0o700)
 }
 
@@ -252,15 +255,20 @@ func (m *match) several(ctx context.Context, n int, role string, size int) error
 	return nil
 }
 
-func (b *brokerRival) late(ctx context.Context, rate int) (q quantiles, err error) {
+func (b *brokerRival) late(ctx context.Context, rate int, s shape) (q quantiles, err error) {
 	out := filepath.Join(b.lab.dir, "times")
 	err = b.limited(ctx, func(ctx context.Context, m *match) error {
 		consumer, err := m.client(ctx, b.broker.consume, 64, 0, out)
 		if err != nil {
 			return err
 		}
-		if _, err := m.client(ctx, b.broker.publish, 64, rate, ""); err != nil {
+		if err := m.several(ctx, s.consumers-1, b.broker.consume, 64); err != nil {
 			return err
+		}
+		for range s.publishers {
+			if _, err := m.client(ctx, b.broker.publish, 64, max(rate/s.publishers, 1), ""); err != nil {
+				return err
+			}
 		}
 		if err := sleep(ctx, warmUp+measure); err != nil {
 			return err
@@ -275,7 +283,7 @@ func (b *brokerRival) late(ctx context.Context, rate int) (q quantiles, err erro
 }
 
 // filling is how long a store is filled for consumers that are measured alone: longer than they take to empty it.
-const filling = 4 * time.Second
+const filling = 3 * time.Second
 
 func (b *brokerRival) alone(ctx context.Context, a alone, size int) (rate float64, err error) {
 	err = b.limited(ctx, func(ctx context.Context, m *match) error {

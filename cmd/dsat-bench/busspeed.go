@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,7 @@ const (
 	zeromqName = "dsat tracked, ZeroMQ"
 
 	warmUp  = 700 * time.Millisecond // connections, caches and heaps, before anything is measured
-	measure = 2 * time.Second
+	measure = 1500 * time.Millisecond
 )
 
 // contender is one carrier of the bus.
@@ -38,12 +39,19 @@ func busSpeed(ctx context.Context, l *lab) (*report, error) {
 	if err := compile(ctx, l, "pushpull", pushPullC, "-lzmq"); err != nil {
 		return nil, err
 	}
+	if err := compile(ctx, l, "roundtrip", roundTripC, "-lzmq"); err != nil {
+		return nil, err
+	}
 	r := newReport("Bus", rawName)
+	r.goal(500_000, atLeast, "64 B, messages/s", pluginName)
+	r.goal(500_000, atLeast, "64 B, messages/s", zeromqName)
+	r.goal(150, atMost, hopRow, pluginName)
+	r.goalOver(1.2, atMost, hopRow, zeromqName, figure{hopRow, roundTripName})
 	r.notes = append(r.notes, machine()+". tracked: source -> orchester -> worker -> acknowledged (DONE received), at least once, each in a process of its own; "+
 		rawName+": one message a frame, nothing acknowledged. Rates are what the source is let emit: what is acknowledged in "+measure.String()+".",
 		"Latencies are of 64 B messages. EMIT to ACCEPTED: one at a time. Due to handled: an open loop at that rate, counted from the moment a message was due "+
 			"(so a source or a queue that is late counts; the source wakes every "+tick.String()+" at most), half load being half of the rate measured just before. Hop: DATA sent to DONE received, by the daemon's own histogram, "+
-			"read between its bounds.")
+			"read between its bounds; beside it a DEALER in C that asks a ROUTER at the same rate. CALL to its answer: one at a time, from a satellite to another and back.")
 	for range l.runs {
 		half := map[string]int{}
 		for _, size := range []int{64, 256, 1024} {
@@ -64,8 +72,11 @@ func busSpeed(ctx context.Context, l *lab) (*report, error) {
 				}
 			}
 		}
+		if err := l.roundTrip(ctx, r); err != nil {
+			return nil, err
+		}
 		for _, c := range carriers() {
-			if err := l.latencies(ctx, r, c, half[c.name]); err != nil {
+			if err := errors.Join(l.latencies(ctx, r, c, half[c.name]), l.calls(ctx, r, c)); err != nil {
 				return nil, fmt.Errorf("latency of %s: %w", c.name, err)
 			}
 		}
@@ -102,6 +113,7 @@ type cast struct {
 	source, worker peerEnv
 	workers        string // more of the worker's table
 	shape          shape  // how many of each; zero is one of each
+	calls          bool   // the source calls, and emits nothing
 }
 
 // topology is the cast as a file.
@@ -116,7 +128,11 @@ func (c cast) topology() (string, error) {
 	}
 	text := "dsat = 1\n"
 	if c.source.role != "" {
-		text += fmt.Sprintf("[satellite.source]\n%s\nenv = %s\nto = \"worker\"\ninstances = %d\n", runs, c.source.table(c.carrier), max(c.shape.publishers, 1))
+		verb := "to"
+		if c.calls {
+			verb = "calls"
+		}
+		text += fmt.Sprintf("[satellite.source]\n%s\nenv = %s\n%s = \"worker\"\ninstances = %d\n", runs, c.source.table(c.carrier), verb, max(c.shape.publishers, 1))
 	}
 	return text + fmt.Sprintf("[satellite.worker]\n%s\nenv = %s\ninstances = %d\n%s", runs, c.worker.table(c.carrier), max(c.shape.consumers, 1), c.workers), nil
 }

@@ -21,7 +21,10 @@ var errNotTimed = errors.New("not timed")
 // directRival is dsat's class direct, between satellites in C.
 type directRival struct{ lab *lab }
 
-func (directRival) label() string { return "dsat direct, C" }
+// directName is what it is called.
+const directName = "dsat direct, C"
+
+func (directRival) label() string { return directName }
 func (directRival) ours() bool    { return true }
 func (directRival) words() string {
 	return "satellites/c on both sides of a direct link: at most once, past the daemon, which counts. Its floor is " + rawName + "; frames carry as many messages as became ready while the one before was sent."
@@ -84,4 +87,6 @@ func receivedAt(ctx context.Context, c *control.Client) (received uint64, at int
 	return received, at, err
 }
 
-func (directRival) late(context.Context, int) (quantiles, error) { return quantiles{}, errNotTimed }
+func (directRival) late(context.Context, int, shape) (quantiles, error) {
+	return quantiles{}, errNotTimed
+}

@@ -45,7 +45,7 @@ func (l *lab) latency(ctx context.Context, r *report, name, row string, peers ca
 	r.add(row+", p50 us", name, t.p50)
 	r.add(row+", p99 us", name, t.p99)
 	if peers.source.rate == 1000 {
-		r.add("hop at 1,000/s, p50 us", name, hops.quantile(0.5)*1e6)
+		r.add(hopRow, name, hops.quantile(0.5)*1e6)
 	}
 	return nil
 }

@@ -36,10 +36,10 @@ func main() {
 	runs := flag.Int("n", 5, "runs of each contender")
 	bin := flag.String("bin", "bin", "folder of dsatd and dsatctl")
 	out := flag.String("out", "docs/bench", "folder the tables are written to")
-	only := flag.String("only", "", "one comparison: supervise, bus, brokers, redelivery or containment")
+	only := flag.String("only", "", "one comparison: supervise, bus, brokers, redelivery, containment or memory")
 	peers := flag.String("peers", strings.Join(usualPeers, ","), "managers that supervise measures beside the loop in C; there is also "+dsatNoGroups)
 	children := flag.String("children", "100,1000", "how many children they have to keep")
-	limit := flag.Duration("limit", 45*time.Minute, "give up after so long")
+	limit := flag.Duration("limit", 70*time.Minute, "give up after so long")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -97,7 +97,7 @@ func bench(ctx context.Context, l *lab, out, only string) error {
 		l.cache = dir
 	}
 	l.cache = filepath.Join(l.cache, "dsat-bench")
-	for _, c := range []comparison{{"supervise", supervise}, {"bus", busSpeed}, {"brokers", brokers}, {"redelivery", redelivery}, {"containment", containment}} {
+	for _, c := range []comparison{{"supervise", supervise}, {"bus", busSpeed}, {"brokers", brokers}, {"redelivery", redelivery}, {"containment", containment}, {"memory", memory}} {
 		if only != "" && only != c.name {
 			continue
 		}

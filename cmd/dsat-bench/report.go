@@ -16,6 +16,7 @@ type report struct {
 	bold  bool   // the smallest figure beside the floor's is marked: less is better
 	notes []string
 	parts []*part
+	goals []goal
 }
 
 // part is one table: for each row (what was measured) and contender, one value a run.
@@ -87,6 +88,7 @@ func (r *report) markdown(now time.Time) string {
 		}
 		b.WriteString(p.table(p.floor, r.bold))
 	}
+	b.WriteString(r.targets())
 	for _, note := range r.notes {
 		fmt.Fprintf(&b, "\n%s\n", note)
 	}

@@ -104,3 +104,31 @@ func TestTablesTellTheBestAndWhoHadFewerRuns(t *testing.T) {
 		}
 	}
 }
+
+func TestTargetsAreMetOrMissed(t *testing.T) {
+	r := newReport("Speed", "floor")
+	r.add("rate", "floor", 10)
+	r.add("rate", "dsatd", 15)
+	r.begin("other").add("p50", "dsatd", 100)
+	r.goalOver(1.5, atLeast, "rate", "dsatd", figure{"rate", "floor"})
+	r.goalOver(2, atLeast, "rate", "dsatd", figure{"rate", "floor"})
+	r.goal(100, atMost, "p50", "dsatd")
+	r.goal(99, atMost, "p50", "dsatd")
+	r.goalOver(1, atMost, "p50", "dsatd", figure{"rate", "floor"})
+	r.goal(1, atLeast, "rate", "nobody")
+	r.goalOver(1, atLeast, "rate", "dsatd", figure{"rate", "nobody"})
+	text := r.markdown(time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC))
+	for _, want := range []string{
+		"| dsatd, rate over floor | >= 1.5 x | 1.50 x | met |\n",
+		"| dsatd, rate over floor | >= 2 x | 1.50 x | **missed** |\n",
+		"| dsatd, p50 | <= 100 | 100 | met |\n",
+		"| dsatd, p50 | <= 99 | 100 | **missed** |\n",
+		"| dsatd, p50 over floor, rate | <= 1 x | 10.0 x | **missed** |\n",
+		"| nobody, rate | >= 1 | - | not measured |\n",
+		"| dsatd, rate over nobody | >= 1 x | - | not measured |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}

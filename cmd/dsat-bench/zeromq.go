@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/dsat/dsat/bus/wire"
 	"github.com/dsat/dsat/bus/zmq"
@@ -23,7 +24,8 @@ type zeromqSession struct {
 	drain   bool        // nothing new is to be emitted
 	over    bool        // BYE was said
 
-	sent, taken uint64 // last EMIT, last ACCEPTED
+	sent, taken     uint64 // last EMIT, last ACCEPTED
+	asked, answered uint64 // last CALL, last end of a REPLY
 }
 
 var errDrain = errors.New("nothing new is to be emitted")
@@ -137,6 +139,13 @@ func (s *zeromqSession) heard(rec *wire.Record) error {
 	switch rec.Kind {
 	case wire.Accepted:
 		s.taken = rec.N
+	case wire.Reply:
+		if rec.Flags&wire.FlagMore != 0 {
+			return nil
+		}
+		if s.answered = rec.N; rec.M != wire.EndDone {
+			return fmt.Errorf("call %d ended with %d: %s", rec.N, rec.M, rec.Body)
+		}
 	case wire.Credit:
 		s.welcome.EmitMessages, s.welcome.EmitBytes = int(rec.N), int(rec.M)
 	case wire.Drain:
@@ -191,6 +200,23 @@ func (s *zeromqSession) accepted() error {
 	}
 	return nil
 }
+
+func (s *zeromqSession) call(payload []byte) error {
+	s.asked++
+	err := s.add(wire.Header{Kind: wire.Call, N: s.asked, Time: int64(callDeadline)}, payload)
+	if err = errors.Join(err, s.flush()); err != nil {
+		return err
+	}
+	for s.answered < s.asked {
+		if err := s.look(true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// callDeadline is when a call is given up.
+const callDeadline = 10 * time.Second
 
 func (s *zeromqSession) settle() error {
 	if s.drain {
