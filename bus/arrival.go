@@ -23,6 +23,24 @@ func arrivals(list []*recalled) {
 	slices.SortFunc(list, func(a, b *recalled) int { return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id)) })
 }
 
+// earlyKey is the key of a hop that is not in its line yet; has: it has one.
+type earlyKey struct {
+	key uint64
+	has bool
+}
+
+// tellEarly finds the key of a held hop while its payload is in memory.
+func (t *tracker) tellEarly(s *step, i int32) {
+	if s.keys == nil {
+		return
+	}
+	key, has := t.keyOf(s, i)
+	if s.keys.early == nil {
+		s.keys.early = map[int32]earlyKey{}
+	}
+	s.keys.early[i] = earlyKey{key, has}
+}
+
 // order is the ids of those that wait in the lines of a step, for the daemon after this one: it has a part of them from here and a part
 // from disk.
 func (p *keeper) order(s *step) (ids []uint64) {
@@ -30,7 +48,7 @@ func (p *keeper) order(s *step) (ids []uint64) {
 		return nil
 	}
 	for _, q := range s.lines() {
-		if q == &s.suspect || q == &s.bound {
+		if q == &s.bound {
 			continue
 		}
 		for i := q.head; i != none; i = p.t.hops.at(i).next {

@@ -19,8 +19,9 @@ type keyring struct {
 	of     map[int32]*line // by slot; also of hops on their way
 	bytes  int64           // of those that stand in line
 	count  int
-	before map[int32]uint64 // during rekey: keys that are known
-	order  []lined          // those that stand in line, by admission, and some that do not any more
+	before map[int32]uint64   // during rekey: keys that are known
+	early  map[int32]earlyKey // keys of held hops whose payloads are on disk; nil: there are none
+	order  []lined            // those that stand in line, by admission, and some that do not any more
 }
 
 // line is the hops of one key.
@@ -99,6 +100,9 @@ func (t *tracker) rekey(s *step, ring *keyring, known map[int32]uint64, way map[
 		ring.flow = s.keys.flow
 		s.keys.dissolve(&t.hops, s)
 	}
+	if s.keys != nil && known != nil {
+		ring.early = s.keys.early
+	}
 	s.keys = ring
 	all := s.waiting.all(&t.hops)
 	s.waiting = newFIFO()
@@ -149,6 +153,9 @@ func (t *tracker) lineUp(s *step, i int32) bool {
 func (t *tracker) keyOf(s *step, i int32) (uint64, bool) {
 	if key, has := s.keys.before[i]; has {
 		return key, true
+	}
+	if e, has := s.keys.early[i]; has {
+		return e.key, e.has
 	}
 	h := t.hops.at(i)
 	rule, f, from := s.keys.rule, &s.keys.flow, ""
@@ -243,6 +250,7 @@ func (k *keyring) forget(l *line) {
 
 // ended lets the next of its key go, when hop i, which was on its way, has ended.
 func (k *keyring) ended(hops *slab, s *step, i int32) {
+	delete(k.early, i)
 	l := k.of[i]
 	if l == nil {
 		return

@@ -46,6 +46,10 @@ func (m *model) apply() {
 			if c.Work.Key = hashKey; m.rnd.IntN(2) == 0 {
 				c.Work.Key = ""
 			}
+		case 5:
+			if m.rnd.IntN(2) == 0 {
+				c.Queue.Full = m.policy()
+			}
 		}
 		if origin[c.Name] == "" {
 			origin[c.Name] = c.Name
@@ -107,6 +111,7 @@ func (m *model) goOver(next *topology.Topology, opt ApplyOptions, now map[string
 		held[name] = n > 0
 		refused = refused || n > 0 && !opt.Discard[name]
 	}
+	refused = refused || m.rekeysOnDisk(next, now, origin)
 	p, err := m.t.plan(m.topo, next, opt)
 	if (err != nil) != refused {
 		m.failf("apply: %v, want it refused: %v (held %v, discard %v)", err, refused, held, opt.Discard)

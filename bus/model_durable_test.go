@@ -83,12 +83,13 @@ func (m *model) noteCrash(id uint64) {
 
 func (m *model) noteEnd(id uint64, how state) {
 	d := m.disk[id]
-	if d != nil && d.end == 0 {
+	known := d != nil && d.end == 0
+	if known {
 		if d.end = m.record(); d.begin == d.end && how != quarantined {
 			delete(m.disk, id) // nobody ever knew
 		}
 	}
-	if how == quarantined && m.t.steps[m.hops[id].step].cfg.durable {
+	if how == quarantined && (known || m.t.steps[m.hops[id].step].cfg.durable) {
 		m.aside[id] = m.record()
 	}
 }
@@ -135,8 +136,8 @@ func (m *model) reclass() {
 		switch durable := m.t.steps[x.step].cfg.durable; {
 		case durable && x.pin == nil && (d == nil || d.end > 0):
 			m.disk[id] = &scribed{hop: x, begin: m.record(), origin: m.tasks[x.task].origin, body: string(m.payload(x.task)), attempts: x.attempts, failed: x.fails, died: x.crashes}
-		case !durable && d != nil && d.end == 0:
-			d.end = m.record()
+		case !durable && d != nil && d.end == 0 && !m.spills(x.step) && (!x.out || !m.away(id)):
+			d.end, x.out = m.record(), false
 		}
 	}
 }
@@ -144,9 +145,8 @@ func (m *model) reclass() {
 // crash kills the daemon: what is committed is on disk, and maybe some of what comes after.
 func (m *model) crash() {
 	seq := m.log.committed + uint64(m.rnd.IntN(int(m.log.seq-m.log.committed)+1))
-	r := newRecall()
-	r.estate.segment, r.estate.grain = 600, 200
 	log := newFakeLog(func() int64 { return m.now })
+	r := m.recallFor(&log)
 	for _, rec := range m.log.records {
 		if rec.Seq > seq {
 			break
@@ -181,6 +181,7 @@ func (m *model) crash() {
 	m.t.recollect(m.now, r, tasks)
 	m.t.closeTasks(tasks)
 	m.survives(seq)
+	m.takesOver()
 	m.turn()
 	m.tick() // the time of some tasks was over meanwhile
 }
@@ -221,6 +222,9 @@ func (m *model) survives(seq uint64) {
 		}
 		m.hops[id] = &x
 		disk[id] = &scribed{hop: &x, begin: d.begin, attempts: x.attempts, failed: x.fails, died: x.crashes, body: d.body, origin: d.origin}
+		if !m.t.steps[x.step].cfg.durable && !m.spills(x.step) {
+			disk[id].end = m.record()
+		}
 		m.counts[x.step].Admitted++
 		m.rejoin(&x, d.origin)
 	}
@@ -299,7 +303,7 @@ func (m *model) recovered(id uint64, x *mhop, slot int32, d *scribed) {
 		}
 	}
 	if int(h.attempts) != x.attempts || int(h.fails) != x.fails || int(h.crashes) != x.crashes || h.task != x.task || h.admitted != x.admitted ||
-		int(h.hops) != x.hops || int(h.from) != x.from || h.level != x.level || m.t.hops.step(slot) != x.step || string(h.body.data) != d.body {
+		int(h.hops) != x.hops || int(h.from) != x.from || h.level != x.level || m.t.hops.step(slot) != x.step || h.body.away == 0 && string(h.body.data) != d.body {
 		m.failf("hop %d is %+v with %q, want %+v", id, h, h.body.data, x)
 	}
 }

@@ -221,6 +221,9 @@ func (m *model) look(s *step) {
 
 // elsewhere is how a hop ends that the breaker does not let wait; free: it has to.
 func (m *model) elsewhere(s *step, id uint64) state {
+	if m.guards[s.index].sat.Breaker.Then != topology.BreakerFail && m.away(id) {
+		return free
+	}
 	switch b := m.guards[s.index].sat.Breaker; b.Then {
 	case topology.BreakerQuarantine:
 		return quarantined

@@ -52,8 +52,7 @@ func (m *model) upgrade() {
 	t := newTracker(m.t.epoch, buildSteps(m.topo), m, time.Unix(0, 0))
 	tasks := t.restore(m.now, back)
 	t.writeTo(m.log)
-	r := newRecall()
-	r.estate.segment, r.estate.grain = 600, 200
+	r := m.recallFor(&m.log)
 	for _, rec := range m.log.records {
 		if err := r.record(rec); err != nil {
 			m.failf("%v", err)
@@ -69,6 +68,12 @@ func (m *model) upgrade() {
 		if s.cfg.durable { // the oldest at a head: they come back in another order
 			was[i].OldestAge, is[i].OldestAge = 0, 0
 		}
+		if s.spill != nil || m.t.steps[i].spill != nil { // what was on disk comes back from there when its turn comes
+			was[i].Spilled, is[i].Spilled, was[i].SpillBytes, is[i].SpillBytes = 0, 0, 0, 0
+			was[i].Blocked, is[i].Blocked = false, false
+			was[i].Blocks, is[i].Blocks = nil, nil
+		}
+		was[i].BlockedBy, is[i].BlockedBy = nil, nil
 	}
 	if diff := cmp.Diff(was, is); diff != "" {
 		m.failf("queues: %s", diff)
@@ -89,6 +94,7 @@ func (m *model) upgrade() {
 	}
 	t.ids, t.n = m.t.ids, m.t.n // of the same epoch here, so that the model can say what ids come next
 	m.t = t
+	m.takesOver()
 	for i, s := range t.steps {
 		if s.cfg.durable { // in order of admission, from disk
 			slices.SortFunc(m.queues[i], func(a, b uint64) int { return stdcmp.Or(m.level(b)-m.level(a), m.byArrival(a, b)) })

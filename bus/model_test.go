@@ -59,6 +59,7 @@ type mhop struct {
 	entering                 bool
 	delayed                  bool // not tried yet
 	unplaced                 bool // it was just admitted
+	out                      bool // its payload leaves memory, or has
 	level                    uint8
 	party                    int // how many suspects may be tried together with it
 }
@@ -131,6 +132,7 @@ func (m *model) deliver(w *worker, h *hop, n uint64) {
 		m.failf("hop %d was delivered after its ttl", h.id)
 	}
 	mw.n, mw.ids = append(mw.n, n), append(mw.ids, h.id)
+	x.out = false
 	m.noteGive(h)
 }
 
@@ -165,9 +167,14 @@ func (m *model) late(*worker, *hop, uint64) {}
 func (m *model) size(s int) int {
 	return len(m.queues[s]) + len(m.suspect[s]) + len(m.lined[s]) + len(m.boundOf(s)) + m.held(s) + m.entries(s)
 }
-func (m *model) full(s int) bool { return m.size(s) >= m.t.steps[s].cfg.messages }
+func (m *model) full(s int) bool {
+	if m.spills(s) {
+		return m.crowded(s) && m.outs(s) >= m.mostOut(s)
+	}
+	return m.size(s) >= m.t.steps[s].cfg.messages
+}
 func (m *model) blocks(s int) bool {
-	return m.guards[s].shut || m.t.steps[s].cfg.full == topology.FullBlock && m.full(s)
+	return m.guards[s].shut || (m.t.steps[s].cfg.full == topology.FullBlock || m.spills(s)) && m.full(s)
 }
 func (m *model) id() uint64 { m.ids++; return uint64(wire.NewID(m.epoch, m.ids)) }
 func (m *model) gated(s int) bool {
@@ -225,7 +232,7 @@ func (m *model) admit(from, to *step, task uint64, hops int, level uint8, w *wis
 	switch {
 	case hops >= to.cfg.hops:
 		m.end(id, quarantined)
-	case !m.full(s) || to.cfg.full == topology.FullBlock:
+	case !m.full(s) || to.cfg.full == topology.FullBlock || m.spills(s):
 		m.place(s, id, w)
 	case to.cfg.full == topology.FullQuarantine:
 		m.end(id, quarantined)
@@ -261,6 +268,7 @@ func (m *model) agree() {
 		m.failf("ledger of all\n %+v, want\n %+v", got, total)
 	}
 	m.tasksAgree()
+	m.spilledAgree()
 	m.nothingIsOver()
 	m.fails = append(m.fails, m.t.audit()...)
 }
@@ -281,7 +289,7 @@ func (m *model) same(what string, lines []*fifo, want []uint64) {
 
 // idle: nothing waits that could be worked on.
 func (m *model) idle(s *step) {
-	if m.gated(s.index) || len(m.queues[s.index]) == 0 || m.may(s) <= 0 {
+	if m.gated(s.index) || len(m.queues[s.index]) == 0 || m.may(s) <= 0 || m.waitsForDisk(s.index) {
 		return
 	}
 	for _, w := range s.workers {
@@ -297,6 +305,7 @@ func newModel(seed uint64) *model {
 	limit := func(name string, n int, full topology.Full, to ...string) *topology.Satellite {
 		s := sat(name, to...)
 		s.Queue.MaxMessages, s.Queue.Full = n, full
+		s.Queue.Spill.MaxMessages = 1 + m.rnd.IntN(4)
 		s.Work.Retries, s.Work.Crashes, s.Work.Hops, s.Work.Backoff = m.rnd.IntN(3), 1+m.rnd.IntN(3), 4, time.Second
 		if m.rnd.IntN(2) == 0 {
 			keep(s)
@@ -306,10 +315,8 @@ func newModel(seed uint64) *model {
 		}
 		return s
 	}
-	policies := []topology.Full{topology.FullBlock, topology.FullBlock, topology.FullDropNewest, topology.FullDropOldest, topology.FullQuarantine}
-	any := func() topology.Full { return policies[m.rnd.IntN(len(policies))] }
-	a, b := limit("a", 4, any(), "b"), limit("b", 3, any())
-	loop, back := limit("loop", 3, any(), "back", "b"), limit("back", 5, any(), "loop")
+	a, b := limit("a", 4, m.policy(), "b"), limit("b", 3, m.policy())
+	loop, back := limit("loop", 3, m.policy(), "back", "b"), limit("back", 5, m.policy(), "loop")
 	b.Queue.TTL = time.Duration(m.rnd.IntN(2)) * 5 * time.Second
 	a.Work.Then = []topology.Then{topology.ThenDrop, topology.ThenQuarantine}[m.rnd.IntN(2)]
 	gen := sat("gen", "a", "b", "loop")
@@ -331,14 +338,19 @@ func newModel(seed uint64) *model {
 	return m
 }
 
+func (m *model) policy() topology.Full {
+	policies := []topology.Full{topology.FullBlock, topology.FullSpill, topology.FullSpill, topology.FullDropNewest, topology.FullDropOldest, topology.FullQuarantine}
+	return policies[m.rnd.IntN(len(policies))]
+}
+
 func (m *model) event() string {
 	events := []struct {
 		name   string
 		weight int
 		do     func()
 	}{{"emit", 8, m.emit}, {"join", 2, m.join}, {"done", 8, m.done}, {"fail", 3, m.fail}, {"die", 1, m.die}, {"pass", 2, m.pass}, {"apply", 1, m.apply}, {"upgrade", 1, m.upgrade}, {"cancel", 1, m.cancelTask},
-		{"restraint", 2, m.restraint}, {"lapse", 1, m.lapse}, {"session", 2, m.pinned}, {"sync", 6, m.sync}, {"crash", 1, m.crash}}
-	k := m.rnd.IntN(39)
+		{"restraint", 2, m.restraint}, {"lapse", 1, m.lapse}, {"session", 2, m.pinned}, {"sync", 6, m.sync}, {"crash", 1, m.crash}, {"read", 5, m.read}}
+	k := m.rnd.IntN(44)
 	for _, e := range events {
 		if k -= e.weight; k < 0 {
 			e.do()

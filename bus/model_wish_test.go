@@ -61,6 +61,7 @@ func (m *model) place(s int, id uint64, w *wish) {
 	if w != nil && w.delay > 0 {
 		x.delayed, x.due = true, m.now+w.delay
 	}
+	m.spill(s, id)
 	switch {
 	case m.t.steps[s].cfg.durable:
 		m.enter(id)

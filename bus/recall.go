@@ -427,6 +427,9 @@ func (t *tracker) resume(now int64, s *step, all *recall, r *recalled, task int3
 	case !s.cfg.durable && !t.stays(s, i):
 		t.scroll.forget(s, h, t.hops.place(i))
 	case s.spill != nil && t.hops.place(i).flags&away == 0 && h.crashes == 0 && s.crowded():
+		if h.due > now { // it is held, and comes into its line later
+			t.tellEarly(s, i)
+		}
 		t.hops.place(i).flags |= leaves
 		s.spill.add(h)
 		t.depart(entry{i, h.id})

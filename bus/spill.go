@@ -95,6 +95,9 @@ func (t *tracker) beyond(now int64, s *step, i int32, h *hop, w *wish) {
 	if s.cfg.full != topology.FullSpill || t.scroll == nil || !s.crowded() || !s.spill.room() {
 		return
 	}
+	if w != nil && w.delay > 0 {
+		t.tellEarly(s, i)
+	}
 	switch {
 	case s.cfg.durable: // it is written all the same
 	case w != nil && w.delay > 0:

@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -361,4 +362,50 @@ func TestADelayedMessageSpillsAndComesInTime(t *testing.T) {
 	if got, _ := w.bodies(); !slices.Equal(got, numbered(3)) {
 		t.Errorf("it got %q", got)
 	}
+}
+
+// heedless is a journal that takes everything and keeps nothing.
+type heedless struct {
+	seq uint64
+	at  journal.Position
+}
+
+func (l *heedless) Append(_ uint8, parts ...[]byte) (uint64, journal.Position) {
+	l.seq++
+	l.at += journal.Position(len(parts[0]) + recordOverhead)
+	return l.seq, l.at
+}
+
+func (l *heedless) Release(uint64) {}
+
+func TestASpilledMessageTakesLittleMemory(t *testing.T) {
+	const n, bytes = 200_000, 1000
+	sink := overflowing(sat("w"), 1000)
+	st := newStage(t, sink)
+	log := &heedless{at: 4096}
+	st.o.t.writeTo(log)
+	before := heapInUse()
+	payload := make([]byte, bytes)
+	for i := range n {
+		st.o.t.inject(int64(i), st.o.byName["w"], message{from: outside, body: st.o.t.bodies.copy(payload)}, none)
+		if st.o.t.scroll.large() || i == n-1 {
+			st.o.t.scroll.seal(st.o.t)
+			st.o.t.commit(log.seq, nil)
+		}
+	}
+	each := (heapInUse() - before) / n
+	t.Logf("%d bytes of memory for each of %d messages of %d bytes", each, n, bytes)
+	if each > 260 {
+		t.Errorf("%d bytes of memory for each of %d messages of %d bytes", each, n, bytes)
+	}
+	if q := st.o.t.queues(st.o.now)[0]; q.Spilled != n-1000 {
+		t.Errorf("%+v", q)
+	}
+}
+
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
