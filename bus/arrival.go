@@ -85,10 +85,30 @@ func (t *tracker) arrange(s *step, q *fifo) {
 	for _, i := range list {
 		q.pushBack(&t.hops, i)
 	}
-	next := int64(math.MaxInt64)
-	for _, i := range slices.Backward(list) {
-		h := t.hops.at(i)
-		h.admitted = min(h.admitted, next)
-		next = h.admitted
+}
+
+// standing is all that stand in line, by admission. Of one key they are in the order in which they stand, whatever the times say.
+func (k *keyring) standing(hops *slab) []int32 {
+	type one struct {
+		slot int32
+		at   int64
+		id   uint64
 	}
+	all := make([]one, 0, k.count)
+	for _, l := range k.lines {
+		var last one
+		for i := l.queue.head; i != none; i = hops.at(i).next {
+			next := one{i, hops.at(i).admitted, hops.at(i).id}
+			if last.id != 0 && cmp.Or(cmp.Compare(next.at, last.at), cmp.Compare(next.id, last.id)) < 0 {
+				next.at, next.id = last.at, last.id
+			}
+			all, last = append(all, next), next
+		}
+	}
+	slices.SortStableFunc(all, func(a, b one) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)) })
+	slots := make([]int32, len(all))
+	for n, x := range all {
+		slots[n] = x.slot
+	}
+	return slots
 }

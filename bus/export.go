@@ -135,7 +135,7 @@ type keeper struct {
 
 // keep copies the state of a tracker that has nothing in hand.
 func (t *tracker) keep(now int64) *kept {
-	p := &keeper{t: t, k: &kept{Past: t.past, Evicted: t.aside.evicted, Formats: t.formats.texts()}, now: now, bodies: map[*body]int{}, disk: map[string]int{}, tasks: make([]int32, len(t.tasks.pages)<<pageBits)}
+	p := &keeper{t: t, k: &kept{Wall: t.wall(now), Past: t.past, Evicted: t.aside.evicted, Formats: t.formats.texts()}, now: now, bodies: map[*body]int{}, disk: map[string]int{}, tasks: make([]int32, len(t.tasks.pages)<<pageBits)}
 	p.k.Bodies, p.k.Tasks = make([][]byte, 0, t.hops.live), make([]keptTask, 0, t.tasks.live)
 	for _, m := range t.aside.list {
 		if m.onDisk {

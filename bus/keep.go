@@ -20,6 +20,7 @@ type kept struct {
 	Ended   []keptEnd // tasks, likewise
 	Sources []keptSource
 	Past    Ledger
+	Wall    int64 // time of day, ns, of the export
 	Evicted uint64
 	Strays  uint64
 	Replies []keptAnswer

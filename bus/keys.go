@@ -296,16 +296,6 @@ func (k *keyring) dissolve(hops *slab, s *step) {
 	k.lines, k.of, k.order, k.count, k.bytes = map[uint64]*line{}, map[int32]*line{}, nil, 0, 0
 }
 
-// standing is all that stand in line, by admission.
-func (k *keyring) standing(hops *slab) []int32 {
-	all := make([]int32, 0, k.count)
-	for _, l := range k.lines {
-		all = append(all, l.queue.all(hops)...)
-	}
-	sortByArrival(hops, all)
-	return all
-}
-
 // byArrival is the order in which hops came: those that were delayed came when their time did.
 func byArrival(a, b *hop) int {
 	return cmp.Or(cmp.Compare(a.admitted, b.admitted), cmp.Compare(a.id, b.id))

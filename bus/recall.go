@@ -352,7 +352,7 @@ func (t *tracker) recollect(now int64, r *recall, tasks map[uint64]int32) {
 		}
 		s.dirty = true
 	}
-	t.order = nil
+	t.order, t.gap = nil, 0
 }
 
 func (t *tracker) recollectAside(r *recall, by map[string]*step) {
@@ -392,6 +392,9 @@ func (t *tracker) resume(now int64, s *step, all *recall, r *recalled, task int3
 	h.body = t.bodies.copy(r.body)
 	s.count.admitted++
 	*t.hops.placeOf(i) = r.place
+	if s.spill != nil { // as those that come from memory: the time in between does not count
+		h.admitted = min(h.admitted+t.gap, now)
+	}
 	if r.body == nil && r.left > 0 {
 		h.body = stub(r.left)
 	}

@@ -36,6 +36,9 @@ func (t *tracker) restore(now int64, k *kept) (open map[uint64]int32) {
 		r.byName[s.name] = s
 	}
 	t.past.add(k.Past)
+	if k.Wall > 0 {
+		t.gap = max(t.wall(now)-k.Wall, 0)
+	}
 	t.aside.evicted += k.Evicted
 	for _, text := range k.Formats {
 		r.formats = append(r.formats, t.formats.parse(text))

@@ -43,6 +43,7 @@ type tracker struct {
 	scroll    *scroll              // what durable hops leave on disk; nil: nothing
 	wants     []wanted             // payloads on disk that are to come to memory
 	order     map[*step][]uint64   // of what waits, as a daemon before this one has told it; only at the start
+	gap       int64                // since that was, ns; likewise
 	before    map[dispatchID]entry // what workers of an earlier daemon may have in hand still
 	seen      *seen                // the message that rules look at
 	formats   *formats
