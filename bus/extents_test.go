@@ -78,6 +78,9 @@ func (t *tracker) audit() (wrong []string) {
 // rests lets the journal come to rest: what is to be moved is moved, and what nobody needs is let go.
 func (m *model) rests() {
 	for range 12 {
+		for len(m.t.wants) > 0 {
+			m.read()
+		}
 		m.syncAll()
 	}
 	d := m.t.scroll

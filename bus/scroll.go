@@ -271,6 +271,7 @@ func (d *scroll) vacate(s *step, h *hop, p *place) {
 	}
 	if s.spill != nil {
 		s.spill.back(p, h)
+		s.dirty = true // others may have waited for its payload
 	}
 	if p.flags&sealed != 0 {
 		d.cur.ended = append(d.cur.ended, parcel{p.ext, h.size()})
@@ -331,6 +332,7 @@ func (d *scroll) aside(t *tracker, i int32, h *hop, m *setAside) {
 	}
 	if s.spill != nil {
 		s.spill.back(p, h)
+		s.dirty = true // others may have waited for its payload
 	}
 	if p.flags&sealed != 0 {
 		m.sealed, m.ext = true, p.ext
