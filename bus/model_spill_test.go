@@ -21,7 +21,12 @@ func (m *model) outs(s int) int {
 }
 
 // mostOut is how many may.
-func (m *model) mostOut(s int) int { return m.t.steps[s].sat.Queue.Spill.MaxMessages }
+func (m *model) mostOut(s int) int {
+	if n := m.t.steps[s].sat.Queue.Spill.MaxMessages; n > 0 {
+		return n
+	}
+	return 1 << 30
+}
 
 // crowded reports whether a queue has in memory what it may.
 func (m *model) crowded(s int) bool { return m.size(s)-m.outs(s) >= m.t.steps[s].cfg.messages }
