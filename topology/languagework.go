@@ -73,7 +73,7 @@ func workKeys() *key {
 	return &key{name: "work", kind: tableKind{}, applies: whenFed, doc: "What is being done by it.", aka: []string{"job"}, keys: append([]*key{
 		{name: "in_hand", kind: wholeKind{}, def: "32", auto: "32; 1 for a filter in lockstep, 4 for v1", derive: deriveInHand, min: 1, max: 65535, doc: "Messages that one instance may hold unacknowledged.",
 			aka: []string{"prefetch", "max_in_flight", "in_flight", "credit"}, field: sat(func(s *Satellite) any { return &s.Work.InHand })},
-		{name: "deadline", kind: durationKind{}, def: `"60s"`, doc: "Of one running message; 0s: none.", aka: []string{"timeout", "ack_wait"}, field: sat(func(s *Satellite) any { return &s.Work.Deadline })},
+		{name: "deadline", kind: durationKind{}, def: `"60s"`, doc: "Of one running message; 0s: none. Over it, its process is ended, and the message comes back as one that lost its process: `crashes` bounds how often, not `retries`.", aka: []string{"timeout", "ack_wait"}, field: sat(func(s *Satellite) any { return &s.Work.Deadline })},
 		{name: "retries", kind: wholeKind{}, def: "5", min: 0, max: 1_000_000, doc: "After the first attempt.", aka: []string{"max_deliver", "attempts", "retry"}, field: sat(func(s *Satellite) any { return &s.Work.Retries })},
 		{name: "backoff", kind: durationKind{}, def: `"200ms"`, doc: "Before a retry; jittered, and doubled each time.", aka: []string{"delay"}, field: sat(func(s *Satellite) any { return &s.Work.Backoff })},
 		{name: "hops", kind: wholeKind{}, def: "50", min: 1, max: 65535, doc: "A message that passed so many steps is quarantined: it ends loops.", aka: []string{"max_hops"}, field: sat(func(s *Satellite) any { return &s.Work.Hops })},
