@@ -4,7 +4,6 @@ package control
 
 import (
 	"encoding/json"
-	"net/http"
 	"time"
 )
 
@@ -87,90 +86,6 @@ type Instance struct {
 	LastExit    string    `json:"last_exit,omitempty"`   // "exit code 3", "killed by signal 9 (SIGKILL)"
 	Health      string    `json:"health,omitempty"`      // checking, healthy or unhealthy of a running one that has checks
 	Unready     bool      `json:"unready,omitempty"`     // runs, and a check took its readiness away
-}
-
-// Queue is what waits for one step and what its workers hold. Ages are seconds.
-type Queue struct {
-	Step       string  `json:"step"`
-	Delivery   string  `json:"delivery"`
-	Waiting    int     `json:"waiting"`
-	Bytes      int64   `json:"bytes"`
-	InFlight   int     `json:"in_flight"` // dispatched and not yet answered
-	Held       int     `json:"held"`      // waiting for the time of their retry
-	OldestAge  float64 `json:"oldest_age"`
-	Workers    int     `json:"workers"` // sessions that may be given work
-	Quarantine int     `json:"quarantine"`
-	Blocked    bool    `json:"blocked"`               // full, and those who fill it wait
-	Delayed    int     `json:"delayed,omitempty"`     // of those held: their first time has not come
-	Repeated   uint64  `json:"repeated,omitempty"`    // messages whose id was taken already
-	Stuck      bool    `json:"stuck,omitempty"`       // blocked because the journal takes nothing
-	Spilled    int     `json:"spilled,omitempty"`     // of those that wait or are held: their payloads are on disk, and not in memory
-	SpillBytes int64   `json:"spill_bytes,omitempty"` // bytes of these
-	Spills     uint64  `json:"spills,omitempty"`      // messages whose payloads went to disk for want of memory, ever
-	Paused     bool    `json:"paused,omitempty"`      // nothing is given to its workers, on request
-	Draining   bool    `json:"draining,omitempty"`    // nothing is let in, on request
-	Breaker    string  `json:"breaker,omitempty"`     // closed, open or half-open; left out where there is none
-	OpenFor    float64 `json:"open_for,omitempty"`    // an open breaker: seconds until it is half open
-	OpenedBy   string  `json:"opened_by,omitempty"`   // why it opened last
-	Opened     uint64  `json:"opened,omitempty"`      // how often it has
-	Starved    int     `json:"starved,omitempty"`     // of those held: their time has come, and the budget for retries has no room
-	Direct     *Direct `json:"direct,omitempty"`      // what came past the queue, along direct links
-	Ledger     Ledger  `json:"ledger,omitzero"`       // left out in the status, which is to be quick
-
-	// Only of the queues themselves, not in the status.
-	Limit     *QueueLimit `json:"limit,omitempty"`
-	Converted uint64      `json:"converted,omitempty"` // payloads written anew for it, in what it accepts, since dsatd started
-	Misfits   uint64      `json:"misfits,omitempty"`   // payloads that could not be, and were set aside
-	Rate      *QueueRate  `json:"rate,omitempty"`
-	BlockedBy []string    `json:"blocked_by,omitempty"` // steps whose full queues are why it is given nothing, or why what it emits is not let in
-	Blocks    []string    `json:"blocks,omitempty"`     // steps that wait because it is full
-}
-
-// QueueLimit is what a queue may hold.
-type QueueLimit struct {
-	Messages int    `json:"messages"`
-	Bytes    int64  `json:"bytes"`
-	Full     string `json:"full"` // what happens to a message that finds it full
-}
-
-// QueueRate is messages a second: that came into a queue, and that were done.
-type QueueRate struct {
-	In10s  float64 `json:"in_10s"`
-	Out10s float64 `json:"out_10s"`
-	In1m   float64 `json:"in_1m"`
-	Out1m  float64 `json:"out_1m"`
-}
-
-// Direct counts the messages that went to a step along direct links, as senders and receivers tell it ten times a second.
-type Direct struct {
-	Receivers int    `json:"receivers"` // instances that listen
-	Sent      uint64 `json:"sent"`
-	Bytes     uint64 `json:"bytes"` // of the payloads sent
-	Received  uint64 `json:"received"`
-	Missed    uint64 `json:"missed"` // lost on the way, by the gaps that receivers saw
-}
-
-// QueueChange is what became of a queue that was paused, resumed, drained or purged.
-type QueueChange struct {
-	Queue  Queue `json:"queue"`
-	Purged int   `json:"purged,omitempty"` // messages cancelled
-}
-
-// Ledger is the law of conservation over hops: Admitted = Done + Quarantined + Expired + Cancelled + Dropped +
-// Diverted + Held + InFlight.
-// The terminal terms are counters; Held and InFlight were found by walking the tables.
-type Ledger struct {
-	Admitted    uint64 `json:"admitted"`
-	Done        uint64 `json:"done"`
-	Quarantined uint64 `json:"quarantined"`
-	Expired     uint64 `json:"expired"`
-	Cancelled   uint64 `json:"cancelled"`
-	Dropped     uint64 `json:"dropped"`
-	Diverted    uint64 `json:"diverted,omitempty"` // to the fallback of a breaker, which has admitted it
-	Held        uint64 `json:"held"`
-	InFlight    uint64 `json:"in_flight"`
-	Redelivered uint64 `json:"redelivered"` // not a term: attempts after the first
-	Balanced    bool   `json:"balanced"`
 }
 
 // Event is one thing that happened; events have increasing sequence numbers within one epoch.
@@ -300,79 +215,6 @@ type Version struct {
 	Version string `json:"version"`
 	Go      string `json:"go"`
 	ZeroMQ  string `json:"zeromq,omitempty"`
-}
-
-// Kind classifies an Error for programs.
-type Kind string
-
-// The closed set of Kind and the HTTP status and dsatctl exit code each is told by.
-const (
-	KindInvalid     Kind = "invalid"     // 400, exit 2: the request makes no sense
-	KindTopology    Kind = "topology"    // 422, exit 78: the topology is wrong; the message has every problem, with its place
-	KindDenied      Kind = "denied"      // 403, exit 5
-	KindNotFound    Kind = "not_found"   // 404, exit 4
-	KindConflict    Kind = "conflict"    // 409, exit 1
-	KindTimeout     Kind = "timeout"     // 504, exit 124: not finished in time; what was begun goes on
-	KindUnavailable Kind = "unavailable" // 503, exit 3: no daemon, or it is stopping
-	KindFailed      Kind = "failed"      // 500, exit 1
-)
-
-// Error is every error answer of the API: {"error": {...}}.
-type Error struct {
-	Kind    Kind     `json:"kind"`
-	Message string   `json:"message"`           // a sentence for people: "cannot X: why"
-	Suggest []string `json:"suggest,omitempty"` // names close to one that was not found
-	cut     bool     // the connection ended before the answer
-}
-
-func (e *Error) Error() string { return e.Message }
-
-// Status is the HTTP status that tells the kind.
-func (k Kind) Status() int {
-	switch k {
-	case KindInvalid:
-		return http.StatusBadRequest
-	case KindTopology:
-		return http.StatusUnprocessableEntity
-	case KindDenied:
-		return http.StatusForbidden
-	case KindNotFound:
-		return http.StatusNotFound
-	case KindConflict:
-		return http.StatusConflict
-	case KindTimeout:
-		return http.StatusGatewayTimeout
-	case KindUnavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
-}
-
-// KindOf is the kind that an HTTP status of 400 or more tells.
-func KindOf(status int) Kind {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return KindDenied
-	case http.StatusNotFound, http.StatusGone:
-		return KindNotFound
-	case http.StatusUnprocessableEntity:
-		return KindTopology
-	case http.StatusConflict:
-		return KindConflict
-	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
-		return KindTimeout
-	case http.StatusBadGateway, http.StatusServiceUnavailable:
-		return KindUnavailable
-	}
-	if status < http.StatusInternalServerError {
-		return KindInvalid
-	}
-	return KindFailed
-}
-
-// ErrorAnswer is the envelope of an Error.
-type ErrorAnswer struct {
-	Error *Error `json:"error"`
 }
 
 // The paths of the API. NAME is a satellite, NAME:WID an instance, group:NAME the members of a group, or a glob of one; several are joined by commas.
