@@ -2,13 +2,15 @@ package bus
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"syscall"
 	"time"
 
+	"github.com/pebbe/zmq4"
+
 	"github.com/dsat/dsat/bus/wire"
-	"github.com/dsat/dsat/bus/zmq"
 )
 
 // zmqCarrier owns the ROUTER. Only run touches the socket; others leave orders and wake it.
@@ -18,14 +20,14 @@ import (
 // every wake, and after every send, ZMQ_EVENTS is looked at until it is clear.
 type zmqCarrier struct {
 	bus    *Bus
-	socket *zmq.Socket
+	ctx    *zmq4.Context
+	socket *zmq4.Socket
 	fd     *os.File // a duplicate of ZMQ_FD
 	ready  chan struct{}
 	orders orders
 
 	// Only run uses what follows.
 	peers  map[string]*peer
-	in     zmq.Message
 	stuck  []*peer // whose pipe was full
 	frames [][]byte
 	ending []*ending
@@ -56,10 +58,22 @@ func newZMQ(b *Bus) (*zmqCarrier, error) {
 
 func (z *zmqCarrier) open(url string) error {
 	var err error
-	if z.socket, err = zmq.Bind(url, wire.MaxMessage, sendHWM); err != nil {
+	if z.ctx, err = zmq4.NewContext(); err != nil {
 		return err
 	}
-	fd, err := z.socket.FD()
+	if z.socket, err = z.ctx.NewSocket(zmq4.ROUTER); err != nil {
+		return err
+	}
+	err = errors.Join(
+		z.socket.SetLinger(0),
+		z.socket.SetRouterMandatory(1),
+		z.socket.SetMaxmsgsize(wire.MaxMessage),
+		z.socket.SetSndhwm(sendHWM),
+		z.socket.Bind(url))
+	if err != nil {
+		return err
+	}
+	fd, err := z.socket.GetFd()
 	if err != nil {
 		return err
 	}
@@ -72,13 +86,18 @@ func (z *zmqCarrier) open(url string) error {
 	return nil
 }
 
-// shut frees everything.
+// shut frees everything. Term is interrupted by signals, and tried again.
 func (z *zmqCarrier) shut() {
 	if z.fd != nil {
 		_ = z.fd.Close()
 	}
 	if z.socket != nil {
-		z.socket.Close()
+		_ = z.socket.Close()
+	}
+	for z.ctx != nil {
+		if err := z.ctx.Term(); err == nil || zmq4.AsErrno(err) != zmq4.Errno(syscall.EINTR) {
+			return
+		}
 	}
 }
 
@@ -171,7 +190,11 @@ func (z *zmqCarrier) follow() {
 // receive takes messages until ZMQ_EVENTS is clear. It returns how many there were, or less than 0 when the bus is closed.
 func (z *zmqCarrier) receive() int {
 	n := 0
-	for z.socket.Readable() {
+	for {
+		ev, err := z.socket.GetEvents()
+		if err != nil || ev&zmq4.POLLIN == 0 {
+			return n
+		}
 		for {
 			ok, open := z.receiveOne()
 			if !open {
@@ -185,21 +208,28 @@ func (z *zmqCarrier) receive() int {
 			}
 		}
 	}
-	return n
 }
 
 // receiveOne takes one message: routing id and frame. More parts than that are not of this protocol.
 func (z *zmqCarrier) receiveOne() (ok, open bool) {
-	if z.socket.Receive(&z.in, false) != nil {
+	id, err := z.socket.RecvBytes(zmq4.DONTWAIT)
+	if err != nil {
 		return false, true
 	}
-	if z.in.Parts != 1 {
-		z.in.Data = []byte{0} // refused by whoever reads it
+	frame, err := z.socket.RecvBytes(zmq4.DONTWAIT) // a ROUTER puts the id before what came, so there is at least one part more
+	if err != nil {
+		return false, true
 	}
-	return true, z.handIn(z.in.ID, z.in.Data)
+	for more, _ := z.socket.GetRcvmore(); more; more, _ = z.socket.GetRcvmore() {
+		if _, err := z.socket.RecvBytes(zmq4.DONTWAIT); err != nil {
+			return false, true
+		}
+		frame = []byte{0} // refused by whoever reads it
+	}
+	return true, z.handIn(id, frame)
 }
 
-// handIn gives a copy of a frame to the loop. Who is unknown has to begin with HELLO, and is asked for it; one that speaks another language
+// handIn gives a frame to the loop. Who is unknown has to begin with HELLO, and is asked for it; one that speaks another language
 // is left to the loop, which refuses it.
 func (z *zmqCarrier) handIn(id, frame []byte) bool {
 	p := z.peers[string(id)]
@@ -209,10 +239,10 @@ func (z *zmqCarrier) handIn(id, frame []byte) bool {
 			return true
 		}
 		p = newPeer(z, z.bus.pool)
-		p.address, p.route = string(id), append([]byte(nil), id...)
+		p.address, p.route = string(id), id
 		z.peers[p.address] = p
 	}
-	return z.bus.deliver(inbound{peer: p, frame: append(z.bus.pool.get(), frame...)})
+	return z.bus.deliver(inbound{peer: p, frame: frame})
 }
 
 // forgotHello reports whether a frame is well-formed and begins with anything but HELLO, as those of a peer do that does not know
@@ -226,14 +256,23 @@ func forgotHello(frame []byte) bool {
 func (z *zmqCarrier) askHello(id []byte) {
 	var b wire.Builder
 	b.Add(&wire.Header{Kind: wire.Error, Epoch: z.bus.cfg.Epoch, N: wire.ErrHelloAgain}, []byte("cannot take this: the connection is not known, say HELLO"))
-	_ = z.socket.Send(id, b.Frame(), false)
+	_ = z.transmit(id, b.Frame())
+}
+
+func (z *zmqCarrier) transmit(id, frame []byte) error {
+	if _, err := z.socket.SendBytes(id, zmq4.DONTWAIT|zmq4.SNDMORE); err != nil {
+		return err
+	}
+	_, err := z.socket.SendBytes(frame, zmq4.DONTWAIT)
+	return err
 }
 
 // send brings away what is in a peer's outbox. A full pipe is tried again later; a peer that is gone gets nothing.
 func (z *zmqCarrier) send(p *peer) {
 	z.frames = p.box.take(z.frames)
 	for i, f := range z.frames {
-		if errors.Is(z.socket.Send(p.route, f, false), zmq.ErrAgain) {
+		err := z.transmit(p.route, f)
+		if err != nil && zmq4.AsErrno(err) == zmq4.Errno(syscall.EAGAIN) {
 			p.box.putBack(z.frames[i:])
 			z.stuck = append(z.stuck, p)
 			break
@@ -266,4 +305,7 @@ func (z *zmqCarrier) finish(p *peer) { z.orders.add(&z.orders.finish, p) }
 func (z *zmqCarrier) drop(p *peer)   { z.orders.add(&z.orders.drop, p) }
 
 // Version is that of libzmq, as in "4.3.4".
-func Version() string { return zmq.Version() }
+func Version() string {
+	major, minor, patch := zmq4.Version()
+	return fmt.Sprintf("%d.%d.%d", major, minor, patch)
+}

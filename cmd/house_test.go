@@ -18,13 +18,13 @@ var mayImport = map[string][]string{
 	"cmd/dsatd":         {"web", "web/control", "supervisor", "bus", "topology", "satellites"},
 	"cmd/dsatctl":       {"web/control", "bus/journal", "bus/wire", "bus/codec", "bus/v1"}, // what is read where no daemon runs: a log, frames, payloads; all pure
 	"cmd/dsat-ledger":   {},
-	"cmd/dsat-bench":    {"web/control", "bus/wire", "bus/zmq", "satellites"},
+	"cmd/dsat-bench":    {"web/control", "bus/wire", "satellites"},
 	"web":               {"supervisor", "supervisor/logs", "bus", "bus/codec", "topology", "web/control"},
 	"web/control":       {},
 	"supervisor":        {"supervisor/logs", "topology"},
 	"supervisor/logs":   {"topology"},
 	"bus/rules":         {},
-	"bus":               {"topology", "bus/rules", "bus/wire", "bus/plug", "bus/codec", "bus/v1", "bus/journal", "bus/streams", "bus/zmq"},
+	"bus":               {"topology", "bus/rules", "bus/wire", "bus/plug", "bus/codec", "bus/v1", "bus/journal", "bus/streams"},
 	"bus/codec":         {},
 	"bus/wire":          {},
 	"bus/journal":       {},
@@ -32,7 +32,6 @@ var mayImport = map[string][]string{
 	"bus/journal/frail": {"bus/journal"}, // a disk for tests
 	"bus/plug":          {"bus/wire"},
 	"bus/v1":            {},
-	"bus/zmq":           {},
 	"topology":          {"bus/v1", "bus/codec"}, // the grammar of link names and the formats of payloads, which are pure, for `dsatd check`
 	"satellites":        {"satellites", "bus/wire", "bus/plug"},
 }

@@ -9,15 +9,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pebbe/zmq4"
+
 	"github.com/dsat/dsat/bus/wire"
-	"github.com/dsat/dsat/bus/zmq"
 )
 
 // zeromqSession is the least a fast peer over ZeroMQ needs: HELLO, then frames both ways on one DEALER. It has no
 // reconnection and no staging of large outputs; satellites/python/dsat.py is the real client of this carrier.
 type zeromqSession struct {
-	socket  *zmq.Socket
-	in      zmq.Message
+	context *zmq4.Context
+	socket  *zmq4.Socket
 	welcome wire.WelcomeBody
 	frame   wire.Builder
 	rest    wire.Reader // of the frame of WELCOME: what waited for us comes in the same
@@ -32,11 +33,18 @@ var errDrain = errors.New("nothing new is to be emitted")
 
 func dialZeromq(source bool) (*zeromqSession, error) {
 	signal.Ignore(syscall.SIGTERM) // it comes right after our BYE, and there is still something to write: DRAIN is our word
-	socket, err := zmq.Connect(os.Getenv("DSAT_BUS"))
+	ctx, err := zmq4.NewContext()
 	if err != nil {
 		return nil, err
 	}
-	s := &zeromqSession{socket: socket}
+	socket, err := ctx.NewSocket(zmq4.DEALER)
+	if err != nil {
+		return nil, err
+	}
+	s := &zeromqSession{context: ctx, socket: socket}
+	if err := errors.Join(socket.SetLinger(time.Second), socket.SetSndhwm(0), socket.SetRcvhwm(0), socket.Connect(os.Getenv("DSAT_BUS"))); err != nil {
+		return nil, err
+	}
 	wid, _ := strconv.Atoi(os.Getenv("DSAT_WID"))
 	inc, err := strconv.ParseUint(os.Getenv("DSAT_INCARNATION"), 10, 64)
 	if err != nil {
@@ -56,7 +64,7 @@ func dialZeromq(source bool) (*zeromqSession, error) {
 // greeted takes WELCOME.
 func (s *zeromqSession) greeted() error {
 	var err error
-	if s.rest, err = s.next(true); err != nil {
+	if s.rest, err = s.next(0); err != nil {
 		return err
 	}
 	var rec wire.Record
@@ -66,12 +74,13 @@ func (s *zeromqSession) greeted() error {
 	return wire.ParseJSON(&rec, &s.welcome)
 }
 
-// next takes a frame off the socket, where it stays until the next one.
-func (s *zeromqSession) next(wait bool) (wire.Reader, error) {
-	if err := s.socket.Receive(&s.in, wait); err != nil {
+// next takes a frame off the socket.
+func (s *zeromqSession) next(flags zmq4.Flag) (wire.Reader, error) {
+	frame, err := s.socket.RecvBytes(flags)
+	if err != nil {
 		return wire.Reader{}, err
 	}
-	return wire.Parse(s.in.Data)
+	return wire.Parse(frame)
 }
 
 func (s *zeromqSession) flush() error {
@@ -79,14 +88,14 @@ func (s *zeromqSession) flush() error {
 	if frame == nil {
 		return nil
 	}
-	err := s.socket.Send(nil, frame, true)
+	_, err := s.socket.SendBytes(frame, 0)
 	s.frame.Reset()
 	return err
 }
 
 // receive hands the records of one frame to f.
-func (s *zeromqSession) receive(wait bool, f func(*wire.Record) error) error {
-	reader, err := s.next(wait)
+func (s *zeromqSession) receive(flags zmq4.Flag, f func(*wire.Record) error) error {
+	reader, err := s.next(flags)
 	if err != nil {
 		return err
 	}
@@ -114,7 +123,7 @@ func (s *zeromqSession) add(h wire.Header, body []byte) error {
 	return nil
 }
 
-func (s *zeromqSession) close() { s.socket.Close() }
+func (s *zeromqSession) close() error { return errors.Join(s.socket.Close(), s.context.Term()) }
 
 // zeromqSource emits from one goroutine; it looks at what came in whenever the window is used up, or it has time.
 func zeromqSource(f func(emitter) error) error {
@@ -126,8 +135,7 @@ func zeromqSource(f func(emitter) error) error {
 	if errors.Is(err, errDrain) {
 		err = errors.Join(s.accepted(), s.bye())
 	}
-	s.close()
-	return err
+	return errors.Join(err, s.close())
 }
 
 func (s *zeromqSession) bye() error {
@@ -158,15 +166,19 @@ func (s *zeromqSession) heard(rec *wire.Record) error {
 
 // look reads what is there; with wait it reads at least one frame.
 func (s *zeromqSession) look(wait bool) error {
+	flags := zmq4.DONTWAIT
+	if wait {
+		flags = 0
+	}
 	for {
-		err := s.receive(wait, s.heard)
-		if errors.Is(err, zmq.ErrAgain) {
+		err := s.receive(flags, s.heard)
+		if zmq4.AsErrno(err) == zmq4.Errno(syscall.EAGAIN) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		wait = false
+		flags = zmq4.DONTWAIT
 	}
 }
 
@@ -235,11 +247,10 @@ func zeromqWorker(h handler) error {
 	err = s.each(s.rest, w.record)
 	for err == nil && !s.over {
 		if err = errors.Join(w.done(), s.flush()); err == nil {
-			err = s.receive(true, w.record)
+			err = s.receive(0, w.record)
 		}
 	}
-	s.close()
-	return err
+	return errors.Join(err, s.close())
 }
 
 // ranges is a worker's acknowledgements: neighbours are answered together.
