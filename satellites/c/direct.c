@@ -279,7 +279,7 @@ int dsat_travel(struct dsat *d)
 {
 	struct road *r;
 	struct parcel *p;
-	int stuck = 0;
+	int sent;
 
 	pthread_mutex_lock(&d->lock);
 	for (r = d->roads; r; r = r->next) {
@@ -288,18 +288,16 @@ int dsat_travel(struct dsat *d)
 		if (r->filling.count && !r->full) { /* nothing waits before it: it goes at once, as short as it is */
 			if (!(p = dsat_pack(&r->filling, &r->full_last))) {
 				pthread_mutex_unlock(&d->lock);
-				return -1;
+				return 0;
 			}
 			r->waiting += p->frame.size;
 		}
 		while ((p = r->full)) {
 			pthread_mutex_unlock(&d->lock); /* only this thread takes from the list */
-			if (!send_one(d, r, p)) {
-				stuck = 1;
-				pthread_mutex_lock(&d->lock);
-				break;
-			}
+			sent = send_one(d, r, p);
 			pthread_mutex_lock(&d->lock);
+			if (!sent)
+				break;
 			if (!(r->full = p->next))
 				r->full_last = &r->full;
 			r->waiting -= p->frame.size;
@@ -309,7 +307,19 @@ int dsat_travel(struct dsat *d)
 		}
 	}
 	pthread_mutex_unlock(&d->lock);
-	return stuck;
+	return 1;
+}
+
+int dsat_outlets(const struct dsat *d, zmq_pollitem_t *items, int most)
+{
+	const struct road *r;
+	const struct line *l;
+	int n = 0;
+
+	for (r = d->roads; r; r = r->next)
+		for (l = r->kept && r->full ? r->lines : NULL; l && n < most; l = l->next)
+			items[n++] = (zmq_pollitem_t){l->push, 0, ZMQ_POLLOUT, 0};
+	return n;
 }
 
 void dsat_demolish(struct dsat *d)

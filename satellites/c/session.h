@@ -181,7 +181,8 @@ struct parcel *dsat_pack(struct wire_frame *f, struct parcel ***last);
 struct road *dsat_road(struct dsat *d, unsigned port);		/* NULL: the link is none, or goes by the daemon */
 int dsat_paved(const struct dsat *d);		/* whether there is any */
 int dsat_pave(struct dsat *d, void *context, json_strings direct);	/* goes over to the direct links of a WELCOME or ROUTES; 0: no memory */
-int dsat_travel(struct dsat *d);		/* sends what can be sent, without the lock; below 0: no memory, else whether something could not */
+int dsat_travel(struct dsat *d);		/* sends what can be sent, without the lock; 0: no memory */
+int dsat_outlets(const struct dsat *d, zmq_pollitem_t *items, int most);	/* has poll wait for room where something waits; how many, at most most */
 void dsat_demolish(struct dsat *d);		/* closes all, after what was sent is gone or a second is over; without the lock */
 int dsat_admit(struct dsat *d, zmq_msg_t *frame);	/* takes a frame from another satellite; the frame is the function's; 0: no memory */
 int dsat_tally(struct dsat *d);			/* says how much was carried, when that is news; 0: no memory */

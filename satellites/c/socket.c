@@ -41,6 +41,7 @@ static void receive(struct end *e)
 }
 
 enum {
+	most_outlets = 16,	/* full pipes to other satellites that poll is asked about */
 	direct_room = 4 << 20,	/* bytes from other satellites that may wait for the caller */
 	direct_quiet = 50,	/* ms without a word from them and without a connection, until a worker that is drained believes that there is no more */
 	tally_every = 100	/* ms */
@@ -106,12 +107,11 @@ static int dispatch(struct end *e)
 {
 	struct dsat *d = e->d;
 	struct parcel *answers, *p;
-	int any = 0, stuck = dsat_travel(d);
+	int any = 0, travelled = dsat_travel(d);
 
 	pthread_mutex_lock(&d->lock);
-	if (stuck < 0)
+	if (!travelled)
 		dsat_out_of_memory(d);
-	e->stuck = stuck > 0;
 	if (d->welcome && !d->bye && dsat_now_ms() - e->tallied >= tally_every) {
 		e->tallied = dsat_now_ms();
 		if (!dsat_tally(d))
@@ -271,8 +271,8 @@ static int abandoned(const struct dsat *d)
 	return (d->stopping || d->finished) && !d->welcome && (d->role == DSAT_WORKER || d->bye || d->accepted == d->emitted || d->stopping);
 }
 
-/* How long the thread may sleep, in ms; below 0: until it is woken. */
-static long slumber(struct end *e)
+/* How long the thread may sleep, in ms; below 0: until it is woken. outlets is how many full pipes wake it when there is room. */
+static long slumber(struct end *e, int outlets)
 {
 	struct dsat *d = e->d;
 	long left = patience(e), soon = -1;
@@ -288,8 +288,8 @@ static long slumber(struct end *e)
 		if (e->pull && (d->draining || d->stopping))
 			soon = direct_quiet / 2;
 	}
-	if (e->stuck)
-		soon = 1; /* a pipe that was full is looked at again */
+	if (outlets == most_outlets)
+		soon = 1; /* there may be more of them, which are looked at again */
 	pthread_mutex_unlock(&d->lock);
 	return left < 0 || (soon >= 0 && soon < left) ? soon : left;
 }
@@ -299,7 +299,7 @@ void *dsat_thread(void *session)
 	struct end e = {.d = session, .alone = dsat_now_ms()};
 	struct dsat *d = session;
 	uint64_t woken;
-	int over = 0, busy, room, count;
+	int over = 0, busy, room, count, outlets;
 
 	if (!connect_to(&e)) {
 		pthread_mutex_lock(&d->lock);
@@ -307,14 +307,15 @@ void *dsat_thread(void *session)
 		pthread_mutex_unlock(&d->lock);
 	}
 	while (!over && e.monitor) {
-		zmq_pollitem_t items[5] = {{e.socket, 0, ZMQ_POLLIN, 0}, {e.monitor, 0, ZMQ_POLLIN, 0}, {NULL, d->wake, ZMQ_POLLIN, 0},
+		zmq_pollitem_t items[5 + most_outlets] = {{e.socket, 0, ZMQ_POLLIN, 0}, {e.monitor, 0, ZMQ_POLLIN, 0}, {NULL, d->wake, ZMQ_POLLIN, 0},
 			{e.callers, 0, ZMQ_POLLIN, 0}, {e.pull, 0, ZMQ_POLLIN, 0}};
 		busy = dispatch(&e);
 		pthread_mutex_lock(&d->lock);
 		room = e.pull && d->direct_bytes < direct_room;
-		pthread_mutex_unlock(&d->lock);
 		count = room ? 5 : e.pull ? 4 : 3;
-		if (zmq_poll(items, count, busy ? 0 : slumber(&e)) > 0) {
+		outlets = dsat_outlets(d, items + count, most_outlets);
+		pthread_mutex_unlock(&d->lock);
+		if (zmq_poll(items, count + outlets, busy ? 0 : slumber(&e, outlets)) > 0) {
 			if (items[1].revents)
 				connection(&e);
 			if (items[2].revents && read(d->wake, &woken, sizeof woken) < 0)

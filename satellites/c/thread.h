@@ -14,7 +14,6 @@ struct end {
 	char endpoint[128];	/* of it */
 	int64_t heard;		/* when something came there last, ms */
 	int64_t tallied;	/* when the last TALLY was said, ms */
-	int stuck;		/* somebody at a direct link has no room */
 	int64_t alone;		/* since when there is no session, ms of CLOCK_MONOTONIC; -1: there is one */
 };
 
