@@ -91,13 +91,13 @@ func (t *tracker) arrive(now int64, all []brought) {
 		s := t.steps[t.hops.step(b.slot)]
 		t.scroll.forgetBody() // its memory may be this one's
 		h.body = t.bodies.copy(b.data)
+		s.dirty = true // a worker may wait for it, be it on its way to another place on disk
 		if b.move {
 			t.carry(now, s, b.slot, h)
 			continue
 		}
 		full := s.full()
 		s.spill.back(p, h)
-		s.dirty = true
 		t.unblocked = t.unblocked || full && !s.full()
 	}
 	if lost != nil {
