@@ -290,7 +290,9 @@ func (t *tracker) pickLined(k *keyring, meant func(int32) bool) []int32 {
 
 // dissolve puts all that stand in line into the queue, by admission, and forgets the keys.
 func (k *keyring) dissolve(hops *slab, s *step) {
-	for _, i := range k.standing(hops) {
+	all := k.standing(hops)
+	sortByArrival(hops, all) // who was delayed, and who is back from a restart, stood in line in another order
+	for _, i := range all {
 		s.lineOf(hops.at(i)).pushBack(hops, i)
 	}
 	k.lines, k.of, k.order, k.count, k.bytes = map[uint64]*line{}, map[int32]*line{}, nil, 0, 0
